@@ -1,0 +1,184 @@
+//! The life of a daemon from `main` to its exit code.
+
+use std::future::Future;
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use tracing::{error, info, warn};
+
+use crate::drain::{Drain, DrainController};
+use crate::error::{ErrorKind, OperatorError, Result};
+use crate::metrics::Metrics;
+use crate::telemetry::LogOptions;
+
+/// What a daemon is given to start with.
+#[derive(Debug)]
+pub struct Startup {
+    /// Tells the daemon's pieces to end.
+    pub drain: Drain,
+    /// Where the daemon's pieces put their metrics.
+    pub metrics: Metrics,
+    service: &'static str,
+    began: Instant,
+    step_began: Instant,
+}
+
+/// A started daemon: what `main` waits for.
+#[derive(Debug, Clone, Copy)]
+pub struct Running {
+    /// How long in-flight work may take to finish once the end has begun.
+    pub drain_max: Duration,
+}
+
+impl Startup {
+    /// Logs that a step of the start-up is done and how long it took since the last one.
+    pub fn step(&mut self, name: &'static str) {
+        let now = Instant::now();
+        tracing::debug!(
+            step = name,
+            took_us = since(self.step_began, now).as_micros(),
+            "start-up step"
+        );
+        self.step_began = now;
+    }
+
+    /// Logs that the daemon answers at `address`: the event `ready` with `startup_ms`.
+    pub fn ready(&mut self, address: &dyn std::fmt::Display) {
+        let startup_ms = since(self.began, Instant::now()).as_secs_f64() * 1e3;
+        info!(service = self.service, %address, startup_ms, "ready");
+    }
+}
+
+fn since(earlier: Instant, now: Instant) -> Duration {
+    now.saturating_duration_since(earlier)
+}
+
+/// Runs a daemon: installs the logger, starts it, waits for SIGTERM or SIGINT (Ctrl-C), drains,
+/// and turns the outcome into an exit code. A second signal ends the drain at once.
+///
+/// `start` validates its configuration before it binds a port, spawns what it serves with guards
+/// from [`Startup::drain`], and returns.
+pub fn run<F, Fut>(service: &'static str, log: &LogOptions, start: F) -> ExitCode
+where
+    F: FnOnce(Startup) -> Fut,
+    Fut: Future<Output = Result<Running>>,
+{
+    match try_run(service, log, start) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn try_run<F, Fut>(service: &'static str, log: &LogOptions, start: F) -> Result<()>
+where
+    F: FnOnce(Startup) -> Fut,
+    Fut: Future<Output = Result<Running>>,
+{
+    log.install()?;
+    log_panics();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            OperatorError::new(ErrorKind::Io, "the async runtime cannot start")
+                .caused_by(&error)
+                .hint("check the limits on threads and file descriptors (`ulimit -a`)")
+        })?;
+    runtime.block_on(async {
+        let mut signals = Signals::install()?;
+        let controller = DrainController::new();
+        let now = Instant::now();
+        let startup = Startup {
+            drain: controller.drain(),
+            metrics: Metrics::default(),
+            service,
+            began: now,
+            step_began: now,
+        };
+        let running = start(startup).await?;
+        let signal = signals.next().await;
+        info!(service, signal, "draining");
+        controller.start();
+        let left = tokio::select! {
+            left = controller.finished(running.drain_max) => left,
+            signal = signals.next() => {
+                warn!(service, signal, "second signal: ending without waiting");
+                0
+            }
+        };
+        if left > 0 {
+            warn!(
+                service,
+                left, "drain reached its maximum with work in flight"
+            );
+        }
+        info!(service, "stopped");
+        Ok(())
+    })
+}
+
+/// Prints an error as a person reads it and gives its exit code.
+#[must_use]
+pub fn fail(error: &OperatorError) -> ExitCode {
+    let mut stderr = std::io::stderr();
+    // Nobody is left to tell where standard error is closed.
+    let _closed = writeln!(stderr, "{}", error.report(stderr.is_terminal()));
+    ExitCode::from(error.kind().exit_code())
+}
+
+/// Panics are faults of ours and show up in the log like any other error.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let message = panic.payload_as_str().unwrap_or("without a message");
+        let location = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        error!(message, location, "panic");
+    }));
+}
+
+#[cfg(unix)]
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn install() -> Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let listen = |kind| {
+            signal(kind).map_err(|error| {
+                OperatorError::new(ErrorKind::Io, "signals cannot be received").caused_by(&error)
+            })
+        };
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn install() -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) -> &'static str {
+        let _ended = tokio::signal::ctrl_c().await;
+        "Ctrl-C"
+    }
+}

@@ -1,0 +1,230 @@
+//! Layered configuration: TOML files in order, then environment variables, then `--set`.
+//!
+//! Tables merge key by key, anything else is replaced by the later layer. Every value remembers
+//! where it came from, so that each problem names its file and line.
+
+mod layer;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use serde::de::DeserializeOwned;
+
+pub use layer::Location;
+use layer::Tree;
+
+use crate::error::{ErrorKind, OperatorError, Result};
+
+/// The prefix of the environment variables that override configuration.
+pub const ENV_PREFIX: &str = "OMNIRELAY__";
+
+/// Where configuration comes from, weakest first.
+#[derive(Clone, Debug, Default)]
+pub struct Layers {
+    /// TOML files; a later one overrides an earlier one. `-` is standard input.
+    pub files: Vec<PathBuf>,
+    /// Environment variables as (name, value); those without [`ENV_PREFIX`] are passed over.
+    pub env: Vec<(String, String)>,
+    /// `a.b=value` as given to `--set`; the value is TOML, or else a bare string.
+    pub sets: Vec<String>,
+}
+
+/// A configuration with the origin of each of its values.
+#[derive(Clone, Debug)]
+pub struct Loaded<T> {
+    /// The configuration.
+    pub value: T,
+    tree: Tree,
+}
+
+impl<T> Loaded<T> {
+    /// Where the value at a path like `outbounds.0.name` was set: the nearest enclosing value
+    /// that somebody wrote.
+    #[must_use]
+    pub fn locate(&self, path: &str) -> Option<&Location> {
+        self.tree.locate(path)
+    }
+}
+
+impl Layers {
+    /// Layers of files and `--set`, with the process's environment.
+    #[must_use]
+    pub fn from_process(files: Vec<PathBuf>, sets: Vec<String>) -> Self {
+        let env = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter(|(name, _)| name.starts_with(ENV_PREFIX))
+            .collect();
+        Self { files, env, sets }
+    }
+}
+
+/// Reads and merges all layers and makes a `T` of them.
+///
+/// # Errors
+/// A file that cannot be read, a line that is not TOML, an unknown key or a value of the wrong
+/// type; each with its place and a hint.
+pub fn load<T: DeserializeOwned>(layers: &Layers) -> Result<Loaded<T>> {
+    decode(tree(layers)?)
+}
+
+/// Reads one TOML text, called `name` in errors.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_str<T: DeserializeOwned>(name: &str, text: &str) -> Result<Loaded<T>> {
+    let mut tree = Tree::default();
+    tree.merge_toml(name, text)?;
+    decode(tree)
+}
+
+/// The string at the top-level `key`, where the layers set one: for telling kinds of files apart
+/// before they are read in full.
+///
+/// # Errors
+/// As [`load`], but for unknown keys.
+pub fn peek(layers: &Layers, key: &str) -> Result<Option<String>> {
+    Ok(tree(layers)?
+        .value
+        .get(key)
+        .and_then(serde_json::Value::as_str)
+        .map(ToOwned::to_owned))
+}
+
+fn tree(layers: &Layers) -> Result<Tree> {
+    let mut tree = Tree::default();
+    for file in &layers.files {
+        let (name, text) = read(file)?;
+        tree.merge_toml(&name, &text)?;
+    }
+    for (name, value) in &layers.env {
+        let Some(path) = name.strip_prefix(ENV_PREFIX) else {
+            continue;
+        };
+        let path = path.to_ascii_lowercase().replace("__", ".");
+        tree.set(&path, value, &Location::Environment(name.clone()))?;
+    }
+    for set in &layers.sets {
+        let (path, value) = set.split_once('=').ok_or_else(|| {
+            OperatorError::new(ErrorKind::Usage, format!("`--set {set}` has no `=`"))
+                .hint("write `--set section.key=value`")
+        })?;
+        tree.set(path.trim(), value.trim(), &Location::Flag(set.clone()))?;
+    }
+    Ok(tree)
+}
+
+/// Configuration is written by people; a larger file is a mistake.
+const MAX_FILE_BYTES: u64 = 4 << 20;
+
+fn read(file: &PathBuf) -> Result<(String, String)> {
+    use std::io::Read as _;
+    let name = file.display().to_string();
+    let mut text = String::new();
+    let outcome = if name == "-" {
+        std::io::stdin()
+            .take(MAX_FILE_BYTES + 1)
+            .read_to_string(&mut text)
+    } else {
+        std::fs::File::open(file)
+            .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text))
+    };
+    let read = outcome.map_err(|error| {
+        OperatorError::new(
+            ErrorKind::Config,
+            format!("the configuration file {name} cannot be read"),
+        )
+        .caused_by(&error)
+        .hint("check the path after `--config` and the file's permissions")
+    })?;
+    if read as u64 > MAX_FILE_BYTES {
+        return Err(OperatorError::new(
+            ErrorKind::Config,
+            format!("the configuration file {name} is above 4 MiB"),
+        )
+        .hint("check the path after `--config`: this does not look like configuration"));
+    }
+    Ok((name, text))
+}
+
+fn decode<T: DeserializeOwned>(tree: Tree) -> Result<Loaded<T>> {
+    match serde_path_to_error::deserialize(&tree.value) {
+        Ok(value) => Ok(Loaded { value, tree }),
+        Err(error) => Err(explain(&tree, &error)),
+    }
+}
+
+/// Says what a decoding error means to whoever wrote the file.
+fn explain(tree: &Tree, error: &serde_path_to_error::Error<serde_json::Error>) -> OperatorError {
+    let message = error.inner().to_string();
+    let mut path = dotted(error.path());
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let located = |error: OperatorError, path: &str| match tree.locate(path) {
+        Some(location) => error.at(location.to_string()),
+        None => error,
+    };
+    if message.starts_with("unknown field") {
+        let unknown = quoted.next().unwrap_or_default();
+        if path.rsplit('.').next() != Some(unknown) {
+            path = join(&path, unknown);
+        }
+        let known: Vec<&str> = quoted.collect();
+        let error = OperatorError::new(ErrorKind::Config, format!("unknown key `{path}`"));
+        return located(error, &path).hint(remedy(unknown, &known));
+    }
+    if message.starts_with("missing field") {
+        let missing = join(&path, quoted.next().unwrap_or_default());
+        let error = OperatorError::new(ErrorKind::Config, format!("`{missing}` is missing"));
+        return located(error, &path).hint(format!("set `{missing}`"));
+    }
+    let what = if path.is_empty() {
+        "the configuration".to_owned()
+    } else {
+        format!("`{path}`")
+    };
+    let error =
+        OperatorError::new(ErrorKind::Config, format!("{what} cannot be read")).because(&message);
+    let known: Vec<&str> = quoted.collect();
+    let error = located(error, &path);
+    match known.split_first() {
+        Some((wrong, known)) if message.starts_with("unknown variant") => {
+            error.hint(remedy(wrong, known))
+        }
+        _ => error.hint("see the reference for the type and the bounds of this key"),
+    }
+}
+
+/// The nearest known word, or all of them.
+fn remedy(wrong: &str, known: &[&str]) -> String {
+    let nearest = known
+        .iter()
+        .map(|word| (strsim::jaro_winkler(wrong, word), word))
+        .filter(|(similarity, _)| *similarity > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    match nearest {
+        Some((_, word)) => format!("did you mean `{word}`?"),
+        None if known.is_empty() => "remove it: nothing is known here".to_owned(),
+        None => format!("known here: {}", known.join(", ")),
+    }
+}
+
+fn dotted(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    let mut out = String::new();
+    for segment in path {
+        out = match segment {
+            Segment::Seq { index } => join(&out, &index.to_string()),
+            Segment::Map { key } => join(&out, key),
+            Segment::Enum { .. } | Segment::Unknown => out,
+        };
+    }
+    out
+}
+
+fn join(parent: &str, key: &str) -> String {
+    if parent.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{parent}.{key}")
+    }
+}

@@ -1,0 +1,85 @@
+//! Ending without losing work: everyone hears that the end has begun, and the end waits for all
+//! who hold a guard.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+/// Starts the drain and waits for it; the process has one.
+#[derive(Debug)]
+pub struct DrainController {
+    started: watch::Sender<bool>,
+    tracker: TaskTracker,
+}
+
+/// Tells a piece of the process that the end has begun, and lends guards that the end waits for.
+#[derive(Clone, Debug)]
+pub struct Drain {
+    started: watch::Receiver<bool>,
+    tracker: TaskTracker,
+}
+
+/// While it is held, the process does not end before its maximum.
+#[derive(Debug)]
+pub struct DrainGuard(#[allow(dead_code, reason = "held for its drop")] TaskTrackerToken);
+
+impl DrainController {
+    /// Makes a controller that has not started to drain.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            started: watch::Sender::new(false),
+            tracker: TaskTracker::new(),
+        }
+    }
+
+    /// A handle for a piece of the process.
+    #[must_use]
+    pub fn drain(&self) -> Drain {
+        Drain {
+            started: self.started.subscribe(),
+            tracker: self.tracker.clone(),
+        }
+    }
+
+    /// Tells everyone that the end has begun. Saying it twice is saying it once.
+    pub fn start(&self) {
+        self.started.send_replace(true);
+        self.tracker.close();
+    }
+
+    /// Waits until every guard is gone or `max` has passed, and returns how many are left.
+    pub async fn finished(&self, max: Duration) -> usize {
+        let _timed_out = tokio::time::timeout(max, self.tracker.wait()).await;
+        self.tracker.len()
+    }
+}
+
+impl Default for DrainController {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drain {
+    /// Whether the end has begun.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        *self.started.borrow()
+    }
+
+    /// Returns once the end has begun, also where its controller is gone.
+    pub async fn started(&self) {
+        let mut started = self.started.clone();
+        // An error means that the controller is gone, which is an end as well.
+        let _gone = started.wait_for(|started| *started).await;
+    }
+
+    /// Holds the end back until the guard is dropped.
+    #[must_use]
+    pub fn guard(&self) -> DrainGuard {
+        DrainGuard(self.tracker.token())
+    }
+}
