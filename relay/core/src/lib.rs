@@ -1,1 +1,22 @@
-//! x
+//! What the relay decides without touching a socket or a clock: status codes, protocol and
+//! encoding names, YARPC headers, deadlines, scopes and the choice of a peer.
+//!
+//! Read first: [`Status`] is the error model of every call, [`RpcMeta`] is what a request says
+//! about itself, [`choose::Chooser`] picks a peer.
+
+pub mod choose;
+mod code;
+mod deadline;
+pub mod headers;
+pub mod introspect;
+mod meta;
+mod protocol;
+mod scope;
+mod status;
+
+pub use code::{Code, UnknownCode};
+pub use deadline::{format_grpc_timeout, parse_grpc_timeout, parse_ttl_ms};
+pub use meta::{RpcMeta, RpcStyle};
+pub use protocol::{DowngradeReason, Encoding, Negotiated, Protocol, UnknownName};
+pub use scope::Scope;
+pub use status::Status;

@@ -1,0 +1,87 @@
+//! The outcome of a call that did not succeed.
+
+use std::fmt;
+
+use crate::code::Code;
+
+/// Why a call failed: a canonical code, words for a person, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The canonical code.
+    pub code: Code,
+    /// A fragment for a person; it carries no secret.
+    pub message: String,
+    /// What the reader can do about it.
+    pub hint: Option<String>,
+    /// The error's name in the service's own vocabulary (`Rpc-Error-Name`).
+    pub name: Option<String>,
+}
+
+impl Status {
+    /// Makes a status without hint and name.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            hint: None,
+            name: None,
+        }
+    }
+
+    /// Adds what the reader can do about it.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds the error's name in the service's own vocabulary.
+    #[must_use]
+    pub fn with_name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// The caller sent something that cannot be right whatever the state.
+    pub fn invalid_argument(message: impl Into<String>) -> Self {
+        Self::new(Code::InvalidArgument, message)
+    }
+
+    /// What was asked for does not exist.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(Code::NotFound, message)
+    }
+
+    /// Nobody knows who calls.
+    pub fn unauthenticated(message: impl Into<String>) -> Self {
+        Self::new(Code::Unauthenticated, message)
+    }
+
+    /// The caller is known and may not.
+    pub fn permission_denied(message: impl Into<String>) -> Self {
+        Self::new(Code::PermissionDenied, message)
+    }
+
+    /// The other side is away; trying again is right.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(Code::Unavailable, message)
+    }
+
+    /// Nobody serves this procedure.
+    pub fn unimplemented(message: impl Into<String>) -> Self {
+        Self::new(Code::Unimplemented, message)
+    }
+
+    /// A fault of ours.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(Code::Internal, message)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)
+    }
+}
+
+impl std::error::Error for Status {}
