@@ -6,13 +6,7 @@
 /// The control plane's contracts.
 pub mod meshkit {
     /// Version 1 of the control plane's contracts.
-    #[allow(
-        missing_docs,
-        unused_qualifications,
-        clippy::all,
-        clippy::doc_markdown,
-        reason = "generated"
-    )]
+    #[allow(missing_docs, unused_qualifications, clippy::all, clippy::doc_markdown, reason = "generated")]
     pub mod v1 {
         include!("gen/meshkit.v1.rs");
     }
@@ -21,13 +15,7 @@ pub mod meshkit {
 /// The sample services' contracts.
 pub mod samples {
     /// Version 1 of the sample services' contracts.
-    #[allow(
-        missing_docs,
-        unused_qualifications,
-        clippy::all,
-        clippy::doc_markdown,
-        reason = "generated"
-    )]
+    #[allow(missing_docs, unused_qualifications, clippy::all, clippy::doc_markdown, reason = "generated")]
     pub mod v1 {
         include!("gen/samples.v1.rs");
     }

@@ -1,8 +1,5 @@
 //! The committed generated code is what the generator makes of the `.proto` files today.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test says by panicking that it failed"
-)]
+#![allow(clippy::unwrap_used, reason = "a test says by panicking that it failed")]
 
 use std::path::Path;
 use std::process::Command;

@@ -35,11 +35,7 @@ impl Startup {
     /// Logs that a step of the start-up is done and how long it took since the last one.
     pub fn step(&mut self, name: &'static str) {
         let now = Instant::now();
-        tracing::debug!(
-            step = name,
-            took_us = since(self.step_began, now).as_micros(),
-            "start-up step"
-        );
+        tracing::debug!(step = name, took_us = since(self.step_began, now).as_micros(), "start-up step");
         self.step_began = now;
     }
 
@@ -77,14 +73,11 @@ where
 {
     log.install()?;
     log_panics();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| {
-            OperatorError::new(ErrorKind::Io, "the async runtime cannot start")
-                .caused_by(&error)
-                .hint("check the limits on threads and file descriptors (`ulimit -a`)")
-        })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
+        OperatorError::new(ErrorKind::Io, "the async runtime cannot start")
+            .caused_by(&error)
+            .hint("check the limits on threads and file descriptors (`ulimit -a`)")
+    })?;
     runtime.block_on(async {
         let mut signals = Signals::install()?;
         let controller = DrainController::new();
@@ -108,10 +101,7 @@ where
             }
         };
         if left > 0 {
-            warn!(
-                service,
-                left, "drain reached its maximum with work in flight"
-            );
+            warn!(service, left, "drain reached its maximum with work in flight");
         }
         info!(service, "stopped");
         Ok(())
@@ -131,10 +121,7 @@ pub fn fail(error: &OperatorError) -> ExitCode {
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let message = panic.payload_as_str().unwrap_or("without a message");
-        let location = panic
-            .location()
-            .map(ToString::to_string)
-            .unwrap_or_default();
+        let location = panic.location().map(ToString::to_string).unwrap_or_default();
         error!(message, location, "panic");
     }));
 }
@@ -154,10 +141,7 @@ impl Signals {
                 OperatorError::new(ErrorKind::Io, "signals cannot be received").caused_by(&error)
             })
         };
-        Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-        })
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
     }
 
     async fn next(&mut self) -> &'static str {

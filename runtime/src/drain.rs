@@ -29,19 +29,13 @@ impl DrainController {
     /// Makes a controller that has not started to drain.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            started: watch::Sender::new(false),
-            tracker: TaskTracker::new(),
-        }
+        Self { started: watch::Sender::new(false), tracker: TaskTracker::new() }
     }
 
     /// A handle for a piece of the process.
     #[must_use]
     pub fn drain(&self) -> Drain {
-        Drain {
-            started: self.started.subscribe(),
-            tracker: self.tracker.clone(),
-        }
+        Drain { started: self.started.subscribe(), tracker: self.tracker.clone() }
     }
 
     /// Tells everyone that the end has begun. Saying it twice is saying it once.

@@ -120,12 +120,7 @@ impl OperatorError {
     #[must_use]
     pub fn because(mut self, cause: impl Into<String>) -> Self {
         let cause = cause.into();
-        if !self
-            .0
-            .causes
-            .last()
-            .is_some_and(|above| above.contains(&cause))
-        {
+        if !self.0.causes.last().is_some_and(|above| above.contains(&cause)) {
             self.0.causes.push(cause);
         }
         self
@@ -153,11 +148,7 @@ impl OperatorError {
     #[must_use]
     pub fn report(&self, color: bool) -> String {
         let paint = |style: anstyle::Style, text: &str| {
-            if color {
-                format!("{style}{text}{style:#}")
-            } else {
-                text.to_owned()
-            }
+            if color { format!("{style}{text}{style:#}") } else { text.to_owned() }
         };
         let red = anstyle::AnsiColor::Red.on_default().bold();
         let cyan = anstyle::AnsiColor::Cyan.on_default();

@@ -14,9 +14,6 @@ where
     F::Output: Send + 'static,
 {
     let span = tracing::debug_span!("task", name);
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "this is the wrapper that the ban points to"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "this is the wrapper that the ban points to")]
     tokio::spawn(future.instrument(span))
 }

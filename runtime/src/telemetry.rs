@@ -40,10 +40,7 @@ pub struct LogOptions {
 
 impl Default for LogOptions {
     fn default() -> Self {
-        Self {
-            format: LogFormat::Text,
-            filter: "info".to_owned(),
-        }
+        Self { format: LogFormat::Text, filter: "info".to_owned() }
     }
 }
 
@@ -54,26 +51,15 @@ impl LogOptions {
     /// A filter that cannot be read.
     pub fn install(&self) -> Result<()> {
         let filter = EnvFilter::try_new(&self.filter).map_err(|error| {
-            OperatorError::new(
-                ErrorKind::Usage,
-                format!("the log filter `{}` cannot be read", self.filter),
-            )
-            .caused_by(&error)
-            .hint("write levels by target, as `info,relay_transport=debug`")
+            OperatorError::new(ErrorKind::Usage, format!("the log filter `{}` cannot be read", self.filter))
+                .caused_by(&error)
+                .hint("write levels by target, as `info,relay_transport=debug`")
         })?;
-        let builder = tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(std::io::stderr);
+        let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
         // Already installed: the first logger of a process stands.
         let _installed = match self.format {
-            LogFormat::Text => builder
-                .with_ansi(std::io::stderr().is_terminal())
-                .try_init(),
-            LogFormat::Json => builder
-                .json()
-                .flatten_event(true)
-                .with_current_span(false)
-                .try_init(),
+            LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
+            LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
         };
         Ok(())
     }

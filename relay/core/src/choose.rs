@@ -15,17 +15,9 @@ impl Chooser {
         let count = u64::try_from(peers).ok().filter(|count| *count > 0)?;
         let first = (random & 0xffff_ffff) % count;
         // The second draw skips the first, so that two peers are always compared with each other.
-        let second = if count == 1 {
-            first
-        } else {
-            (first + 1 + (random >> 32) % (count - 1)) % count
-        };
+        let second = if count == 1 { first } else { (first + 1 + (random >> 32) % (count - 1)) % count };
         let (first, second) = (usize::try_from(first).ok()?, usize::try_from(second).ok()?);
-        Some(if pending(second) < pending(first) {
-            second
-        } else {
-            first
-        })
+        Some(if pending(second) < pending(first) { second } else { first })
     }
 }
 

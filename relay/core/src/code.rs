@@ -72,10 +72,7 @@ impl Code {
     /// The code of a `grpc-status`; unknown numbers are [`Code::Unknown`], as gRPC asks for.
     #[must_use]
     pub fn from_grpc(number: u32) -> Self {
-        usize::try_from(number)
-            .ok()
-            .and_then(|index| TABLE.get(index))
-            .map_or(Self::Unknown, |row| row.0)
+        usize::try_from(number).ok().and_then(|index| TABLE.get(index)).map_or(Self::Unknown, |row| row.0)
     }
 
     /// The name that `Rpc-Error-Code` carries.
@@ -115,10 +112,7 @@ impl Code {
     /// Whether the same call may do better at another time or at another peer.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
-        matches!(
-            self,
-            Self::Unavailable | Self::Aborted | Self::ResourceExhausted
-        )
+        matches!(self, Self::Unavailable | Self::Aborted | Self::ResourceExhausted)
     }
 }
 
@@ -132,11 +126,7 @@ impl FromStr for Code {
     type Err = UnknownCode;
 
     fn from_str(name: &str) -> Result<Self, UnknownCode> {
-        TABLE
-            .iter()
-            .find(|row| row.1 == name)
-            .map(|row| row.0)
-            .ok_or(UnknownCode)
+        TABLE.iter().find(|row| row.1 == name).map(|row| row.0).ok_or(UnknownCode)
     }
 }
 

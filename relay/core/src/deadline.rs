@@ -35,11 +35,7 @@ pub fn parse_grpc_timeout(text: &str) -> Option<Duration> {
 pub fn format_grpc_timeout(timeout: Duration) -> String {
     const LIMIT: u128 = 100_000_000;
     let timeout = timeout.min(MAX);
-    let units = [
-        (timeout.as_nanos(), 'n'),
-        (timeout.as_micros(), 'u'),
-        (timeout.as_millis(), 'm'),
-    ];
+    let units = [(timeout.as_nanos(), 'n'), (timeout.as_micros(), 'u'), (timeout.as_millis(), 'm')];
     match units.into_iter().find(|(number, _)| *number < LIMIT) {
         Some((number, unit)) => format!("{number}{unit}"),
         None => format!("{}S", timeout.as_secs()),
@@ -47,8 +43,7 @@ pub fn format_grpc_timeout(timeout: Duration) -> String {
 }
 
 fn digits(text: &str, most: usize) -> Option<u64> {
-    let valid =
-        !text.is_empty() && text.len() <= most && text.bytes().all(|byte| byte.is_ascii_digit());
+    let valid = !text.is_empty() && text.len() <= most && text.bytes().all(|byte| byte.is_ascii_digit());
     valid.then(|| text.parse().ok()).flatten()
 }
 
@@ -60,18 +55,7 @@ mod tests {
 
     #[test]
     fn foreign_text_is_refused() {
-        for text in [
-            "",
-            "H",
-            "1",
-            "-1S",
-            "+1S",
-            "123456789S",
-            "1é",
-            "é",
-            "1 S",
-            "1s",
-        ] {
+        for text in ["", "H", "1", "-1S", "+1S", "123456789S", "1é", "é", "1 S", "1s"] {
             assert_eq!(parse_grpc_timeout(text), None, "{text:?}");
         }
         for text in ["", "0", "-1", "1.5", "99999999999999999999", " 1"] {

@@ -87,13 +87,11 @@ fn encoding(style: RpcStyle, headers: &HeaderMap, content_type: &str) -> Encodin
     match style {
         RpcStyle::Grpc if content_type == "application/grpc+json" => Encoding::Json,
         RpcStyle::Grpc => Encoding::Protobuf,
-        RpcStyle::Yarpc | RpcStyle::Http => {
-            match content_type.split(';').next().unwrap_or_default().trim() {
-                "application/json" => Encoding::Json,
-                "application/x-protobuf" | "application/protobuf" => Encoding::Protobuf,
-                _ => Encoding::Raw,
-            }
-        }
+        RpcStyle::Yarpc | RpcStyle::Http => match content_type.split(';').next().unwrap_or_default().trim() {
+            "application/json" => Encoding::Json,
+            "application/x-protobuf" | "application/protobuf" => Encoding::Protobuf,
+            _ => Encoding::Raw,
+        },
     }
 }
 
@@ -106,10 +104,7 @@ fn timeout(style: RpcStyle, headers: &HeaderMap) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        reason = "a test says by panicking that it failed"
-    )]
+    #![allow(clippy::unwrap_used, reason = "a test says by panicking that it failed")]
 
     use super::*;
 
@@ -136,10 +131,7 @@ mod tests {
         );
         let meta = RpcMeta::of(&parts);
         assert_eq!(meta.style, RpcStyle::Yarpc);
-        assert_eq!(
-            (meta.service, meta.procedure),
-            (Some("greeter"), Some("Greeter::Greet"))
-        );
+        assert_eq!((meta.service, meta.procedure), (Some("greeter"), Some("Greeter::Greet")));
         assert_eq!((meta.caller, meta.shard_key), (Some("cli"), Some("k1")));
         assert_eq!(meta.encoding, Encoding::Json);
         assert_eq!(meta.timeout, Some(Duration::from_millis(1500)));
@@ -150,10 +142,7 @@ mod tests {
     fn grpc_is_read_from_path_and_metadata() {
         let parts = parts(
             "/samples.v1.Greeter/Greet",
-            &[
-                ("content-type", "application/grpc+proto"),
-                ("grpc-timeout", "2S"),
-            ],
+            &[("content-type", "application/grpc+proto"), ("grpc-timeout", "2S")],
         );
         let meta = RpcMeta::of(&parts);
         assert_eq!(meta.style, RpcStyle::Grpc);

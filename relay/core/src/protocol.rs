@@ -107,10 +107,7 @@ impl FromStr for Protocol {
     type Err = UnknownName;
 
     fn from_str(text: &str) -> Result<Self, UnknownName> {
-        Self::ALL
-            .into_iter()
-            .find(|one| one.name() == text)
-            .ok_or_else(|| UnknownName(text.to_owned()))
+        Self::ALL.into_iter().find(|one| one.name() == text).ok_or_else(|| UnknownName(text.to_owned()))
     }
 }
 
@@ -141,10 +138,7 @@ impl Encoding {
     /// The encoding of an `Rpc-Encoding` value; unknown ones are bytes to us.
     #[must_use]
     pub fn from_yarpc(text: &str) -> Self {
-        Self::ALL
-            .into_iter()
-            .find(|one| one.yarpc() == text)
-            .unwrap_or(Self::Raw)
+        Self::ALL.into_iter().find(|one| one.yarpc() == text).unwrap_or(Self::Raw)
     }
 }
 
@@ -158,10 +152,7 @@ impl FromStr for Encoding {
     type Err = UnknownName;
 
     fn from_str(text: &str) -> Result<Self, UnknownName> {
-        Self::ALL
-            .into_iter()
-            .find(|one| one.name() == text)
-            .ok_or_else(|| UnknownName(text.to_owned()))
+        Self::ALL.into_iter().find(|one| one.name() == text).ok_or_else(|| UnknownName(text.to_owned()))
     }
 }
 

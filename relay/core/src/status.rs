@@ -20,12 +20,7 @@ pub struct Status {
 impl Status {
     /// Makes a status without hint and name.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            hint: None,
-            name: None,
-        }
+        Self { code, message: message.into(), hint: None, name: None }
     }
 
     /// Adds what the reader can do about it.

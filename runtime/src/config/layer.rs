@@ -45,10 +45,7 @@ pub(super) struct Tree {
 
 impl Default for Tree {
     fn default() -> Self {
-        Self {
-            value: Value::Object(Map::new()),
-            origins: BTreeMap::new(),
-        }
+        Self { value: Value::Object(Map::new()), origins: BTreeMap::new() }
     }
 }
 
@@ -80,28 +77,20 @@ impl Tree {
     pub(super) fn set(&mut self, path: &str, text: &str, location: &Location) -> Result<()> {
         let keys: Vec<&str> = path.split('.').collect();
         if keys.iter().any(|key| key.is_empty()) {
-            return Err(OperatorError::new(
-                ErrorKind::Usage,
-                format!("`{path}` is not a path to a key"),
-            )
-            .at(location.to_string())
-            .hint("write the path as `section.key`"));
+            return Err(OperatorError::new(ErrorKind::Usage, format!("`{path}` is not a path to a key"))
+                .at(location.to_string())
+                .hint("write the path as `section.key`"));
         }
         let mut slot = &mut self.value;
         let mut so_far = String::new();
         for key in keys {
             so_far = join(&so_far, key);
             let found = match slot {
-                Value::Array(items) => key
-                    .parse()
-                    .ok()
-                    .and_then(|index: usize| items.get_mut(index)),
+                Value::Array(items) => key.parse().ok().and_then(|index: usize| items.get_mut(index)),
                 Value::Object(map) => Some(map.entry(key).or_insert(Value::Null)),
                 other => {
                     *other = Value::Object(Map::new());
-                    other
-                        .as_object_mut()
-                        .map(|map| map.entry(key).or_insert(Value::Null))
+                    other.as_object_mut().map(|map| map.entry(key).or_insert(Value::Null))
                 }
             };
             slot = found.ok_or_else(|| {
@@ -120,10 +109,11 @@ impl Tree {
 fn bare_value(text: &str) -> Value {
     let assignment = format!("v = {text}");
     match DeTable::parse(&assignment) {
-        Ok(table) if table.get_ref().len() == 1 => table.get_ref().values().next().map_or_else(
-            || Value::String(text.to_owned()),
-            |value| plain(value.get_ref()),
-        ),
+        Ok(table) if table.get_ref().len() == 1 => table
+            .get_ref()
+            .values()
+            .next()
+            .map_or_else(|| Value::String(text.to_owned()), |value| plain(value.get_ref())),
         _ => Value::String(text.to_owned()),
     }
 }
@@ -161,12 +151,7 @@ impl Source<'_> {
     }
 
     /// Notes the origins of everything below a value that was taken whole.
-    fn note(
-        &self,
-        value: &Spanned<DeValue<'_>>,
-        path: &str,
-        origins: &mut BTreeMap<String, Location>,
-    ) {
+    fn note(&self, value: &Spanned<DeValue<'_>>, path: &str, origins: &mut BTreeMap<String, Location>) {
         match value.get_ref() {
             DeValue::Array(items) => {
                 for (index, item) in items.iter().enumerate() {
@@ -187,10 +172,7 @@ impl Source<'_> {
     }
 
     fn location(&self, offset: usize) -> Location {
-        Location::File {
-            name: self.name.to_owned(),
-            line: line_of(self.text, offset),
-        }
+        Location::File { name: self.name.to_owned(), line: line_of(self.text, offset) }
     }
 }
 
@@ -200,11 +182,7 @@ fn forget_below(origins: &mut BTreeMap<String, Location>, path: &str) {
 }
 
 fn line_of(text: &str, offset: usize) -> usize {
-    text.bytes()
-        .take(offset)
-        .filter(|byte| *byte == b'\n')
-        .count()
-        + 1
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
 }
 
 /// A TOML value as the JSON value that serde reads it from.
@@ -221,14 +199,9 @@ fn plain(value: &DeValue<'_>) -> Value {
             .map_or_else(|| Value::String(number.as_str().to_owned()), Value::Number),
         DeValue::Boolean(flag) => Value::Bool(*flag),
         DeValue::Datetime(time) => Value::String(time.to_string()),
-        DeValue::Array(items) => {
-            Value::Array(items.iter().map(|item| plain(item.get_ref())).collect())
-        }
+        DeValue::Array(items) => Value::Array(items.iter().map(|item| plain(item.get_ref())).collect()),
         DeValue::Table(table) => Value::Object(
-            table
-                .iter()
-                .map(|(key, value)| (key.get_ref().to_string(), plain(value.get_ref())))
-                .collect(),
+            table.iter().map(|(key, value)| (key.get_ref().to_string(), plain(value.get_ref()))).collect(),
         ),
     }
 }

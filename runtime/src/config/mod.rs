@@ -84,11 +84,7 @@ pub fn load_str<T: DeserializeOwned>(name: &str, text: &str) -> Result<Loaded<T>
 /// # Errors
 /// As [`load`], but for unknown keys.
 pub fn peek(layers: &Layers, key: &str) -> Result<Option<String>> {
-    Ok(tree(layers)?
-        .value
-        .get(key)
-        .and_then(serde_json::Value::as_str)
-        .map(ToOwned::to_owned))
+    Ok(tree(layers)?.value.get(key).and_then(serde_json::Value::as_str).map(ToOwned::to_owned))
 }
 
 fn tree(layers: &Layers) -> Result<Tree> {
@@ -122,20 +118,14 @@ fn read(file: &PathBuf) -> Result<(String, String)> {
     let name = file.display().to_string();
     let mut text = String::new();
     let outcome = if name == "-" {
-        std::io::stdin()
-            .take(MAX_FILE_BYTES + 1)
-            .read_to_string(&mut text)
+        std::io::stdin().take(MAX_FILE_BYTES + 1).read_to_string(&mut text)
     } else {
-        std::fs::File::open(file)
-            .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text))
+        std::fs::File::open(file).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text))
     };
     let read = outcome.map_err(|error| {
-        OperatorError::new(
-            ErrorKind::Config,
-            format!("the configuration file {name} cannot be read"),
-        )
-        .caused_by(&error)
-        .hint("check the path after `--config` and the file's permissions")
+        OperatorError::new(ErrorKind::Config, format!("the configuration file {name} cannot be read"))
+            .caused_by(&error)
+            .hint("check the path after `--config` and the file's permissions")
     })?;
     if read as u64 > MAX_FILE_BYTES {
         return Err(OperatorError::new(
@@ -177,19 +167,12 @@ fn explain(tree: &Tree, error: &serde_path_to_error::Error<serde_json::Error>) -
         let error = OperatorError::new(ErrorKind::Config, format!("`{missing}` is missing"));
         return located(error, &path).hint(format!("set `{missing}`"));
     }
-    let what = if path.is_empty() {
-        "the configuration".to_owned()
-    } else {
-        format!("`{path}`")
-    };
-    let error =
-        OperatorError::new(ErrorKind::Config, format!("{what} cannot be read")).because(&message);
+    let what = if path.is_empty() { "the configuration".to_owned() } else { format!("`{path}`") };
+    let error = OperatorError::new(ErrorKind::Config, format!("{what} cannot be read")).because(&message);
     let known: Vec<&str> = quoted.collect();
     let error = located(error, &path);
     match known.split_first() {
-        Some((wrong, known)) if message.starts_with("unknown variant") => {
-            error.hint(remedy(wrong, known))
-        }
+        Some((wrong, known)) if message.starts_with("unknown variant") => error.hint(remedy(wrong, known)),
         _ => error.hint("see the reference for the type and the bounds of this key"),
     }
 }
@@ -222,9 +205,5 @@ fn dotted(path: &serde_path_to_error::Path) -> String {
 }
 
 fn join(parent: &str, key: &str) -> String {
-    if parent.is_empty() {
-        key.to_owned()
-    } else {
-        format!("{parent}.{key}")
-    }
+    if parent.is_empty() { key.to_owned() } else { format!("{parent}.{key}") }
 }

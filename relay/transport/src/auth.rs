@@ -1,0 +1,217 @@
+//! Who may: from the caller's certificate or bearer token to a scope.
+
+use std::collections::HashMap;
+
+use http::header::AUTHORIZATION;
+use http::{Extensions, HeaderMap};
+use omnirelay_runtime::{ErrorKind, OperatorError, Result};
+use relay_core::{Scope, Status};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::conn_info::ConnInfo;
+
+/// Who is known and what each may do. Nobody is known by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuthConfig {
+    /// Holders of client certificates; the first that matches counts.
+    pub identities: Vec<IdentityRule>,
+    /// Holders of bearer tokens.
+    pub tokens: Vec<TokenRule>,
+}
+
+/// What the holder of a certificate may do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IdentityRule {
+    /// A SPIFFE id, or the beginning of one followed by `*`.
+    pub spiffe: String,
+    /// What it may do.
+    pub scope: Scope,
+}
+
+/// What the holder of a token may do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenRule {
+    /// What the holder is called in logs and audits.
+    pub name: String,
+    /// The SHA-256 of the token in hexadecimal: 64 digits. The token itself is kept nowhere.
+    pub sha256: String,
+    /// What it may do.
+    pub scope: Scope,
+}
+
+/// A caller who is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// The SPIFFE id, or `token:NAME`.
+    pub id: String,
+    /// What it may do.
+    pub scope: Scope,
+}
+
+/// Tells callers apart. Made once at start-up; answers without locks.
+#[derive(Debug)]
+pub struct Authenticator {
+    identities: Vec<IdentityRule>,
+    tokens: HashMap<[u8; 32], Principal>,
+}
+
+impl Authenticator {
+    /// Makes an authenticator of a configuration.
+    ///
+    /// # Errors
+    /// A rule without a SPIFFE id, or a hash that is not 64 hexadecimal digits.
+    pub fn new(config: &AuthConfig) -> Result<Self> {
+        for (index, rule) in config.identities.iter().enumerate() {
+            if !rule.spiffe.starts_with("spiffe://") {
+                return Err(OperatorError::new(
+                    ErrorKind::Config,
+                    format!("`auth.identities.{index}.spiffe` is not a SPIFFE id"),
+                )
+                .hint("write `spiffe://domain/path`, with a last `*` for all that begins so"));
+            }
+        }
+        let mut tokens = HashMap::new();
+        for (index, rule) in config.tokens.iter().enumerate() {
+            let hash = unhex(&rule.sha256).ok_or_else(|| {
+                OperatorError::new(
+                    ErrorKind::Config,
+                    format!("`auth.tokens.{index}.sha256` is not 64 hexadecimal digits"),
+                )
+                .hint("make it with `printf %s \"$TOKEN\" | sha256sum`")
+            })?;
+            tokens.insert(hash, Principal { id: format!("token:{}", rule.name), scope: rule.scope });
+        }
+        Ok(Self { identities: config.identities.clone(), tokens })
+    }
+
+    /// Who sent a request, and that it may do what needs `scope`.
+    ///
+    /// A bearer token counts before a certificate.
+    ///
+    /// # Errors
+    /// `unauthenticated` where nobody known sent it, `permission-denied` where its scope is less.
+    pub fn authorize(
+        &self,
+        extensions: &Extensions,
+        headers: &HeaderMap,
+        scope: Scope,
+    ) -> Result<Principal, Status> {
+        let principal = self.authenticate(extensions, headers)?;
+        if principal.scope >= scope {
+            return Ok(principal);
+        }
+        Err(Status::permission_denied(format!(
+            "`{}` has {} and this needs {scope}",
+            principal.id, principal.scope
+        ))
+        .with_hint("ask an administrator of the mesh for a wider scope"))
+    }
+
+    fn authenticate(&self, extensions: &Extensions, headers: &HeaderMap) -> Result<Principal, Status> {
+        if let Some(value) = headers.get(AUTHORIZATION) {
+            let token = value.to_str().ok().and_then(|text| {
+                let (scheme, token) = text.split_once(' ')?;
+                scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+            });
+            let hash: Option<[u8; 32]> = token.map(|token| Sha256::digest(token.as_bytes()).into());
+            return hash.and_then(|hash| self.tokens.get(&hash).cloned()).ok_or_else(|| {
+                Status::unauthenticated("the bearer token is not known")
+                    .with_hint("check the token file; a restarted development mesh keeps its token, a new one has another")
+            });
+        }
+        let identity =
+            extensions.get::<ConnInfo>().and_then(|info| info.identity.as_ref()).ok_or_else(|| {
+                Status::unauthenticated("neither a client certificate nor a bearer token was shown")
+                    .with_hint("name a token file or a client certificate in the context")
+            })?;
+        let rule = self.identities.iter().find(|rule| matches(&rule.spiffe, identity.spiffe()));
+        let rule = rule.ok_or_else(|| {
+            Status::permission_denied(format!("nobody gave `{}` a scope", identity.spiffe()))
+                .with_hint("add it to `auth.identities`")
+        })?;
+        Ok(Principal { id: identity.spiffe().to_owned(), scope: rule.scope })
+    }
+}
+
+fn matches(pattern: &str, id: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(beginning) => id.starts_with(beginning),
+        None => id == pattern,
+    }
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    let mut out = [0; 32];
+    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (index, byte) in out.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(index * 2..index * 2 + 2)?, 16).ok()?;
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test says by panicking that it failed")]
+
+    use super::*;
+
+    fn authenticator() -> Authenticator {
+        let config = AuthConfig {
+            identities: vec![],
+            tokens: vec![TokenRule {
+                name: "dev".into(),
+                // printf %s secret | sha256sum
+                sha256: "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b".into(),
+                scope: Scope::Observe,
+            }],
+        };
+        Authenticator::new(&config).unwrap()
+    }
+
+    fn ask(header: Option<&str>, scope: Scope) -> Result<Principal, Status> {
+        let mut headers = HeaderMap::new();
+        if let Some(header) = header {
+            headers.insert(AUTHORIZATION, header.parse().unwrap());
+        }
+        authenticator().authorize(&Extensions::new(), &headers, scope)
+    }
+
+    #[test]
+    fn a_token_has_its_scope_and_all_below() {
+        assert_eq!(ask(Some("Bearer secret"), Scope::Read).unwrap().id, "token:dev");
+        assert_eq!(ask(Some("bearer secret"), Scope::Observe).unwrap().scope, Scope::Observe);
+        let refused = ask(Some("Bearer secret"), Scope::Operate).unwrap_err();
+        assert_eq!(refused.code, relay_core::Code::PermissionDenied);
+    }
+
+    #[test]
+    fn strangers_are_refused_without_an_echo_of_their_token() {
+        for header in [None, Some("Bearer wrong"), Some("Basic secret"), Some("secret"), Some("Bearer")] {
+            let refused = ask(header, Scope::Read).unwrap_err();
+            assert_eq!(refused.code, relay_core::Code::Unauthenticated, "{header:?}");
+            assert!(!refused.message.contains("wrong"));
+        }
+    }
+
+    #[test]
+    fn patterns_end_at_their_star() {
+        assert!(matches("spiffe://d/relay/*", "spiffe://d/relay/a"));
+        assert!(!matches("spiffe://d/relay/*", "spiffe://d/relays"));
+        assert!(!matches("spiffe://d/relay", "spiffe://d/relay/a"));
+    }
+
+    #[test]
+    fn broken_hashes_are_refused() {
+        for sha256 in ["", "zz", "2bb80d", &"é".repeat(32), &"+1".repeat(32)] {
+            let rule = TokenRule { name: "x".into(), sha256: sha256.to_owned(), scope: Scope::Read };
+            let config = AuthConfig { identities: vec![], tokens: vec![rule] };
+            assert!(Authenticator::new(&config).is_err(), "{sha256}");
+        }
+    }
+}

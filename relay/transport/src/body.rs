@@ -1,0 +1,117 @@
+//! The body of every request and response.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Frame, SizeHint};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Empty, Full};
+use relay_core::{Code, Status};
+
+/// Any error that a body can end with.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A streamed body whose concrete type is erased.
+#[derive(Debug)]
+pub struct Body(UnsyncBoxBody<Bytes, BoxError>);
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Pin::new(&mut self.0).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        empty()
+    }
+}
+
+/// A body without bytes.
+#[must_use]
+pub fn empty() -> Body {
+    boxed(Empty::new())
+}
+
+/// A body of one piece.
+pub fn full(bytes: impl Into<Bytes>) -> Body {
+    boxed(Full::new(bytes.into()))
+}
+
+/// Erases the type of a body.
+pub fn boxed<B>(body: B) -> Body
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    Body(body.map_err(Into::into).boxed_unsync())
+}
+
+/// Reads a body of at most `max` bytes into one piece; trailers are dropped.
+///
+/// # Errors
+/// `resource-exhausted` above `max`, and `unavailable` where the sender breaks off.
+pub async fn collect_limited(body: Body, max: usize) -> Result<Bytes, Status> {
+    Ok(collect_with_trailers(body, max).await?.0)
+}
+
+/// As [`collect_limited`], and gives the trailers.
+///
+/// # Errors
+/// As [`collect_limited`].
+pub async fn collect_with_trailers(
+    mut body: Body,
+    max: usize,
+) -> Result<(Bytes, Option<http::HeaderMap>), Status> {
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    let mut trailers = None;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| broken(error.as_ref()))?;
+        match frame.into_data() {
+            Ok(data) if first.len() + rest.len() + data.len() > max => return Err(too_large(max)),
+            Ok(data) if first.is_empty() => first = data,
+            Ok(data) => rest.extend_from_slice(&data),
+            Err(frame) => trailers = frame.into_trailers().ok(),
+        }
+    }
+    if rest.is_empty() {
+        return Ok((first, trailers));
+    }
+    let mut whole = BytesMut::with_capacity(first.len() + rest.len());
+    whole.extend_from_slice(&first);
+    whole.extend_from_slice(&rest);
+    Ok((whole.freeze(), trailers))
+}
+
+fn broken(error: &(dyn std::error::Error + 'static)) -> Status {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<http_body_util::LengthLimitError>() {
+            return Status::new(Code::ResourceExhausted, "the body is above the listener's bound")
+                .with_hint("send less, or raise `limits.max_body_bytes`");
+        }
+        next = error.source();
+    }
+    Status::unavailable(format!("the body broke off: {error}"))
+}
+
+fn too_large(max: usize) -> Status {
+    Status::new(Code::ResourceExhausted, format!("the body is above {max} bytes"))
+        .with_hint("send less in one message")
+}

@@ -1,0 +1,247 @@
+//! HTTP/3 over QUIC.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes};
+use h3::server::{RequestResolver, RequestStream};
+use http::{Request, Response};
+use http_body::Frame;
+use http_body_util::BodyExt as _;
+use omnirelay_runtime::Drain;
+use relay_core::Protocol;
+use rustls_pki_types::CertificateDer;
+use tokio_util::task::TaskTracker;
+use tower::Service;
+use tracing::debug;
+
+use crate::body::{self, Body, BoxError};
+use crate::conn_info::{ConnInfo, PeerIdentity};
+use crate::quic::{Connection, H3_NO_ERROR, RecvStream, SendStream, Side};
+use crate::serve::Shared;
+use crate::stats::Bound;
+
+/// Requests that are still accepted after the first GOAWAY: those already on the way.
+const GRACE_REQUESTS: usize = 1 << 16;
+/// How long "on the way" can take before the second, final GOAWAY.
+const GRACE_TIME: Duration = Duration::from_millis(100);
+
+/// Accepts connections until the drain begins, then lets those open finish.
+pub(crate) async fn serve<S>(endpoint: quinn::Endpoint, service: S, shared: Shared, drain: Drain)
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    let tracker = TaskTracker::new();
+    loop {
+        let incoming = tokio::select! {
+            () = drain.started() => break,
+            incoming = endpoint.accept() => incoming,
+        };
+        let Some(incoming) = incoming else { break };
+        let Some(place) = shared.admit_connection() else {
+            incoming.refuse();
+            continue;
+        };
+        let (service, shared) = (service.clone(), shared.clone());
+        let (guard, drain) = (drain.guard(), drain.clone());
+        omnirelay_runtime::spawn(
+            "quic-connection",
+            tracker.track_future(async move {
+                if let Err(error) = connection(incoming, service, shared, drain).await {
+                    debug!(error, "connection ended");
+                }
+                drop((place, guard));
+            }),
+        );
+    }
+    tracker.close();
+    tracker.wait().await;
+    endpoint.close(quinn::VarInt::from_u32(H3_NO_ERROR), b"drained");
+    endpoint.wait_idle().await;
+}
+
+async fn connection<S>(
+    incoming: quinn::Incoming,
+    service: S,
+    shared: Shared,
+    drain: Drain,
+) -> Result<(), BoxError>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    let local_ip = incoming.local_ip();
+    let handshake = tokio::time::timeout(shared.limits.handshake_timeout(), incoming.accept()?);
+    let connection = match handshake.await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => {
+            shared.stats.refused(Bound::Handshake);
+            return Err(error.into());
+        }
+        Err(_elapsed) => {
+            shared.stats.refused(Bound::Handshake);
+            return Err("the QUIC handshake took too long".into());
+        }
+    };
+    shared.stats.connection(Protocol::Http3);
+    let remote = connection.remote_address();
+    let local = std::net::SocketAddr::new(local_ip.unwrap_or(remote.ip()), 0);
+    let info = ConnInfo { protocol: Protocol::Http3, remote, local, identity: identity(&connection) };
+    let mut h3 = h3::server::builder()
+        .max_field_section_size(shared.limits.max_header_bytes.into())
+        .send_grease(false)
+        .build(Connection::new(connection.clone(), Side::Server))
+        .await?;
+
+    let requests = TaskTracker::new();
+    let mut phase = Phase::Serving;
+    loop {
+        let step = tokio::select! {
+            accepted = h3.accept() => Step::Accepted(accepted),
+            () = drain.started(), if phase == Phase::Serving => Step::FirstGoaway,
+            () = tokio::time::sleep(GRACE_TIME), if phase == Phase::Grace => Step::FinalGoaway,
+            () = requests.wait(), if phase == Phase::Finishing => Step::Idle,
+        };
+        match step {
+            Step::Accepted(Ok(Some(resolver))) => {
+                let (service, shared, info) = (service.clone(), shared.clone(), info.clone());
+                let task = requests.track_future(request(resolver, service, shared, info));
+                omnirelay_runtime::spawn("h3-request", task);
+            }
+            Step::Accepted(Ok(None)) => break,
+            Step::Accepted(Err(error)) => {
+                return if error.is_h3_no_error() { Ok(()) } else { Err(error.into()) };
+            }
+            Step::FirstGoaway => {
+                h3.shutdown(GRACE_REQUESTS).await?;
+                phase = Phase::Grace;
+            }
+            Step::FinalGoaway => {
+                h3.shutdown(0).await?;
+                requests.close();
+                phase = Phase::Finishing;
+            }
+            Step::Idle => break,
+        }
+    }
+    requests.close();
+    requests.wait().await;
+    connection.close(quinn::VarInt::from_u32(H3_NO_ERROR), b"");
+    Ok(())
+}
+
+/// How far a connection is on its way to the end (RFC 9114, section 5.2).
+#[derive(PartialEq, Eq)]
+enum Phase {
+    Serving,
+    Grace,
+    Finishing,
+}
+
+enum Step<T> {
+    Accepted(T),
+    FirstGoaway,
+    FinalGoaway,
+    Idle,
+}
+
+fn identity(connection: &quinn::Connection) -> Option<PeerIdentity> {
+    let chain = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+    PeerIdentity::of(chain.first()?)
+}
+
+async fn request<S>(resolver: RequestResolver<Connection, Bytes>, service: S, shared: Shared, info: ConnInfo)
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+{
+    let resolved = tokio::time::timeout(shared.limits.header_timeout(), resolver.resolve_request()).await;
+    let (request, stream) = match resolved {
+        Ok(Ok(resolved)) => resolved,
+        Ok(Err(error)) => return debug!(%error, "request refused"),
+        Err(_elapsed) => return debug!("request headers took too long"),
+    };
+    let (mut send, recv) = stream.split();
+    let request = request.map(|()| body::boxed(H3Body::new(recv)));
+    let (head, body) = shared.call(service, &info, request).await.into_parts();
+    if let Err(error) = respond(&mut send, Response::from_parts(head, ()), body).await {
+        debug!(error, "response broke off");
+        send.stop_stream(h3::error::Code::H3_REQUEST_CANCELLED);
+    }
+}
+
+type Sender = RequestStream<SendStream<Bytes>, Bytes>;
+
+async fn respond(send: &mut Sender, head: Response<()>, mut body: Body) -> Result<(), BoxError> {
+    send.send_response(head).await?;
+    while let Some(frame) = body.frame().await {
+        match frame?.into_data() {
+            Ok(data) if data.is_empty() => {}
+            Ok(data) => send.send_data(data).await?,
+            Err(frame) => {
+                if let Ok(trailers) = frame.into_trailers()
+                    && !trailers.is_empty()
+                {
+                    send.send_trailers(trailers).await?;
+                }
+            }
+        }
+    }
+    send.finish().await?;
+    Ok(())
+}
+
+/// A request's body as it arrives, trailers included.
+struct H3Body {
+    stream: Receiver,
+    state: Reading,
+}
+
+type Receiver = RequestStream<RecvStream, Bytes>;
+
+#[derive(PartialEq, Eq)]
+enum Reading {
+    Data,
+    Trailers,
+    Done,
+}
+
+impl H3Body {
+    fn new(stream: Receiver) -> Self {
+        Self { stream, state: Reading::Data }
+    }
+}
+
+impl http_body::Body for H3Body {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if self.state == Reading::Data {
+            match ready!(self.stream.poll_recv_data(cx))? {
+                Some(mut data) => {
+                    let bytes = data.copy_to_bytes(data.remaining());
+                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                }
+                None => self.state = Reading::Trailers,
+            }
+        }
+        if self.state == Reading::Trailers {
+            let trailers = ready!(self.stream.poll_recv_trailers(cx))?;
+            self.state = Reading::Done;
+            if let Some(trailers) = trailers {
+                return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+            }
+        }
+        Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.state == Reading::Done
+    }
+}

@@ -1,0 +1,250 @@
+//! The seam between quinn and h3: h3's `quic` traits over quinn's connections.
+//!
+//! Our own because the published adapter loses a stream's id while a read is in flight and lets a
+//! dropped response look complete (hyperium/h3 #330, #331, #351, #361). Here a stream knows its id
+//! from the start, reads are polled in place, and a send half that is dropped before its end is
+//! reset.
+
+mod error;
+mod recv;
+mod send;
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Buf;
+use futures_util::stream::{self, Stream, StreamExt as _};
+use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId, WriteBuf};
+
+use error::{connection_error, stream_error};
+pub use recv::RecvStream;
+pub use send::SendStream;
+
+/// H3_NO_ERROR (RFC 9114, section 8.1).
+pub const H3_NO_ERROR: u32 = 0x100;
+/// H3_REQUEST_CANCELLED (RFC 9114, section 8.1).
+pub const H3_REQUEST_CANCELLED: u32 = 0x10c;
+/// H3_REQUEST_REJECTED (RFC 9114, section 8.1): not processed, safe to try again.
+pub const H3_REQUEST_REJECTED: u32 = 0x10b;
+
+/// Which end of the connection this is; it decides the code that tells a peer to stop sending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// We called.
+    Client,
+    /// We were called.
+    Server,
+}
+
+impl Side {
+    /// A server that has answered needs no more of the request (RFC 9114, section 4.1); a client
+    /// that stops reading has given the request up.
+    const fn stop_code(self) -> u32 {
+        match self {
+            Self::Client => H3_REQUEST_CANCELLED,
+            Self::Server => H3_NO_ERROR,
+        }
+    }
+}
+
+type Streams<T> = Pin<Box<dyn Stream<Item = Result<T, quinn::ConnectionError>> + Send + Sync>>;
+type BidiPair = (quinn::SendStream, quinn::RecvStream);
+
+/// A quinn connection as h3 wants it.
+pub struct Connection {
+    connection: quinn::Connection,
+    side: Side,
+    incoming_bidi: Streams<BidiPair>,
+    incoming_uni: Streams<quinn::RecvStream>,
+    opener: Opener,
+}
+
+impl Connection {
+    /// Wraps an established connection.
+    #[must_use]
+    pub fn new(connection: quinn::Connection, side: Side) -> Self {
+        Self {
+            incoming_bidi: repeat(connection.clone(), |it| async move { it.accept_bi().await }),
+            incoming_uni: repeat(connection.clone(), |it| async move { it.accept_uni().await }),
+            opener: Opener::new(connection.clone(), side),
+            connection,
+            side,
+        }
+    }
+}
+
+/// An endless stream of one operation's outcomes, kept between polls.
+fn repeat<T, F>(connection: quinn::Connection, operation: fn(quinn::Connection) -> F) -> Streams<T>
+where
+    T: 'static,
+    F: Future<Output = Result<T, quinn::ConnectionError>> + Send + Sync + 'static,
+{
+    Box::pin(stream::unfold(connection, move |connection| async move {
+        Some((operation(connection.clone()).await, connection))
+    }))
+}
+
+/// What an endless stream gives next.
+fn poll_next<T>(streams: &mut Streams<T>, cx: &mut Context<'_>) -> Poll<Result<T, quinn::ConnectionError>> {
+    let next = ready!(streams.poll_next_unpin(cx));
+    Poll::Ready(next.unwrap_or(Err(quinn::ConnectionError::LocallyClosed)))
+}
+
+impl<B: Buf + Send> quic::Connection<B> for Connection {
+    type RecvStream = RecvStream;
+    type OpenStreams = Opener;
+
+    fn poll_accept_recv(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<RecvStream, ConnectionErrorIncoming>> {
+        let stream = ready!(poll_next(&mut self.incoming_uni, cx)).map_err(connection_error)?;
+        Poll::Ready(Ok(RecvStream::new(stream, self.side.stop_code())))
+    }
+
+    fn poll_accept_bidi(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<BidiStream<B>, ConnectionErrorIncoming>> {
+        let pair = ready!(poll_next(&mut self.incoming_bidi, cx)).map_err(connection_error)?;
+        Poll::Ready(Ok(BidiStream::new(pair, self.side)))
+    }
+
+    fn opener(&self) -> Opener {
+        Opener::new(self.connection.clone(), self.side)
+    }
+}
+
+impl<B: Buf + Send> quic::OpenStreams<B> for Connection {
+    type BidiStream = BidiStream<B>;
+    type SendStream = SendStream<B>;
+
+    fn poll_open_bidi(&mut self, cx: &mut Context<'_>) -> Poll<Result<BidiStream<B>, StreamErrorIncoming>> {
+        self.opener.poll_open_bidi(cx)
+    }
+
+    fn poll_open_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<SendStream<B>, StreamErrorIncoming>> {
+        self.opener.poll_open_send(cx)
+    }
+
+    fn close(&mut self, code: h3::error::Code, reason: &[u8]) {
+        quic::OpenStreams::<B>::close(&mut self.opener, code, reason);
+    }
+}
+
+/// Opens streams on a connection.
+pub struct Opener {
+    connection: quinn::Connection,
+    side: Side,
+    opening_bidi: Option<Streams<BidiPair>>,
+    opening_uni: Option<Streams<quinn::SendStream>>,
+}
+
+impl Opener {
+    fn new(connection: quinn::Connection, side: Side) -> Self {
+        Self { connection, side, opening_bidi: None, opening_uni: None }
+    }
+}
+
+impl Clone for Opener {
+    fn clone(&self) -> Self {
+        Self::new(self.connection.clone(), self.side)
+    }
+}
+
+impl<B: Buf + Send> quic::OpenStreams<B> for Opener {
+    type BidiStream = BidiStream<B>;
+    type SendStream = SendStream<B>;
+
+    fn poll_open_bidi(&mut self, cx: &mut Context<'_>) -> Poll<Result<BidiStream<B>, StreamErrorIncoming>> {
+        let connection = &self.connection;
+        let opening = self
+            .opening_bidi
+            .get_or_insert_with(|| repeat(connection.clone(), |it| async move { it.open_bi().await }));
+        let pair = ready!(poll_next(opening, cx)).map_err(stream_error)?;
+        Poll::Ready(Ok(BidiStream::new(pair, self.side)))
+    }
+
+    fn poll_open_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<SendStream<B>, StreamErrorIncoming>> {
+        let connection = &self.connection;
+        let opening = self
+            .opening_uni
+            .get_or_insert_with(|| repeat(connection.clone(), |it| async move { it.open_uni().await }));
+        let stream = ready!(poll_next(opening, cx)).map_err(stream_error)?;
+        Poll::Ready(Ok(SendStream::unguarded(stream)))
+    }
+
+    fn close(&mut self, code: h3::error::Code, reason: &[u8]) {
+        // Codes are QUIC varints by construction; a larger one cannot come from h3.
+        let code = quinn::VarInt::from_u64(code.value()).unwrap_or(quinn::VarInt::from_u32(H3_NO_ERROR));
+        self.connection.close(code, reason);
+    }
+}
+
+/// A request's stream: both halves.
+pub struct BidiStream<B> {
+    send: SendStream<B>,
+    recv: RecvStream,
+}
+
+impl<B> BidiStream<B> {
+    fn new((send, recv): BidiPair, side: Side) -> Self {
+        Self { send: SendStream::guarded(send), recv: RecvStream::new(recv, side.stop_code()) }
+    }
+}
+
+impl<B: Buf + Send> quic::BidiStream<B> for BidiStream<B> {
+    type SendStream = SendStream<B>;
+    type RecvStream = RecvStream;
+
+    fn split(self) -> (SendStream<B>, RecvStream) {
+        (self.send, self.recv)
+    }
+}
+
+impl<B: Buf + Send> quic::RecvStream for BidiStream<B> {
+    type Buf = bytes::Bytes;
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<bytes::Bytes>, StreamErrorIncoming>> {
+        self.recv.poll_data(cx)
+    }
+
+    fn stop_sending(&mut self, error_code: u64) {
+        self.recv.stop_sending(error_code);
+    }
+
+    fn recv_id(&self) -> StreamId {
+        self.recv.recv_id()
+    }
+}
+
+impl<B: Buf + Send> quic::SendStream<B> for BidiStream<B> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
+        self.send.poll_ready(cx)
+    }
+
+    fn send_data<T: Into<WriteBuf<B>>>(&mut self, data: T) -> Result<(), StreamErrorIncoming> {
+        self.send.send_data(data)
+    }
+
+    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
+        self.send.poll_finish(cx)
+    }
+
+    fn reset(&mut self, reset_code: u64) {
+        self.send.reset(reset_code);
+    }
+
+    fn send_id(&self) -> StreamId {
+        self.send.send_id()
+    }
+}
+
+/// h3's name of a stream.
+#[allow(
+    clippy::expect_used,
+    reason = "a QUIC stream id is below 2^62 by its encoding (RFC 9000, section 2.1)"
+)]
+fn stream_id(id: quinn::StreamId) -> StreamId {
+    u64::from(id).try_into().expect("a QUIC stream id")
+}

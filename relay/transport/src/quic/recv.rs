@@ -1,0 +1,60 @@
+//! The half of a stream that we read.
+
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h3::quic::{self, StreamErrorIncoming, StreamId};
+
+use super::error::read_error;
+use super::stream_id;
+
+/// The most that one read hands on; backpressure works in steps of it.
+const MAX_CHUNK: usize = 64 << 10;
+
+/// A stream's receiving half. Dropped before its end, it tells the peer to stop sending.
+pub struct RecvStream {
+    stream: quinn::RecvStream,
+    id: StreamId,
+    stop_code: u32,
+    ended: bool,
+}
+
+impl RecvStream {
+    pub(super) fn new(stream: quinn::RecvStream, stop_code: u32) -> Self {
+        Self { id: stream_id(stream.id()), stream, stop_code, ended: false }
+    }
+}
+
+impl quic::RecvStream for RecvStream {
+    type Buf = Bytes;
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StreamErrorIncoming>> {
+        // The future of a read holds no state of its own: the waker lives in the connection, so a
+        // fresh one per poll reads in place and allocates nothing.
+        let read = pin!(self.stream.read_chunk(MAX_CHUNK, true));
+        let chunk = ready!(read.poll(cx));
+        self.ended = !matches!(chunk, Ok(Some(_)));
+        Poll::Ready(chunk.map(|chunk| chunk.map(|chunk| chunk.bytes)).map_err(read_error))
+    }
+
+    fn stop_sending(&mut self, error_code: u64) {
+        self.ended = true;
+        if let Ok(code) = quinn::VarInt::from_u64(error_code) {
+            // A stream that is already at its end needs no stopping.
+            let _already_ended = self.stream.stop(code);
+        }
+    }
+
+    fn recv_id(&self) -> StreamId {
+        self.id
+    }
+}
+
+impl Drop for RecvStream {
+    fn drop(&mut self) {
+        if !self.ended {
+            let _already_ended = self.stream.stop(quinn::VarInt::from_u32(self.stop_code));
+        }
+    }
+}

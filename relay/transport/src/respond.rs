@@ -1,0 +1,157 @@
+//! The one place where a [`Status`] becomes an answer on the wire.
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use relay_core::{Code, RpcStyle, Status, headers};
+
+use crate::body::{self, Body};
+
+/// Answers in the style that the request was written in.
+#[must_use]
+pub fn status(style: RpcStyle, status: &Status) -> Response<Body> {
+    match style {
+        RpcStyle::Yarpc => yarpc(status),
+        RpcStyle::Grpc => grpc(status),
+        RpcStyle::Http => problem(status),
+    }
+}
+
+/// Problem details (RFC 9457) with the code's name and a hint.
+#[must_use]
+pub fn problem(status: &Status) -> Response<Body> {
+    let http_status = http_status(status.code);
+    let document = serde_json::json!({
+        "type": format!("urn:omnirelay:{}", status.code.name()),
+        "title": http_status.canonical_reason().unwrap_or("Client closed the request"),
+        "status": http_status.as_u16(),
+        "detail": status.message,
+        "code": status.code.name(),
+        "hint": status.hint,
+    });
+    let mut response = Response::new(body::full(document.to_string()));
+    *response.status_mut() = http_status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    if status.code == Code::Unauthenticated {
+        headers.insert(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+/// A trailers-only gRPC answer: the outcome stands in the header section.
+#[must_use]
+pub fn grpc(status: &Status) -> Response<Body> {
+    let mut response = Response::new(body::empty());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    put_grpc_status(headers, status);
+    response
+}
+
+/// Writes `grpc-status` and `grpc-message`.
+pub fn put_grpc_status(headers: &mut HeaderMap, status: &Status) {
+    headers.insert(headers::GRPC_STATUS, HeaderValue::from(u16::from(status.code.grpc())));
+    if !status.message.is_empty() {
+        let text = match &status.hint {
+            Some(hint) => percent_encode(&format!("{}; {hint}", status.message)),
+            None => percent_encode(&status.message),
+        };
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            headers.insert(headers::GRPC_MESSAGE, value);
+        }
+    }
+}
+
+/// YARPC over HTTP: the outcome in headers and the message as the body, which is how a YARPC
+/// caller reads it.
+#[must_use]
+pub fn yarpc(status: &Status) -> Response<Body> {
+    let text = match &status.hint {
+        Some(hint) => format!("{}; {hint}", status.message),
+        None => status.message.clone(),
+    };
+    let mut response = Response::new(body::full(text.clone()));
+    *response.status_mut() = http_status(status.code);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(headers::RPC_STATUS, HeaderValue::from_static("error"));
+    headers.insert(headers::RPC_ERROR_CODE, HeaderValue::from_static(status.code.name()));
+    if let Some(Ok(name)) = status.name.as_deref().map(HeaderValue::from_str) {
+        headers.insert(headers::RPC_ERROR_NAME, name);
+    }
+    if let Ok(message) = HeaderValue::from_str(&text.replace(['\r', '\n'], " ")) {
+        headers.insert(headers::RPC_ERROR_MESSAGE, message);
+    }
+    response
+}
+
+fn http_status(code: Code) -> StatusCode {
+    StatusCode::from_u16(code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// gRPC's percent-encoding of messages: everything outside printable ASCII, and `%`.
+fn percent_encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b' '..=b'~' if byte != b'%' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+/// Reads what [`put_grpc_status`] or another gRPC server wrote; `None` without `grpc-status`.
+#[must_use]
+pub fn read_grpc_status(headers: &HeaderMap) -> Option<Status> {
+    let number = headers.get(headers::GRPC_STATUS)?.to_str().ok()?.parse().unwrap_or(2);
+    let message = headers.get(headers::GRPC_MESSAGE).map(|value| percent_decode(value.as_bytes()));
+    Some(Status::new(Code::from_grpc(number), message.unwrap_or_default()))
+}
+
+/// What cannot be decoded is kept as it came, as gRPC asks for.
+fn percent_decode(bytes: &[u8]) -> String {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let [byte, tail @ ..] = rest {
+        let code = match (byte, tail) {
+            (b'%', [high, low, ..]) => char::from(*high).to_digit(16).zip(char::from(*low).to_digit(16)),
+            _ => None,
+        };
+        match code.and_then(|(high, low)| u8::try_from(high * 16 + low).ok()) {
+            Some(decoded) => {
+                out.push(decoded);
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            None => {
+                out.push(*byte);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grpc_messages_survive_whatever_they_hold() {
+        for message in ["plain", "100 %", "ü\n\t", "%2", "a%zz"] {
+            let mut headers = HeaderMap::new();
+            put_grpc_status(&mut headers, &Status::not_found(message));
+            assert_eq!(read_grpc_status(&headers), Some(Status::not_found(message)));
+        }
+    }
+
+    #[test]
+    fn a_message_with_line_breaks_stays_one_header() {
+        let response = yarpc(&Status::internal("a\r\nx-evil: 1"));
+        assert_eq!(
+            response.headers().get(headers::RPC_ERROR_MESSAGE).map(HeaderValue::as_bytes),
+            Some(b"a  x-evil: 1".as_slice())
+        );
+        assert!(!response.headers().contains_key("x-evil"));
+    }
+}
