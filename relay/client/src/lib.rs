@@ -1,1 +1,13 @@
-//! x
+//! Calls a service over HTTP/3 first, and over HTTP/2 or HTTP/1.1 where that does not work and
+//! the caller allows it; every answer says which it was and why.
+//!
+//! Read first: [`Channel`].
+
+mod channel;
+mod connector;
+mod error;
+mod http3;
+mod path_memory;
+
+pub use channel::{Channel, ChannelConfig};
+pub use error::ChannelError;

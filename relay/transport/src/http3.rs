@@ -1,15 +1,11 @@
 //! HTTP/3 over QUIC.
 
 use std::convert::Infallible;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use h3::server::{RequestResolver, RequestStream};
 use http::{Request, Response};
-use http_body::Frame;
-use http_body_util::BodyExt as _;
 use omnirelay_runtime::Drain;
 use relay_core::Protocol;
 use rustls_pki_types::CertificateDer;
@@ -19,7 +15,7 @@ use tracing::debug;
 
 use crate::body::{self, Body, BoxError};
 use crate::conn_info::{ConnInfo, PeerIdentity};
-use crate::quic::{Connection, H3_NO_ERROR, RecvStream, SendStream, Side};
+use crate::quic::{Connection, H3_NO_ERROR, SendStream, Side, message};
 use crate::serve::Shared;
 use crate::stats::Bound;
 
@@ -164,7 +160,7 @@ where
         Err(_elapsed) => return debug!("request headers took too long"),
     };
     let (mut send, recv) = stream.split();
-    let request = request.map(|()| body::boxed(H3Body::new(recv)));
+    let request = request.map(|()| body::boxed(message::Incoming::new(recv)));
     let (head, body) = shared.call(service, &info, request).await.into_parts();
     if let Err(error) = respond(&mut send, Response::from_parts(head, ()), body).await {
         debug!(error, "response broke off");
@@ -174,74 +170,7 @@ where
 
 type Sender = RequestStream<SendStream<Bytes>, Bytes>;
 
-async fn respond(send: &mut Sender, head: Response<()>, mut body: Body) -> Result<(), BoxError> {
+async fn respond(send: &mut Sender, head: Response<()>, body: Body) -> Result<(), BoxError> {
     send.send_response(head).await?;
-    while let Some(frame) = body.frame().await {
-        match frame?.into_data() {
-            Ok(data) if data.is_empty() => {}
-            Ok(data) => send.send_data(data).await?,
-            Err(frame) => {
-                if let Ok(trailers) = frame.into_trailers()
-                    && !trailers.is_empty()
-                {
-                    send.send_trailers(trailers).await?;
-                }
-            }
-        }
-    }
-    send.finish().await?;
-    Ok(())
-}
-
-/// A request's body as it arrives, trailers included.
-struct H3Body {
-    stream: Receiver,
-    state: Reading,
-}
-
-type Receiver = RequestStream<RecvStream, Bytes>;
-
-#[derive(PartialEq, Eq)]
-enum Reading {
-    Data,
-    Trailers,
-    Done,
-}
-
-impl H3Body {
-    fn new(stream: Receiver) -> Self {
-        Self { stream, state: Reading::Data }
-    }
-}
-
-impl http_body::Body for H3Body {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if self.state == Reading::Data {
-            match ready!(self.stream.poll_recv_data(cx))? {
-                Some(mut data) => {
-                    let bytes = data.copy_to_bytes(data.remaining());
-                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
-                }
-                None => self.state = Reading::Trailers,
-            }
-        }
-        if self.state == Reading::Trailers {
-            let trailers = ready!(self.stream.poll_recv_trailers(cx))?;
-            self.state = Reading::Done;
-            if let Some(trailers) = trailers {
-                return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
-            }
-        }
-        Poll::Ready(None)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.state == Reading::Done
-    }
+    message::send_body(send, body).await
 }

@@ -6,6 +6,7 @@
 //! reset.
 
 mod error;
+pub mod message;
 mod recv;
 mod send;
 

@@ -1,0 +1,92 @@
+//! Why a call got no answer.
+
+use omnirelay_runtime::{ErrorKind, OperatorError};
+use relay_core::{Code, Protocol, Status};
+use relay_transport::BoxError;
+use thiserror::Error;
+
+/// A call without an answer.
+#[derive(Debug, Error)]
+pub enum ChannelError {
+    /// No connection came about, so nothing was sent: trying elsewhere is safe.
+    #[error("cannot connect to {endpoint} over {protocol}")]
+    Connect {
+        /// Whom the channel calls.
+        endpoint: String,
+        /// The last protocol that was tried.
+        protocol: Protocol,
+        /// Why.
+        source: BoxError,
+    },
+    /// The connection broke with the request on its way: whether it was carried out is unknown.
+    #[error("the call to {endpoint} over {protocol} broke off")]
+    Broken {
+        /// Whom the channel calls.
+        endpoint: String,
+        /// The protocol.
+        protocol: Protocol,
+        /// Why.
+        source: BoxError,
+    },
+    /// The peer refused the request before it did anything: trying again is safe.
+    #[error("{endpoint} refused the request over {protocol}")]
+    Refused {
+        /// Whom the channel calls.
+        endpoint: String,
+        /// The protocol.
+        protocol: Protocol,
+        /// Why.
+        source: BoxError,
+    },
+}
+
+impl ChannelError {
+    /// Whether the request certainly had no effect.
+    #[must_use]
+    pub const fn is_unsent(&self) -> bool {
+        matches!(self, Self::Connect { .. } | Self::Refused { .. })
+    }
+
+    fn source_text(&self) -> String {
+        let (Self::Connect { source, .. } | Self::Broken { source, .. } | Self::Refused { source, .. }) =
+            self;
+        let mut text = source.to_string();
+        let mut next = source.source();
+        while let Some(error) = next {
+            let words = error.to_string();
+            if !text.contains(&words) {
+                text.push_str(": ");
+                text.push_str(&words);
+            }
+            next = error.source();
+        }
+        text
+    }
+
+    fn hint(&self) -> &'static str {
+        let text = self.source_text();
+        if text.contains("certificate") || text.contains("UnknownIssuer") || text.contains("UnknownCA") {
+            "check that `ca` names the authority of the server and that the server's name is in its certificate"
+        } else {
+            "check that the server runs, the address, and that UDP and TCP reach it"
+        }
+    }
+}
+
+impl From<&ChannelError> for Status {
+    fn from(error: &ChannelError) -> Self {
+        Self::new(Code::Unavailable, format!("{error}: {}", error.source_text())).with_hint(error.hint())
+    }
+}
+
+impl From<ChannelError> for Status {
+    fn from(error: ChannelError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<ChannelError> for OperatorError {
+    fn from(error: ChannelError) -> Self {
+        Self::new(ErrorKind::Unavailable, error.to_string()).because(error.source_text()).hint(error.hint())
+    }
+}

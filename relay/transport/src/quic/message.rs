@@ -1,0 +1,131 @@
+//! Bodies and trailers over an h3 stream, the same for requests and responses.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, Bytes};
+use h3::error::StreamError;
+use http::HeaderMap;
+use http_body::Frame;
+use http_body_util::BodyExt as _;
+
+use super::{RecvStream, SendStream};
+use crate::body::{Body, BoxError};
+
+/// The half of an h3 request stream that a message is read from, at either end.
+pub trait Receive {
+    /// The next piece of the body; `None` at its end.
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StreamError>>;
+    /// The trailers, where there are any; asked for after the body's end.
+    fn poll_trailers(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<HeaderMap>, StreamError>>;
+}
+
+/// The half of an h3 request stream that a message is written to, at either end.
+pub trait Transmit {
+    /// Writes a piece of the body once the peer has room for it.
+    fn data(&mut self, data: Bytes) -> impl Future<Output = Result<(), StreamError>> + Send;
+    /// Writes the trailers.
+    fn trailers(&mut self, trailers: HeaderMap) -> impl Future<Output = Result<(), StreamError>> + Send;
+    /// Says that the message is complete.
+    fn finish(&mut self) -> impl Future<Output = Result<(), StreamError>> + Send;
+}
+
+macro_rules! both_ends {
+    ($($end:ident),*) => {$(
+        impl Receive for h3::$end::RequestStream<RecvStream, Bytes> {
+            fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StreamError>> {
+                let data = ready!(self.poll_recv_data(cx))?;
+                Poll::Ready(Ok(data.map(|mut data| data.copy_to_bytes(data.remaining()))))
+            }
+
+            fn poll_trailers(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<HeaderMap>, StreamError>> {
+                self.poll_recv_trailers(cx)
+            }
+        }
+
+        impl Transmit for h3::$end::RequestStream<SendStream<Bytes>, Bytes> {
+            async fn data(&mut self, data: Bytes) -> Result<(), StreamError> {
+                self.send_data(data).await
+            }
+
+            async fn trailers(&mut self, trailers: HeaderMap) -> Result<(), StreamError> {
+                self.send_trailers(trailers).await
+            }
+
+            async fn finish(&mut self) -> Result<(), StreamError> {
+                self.finish().await
+            }
+        }
+    )*};
+}
+
+both_ends!(client, server);
+
+/// Writes a whole body with its trailers and finishes the message. Empty pieces and empty
+/// trailers are never sent.
+///
+/// # Errors
+/// The body's own error, or the stream's; the message then is incomplete and has to be reset.
+pub async fn send_body(stream: &mut impl Transmit, mut body: Body) -> Result<(), BoxError> {
+    while let Some(frame) = body.frame().await {
+        match frame?.into_data() {
+            Ok(data) if data.is_empty() => {}
+            Ok(data) => stream.data(data).await?,
+            Err(frame) => match frame.into_trailers() {
+                Ok(trailers) if !trailers.is_empty() => stream.trailers(trailers).await?,
+                _ => {}
+            },
+        }
+    }
+    stream.finish().await?;
+    Ok(())
+}
+
+/// A message's body as it arrives, trailers included.
+pub struct Incoming<S> {
+    stream: S,
+    reading: Reading,
+}
+
+#[derive(PartialEq, Eq)]
+enum Reading {
+    Data,
+    Trailers,
+    Done,
+}
+
+impl<S> Incoming<S> {
+    /// Reads from a stream whose headers have been read.
+    pub fn new(stream: S) -> Self {
+        Self { stream, reading: Reading::Data }
+    }
+}
+
+impl<S: Receive + Unpin> http_body::Body for Incoming<S> {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if self.reading == Reading::Data {
+            match ready!(self.stream.poll_data(cx))? {
+                Some(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                None => self.reading = Reading::Trailers,
+            }
+        }
+        if self.reading == Reading::Trailers {
+            let trailers = ready!(self.stream.poll_trailers(cx))?;
+            self.reading = Reading::Done;
+            if let Some(trailers) = trailers {
+                return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+            }
+        }
+        Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.reading == Reading::Done
+    }
+}
