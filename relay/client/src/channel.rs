@@ -13,11 +13,11 @@ use quinn::crypto::rustls::QuicClientConfig;
 use relay_core::{DowngradeReason, Negotiated, Protocol};
 use relay_transport::tls::{self, ClientTlsConfig};
 use relay_transport::{Body, BoxError, body};
-use rustls_pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 use tower::Service;
 
-use crate::connector::{Connector, Target};
+use crate::connector::Connector;
+use crate::endpoint::target;
 use crate::error::ChannelError;
 use crate::http3::{self, Live, Path, PathError, SendError};
 
@@ -268,36 +268,6 @@ impl std::fmt::Debug for Channel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Channel").field("endpoint", &self.0.endpoint).finish_non_exhaustive()
     }
-}
-
-fn target(config: &ChannelConfig) -> Result<(Authority, Target)> {
-    let wrong = |why: &str| {
-        OperatorError::new(ErrorKind::Config, format!("`{}` is not an endpoint", config.endpoint))
-            .because(why)
-            .hint("write `https://host:port`")
-    };
-    let uri: Uri =
-        config.endpoint.parse().map_err(|error: http::uri::InvalidUri| wrong(&error.to_string()))?;
-    if uri.scheme() != Some(&Scheme::HTTPS) {
-        return Err(wrong("only https is spoken"));
-    }
-    if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
-        return Err(wrong("it has a path"));
-    }
-    let authority = uri.authority().ok_or_else(|| wrong("it has no host"))?;
-    if authority.as_str().contains('@') {
-        return Err(wrong("it carries a user's name"));
-    }
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    let name = config.tls.server_name.as_deref().unwrap_or(host);
-    let server_name = ServerName::try_from(name.to_owned()).map_err(|error| wrong(&error.to_string()))?;
-    let target = Target {
-        host: host.into(),
-        port: authority.port_u16().unwrap_or(443),
-        server_name,
-        connect_timeout: config.connect_timeout,
-    };
-    Ok((authority.clone(), target))
 }
 
 fn quic_config(config: &ClientTlsConfig) -> Result<quinn::ClientConfig> {

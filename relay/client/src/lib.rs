@@ -5,9 +5,11 @@
 
 mod channel;
 mod connector;
+mod endpoint;
 mod error;
 mod http3;
 mod path_memory;
 
 pub use channel::{Channel, ChannelConfig};
+pub use endpoint::validate_endpoint;
 pub use error::ChannelError;

@@ -1,0 +1,56 @@
+//! Reading `https://host:port`.
+
+use http::Uri;
+use http::uri::{Authority, Scheme};
+use omnirelay_runtime::{ErrorKind, OperatorError, Result};
+use rustls_pki_types::ServerName;
+
+use crate::channel::ChannelConfig;
+use crate::connector::Target;
+
+/// Whether a text is an endpoint: `https://host:port` without path, query or user.
+///
+/// # Errors
+/// Why it is not one.
+pub fn validate_endpoint(endpoint: &str) -> Result<()> {
+    authority(endpoint).map(drop)
+}
+
+/// Where a channel's connections go, and what it calls the peer in requests.
+pub(crate) fn target(config: &ChannelConfig) -> Result<(Authority, Target)> {
+    let authority = authority(&config.endpoint)?;
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let name = config.tls.server_name.as_deref().unwrap_or(host);
+    let server_name = ServerName::try_from(name.to_owned()).map_err(|error| {
+        OperatorError::new(ErrorKind::Config, format!("`{name}` is not a server's name"))
+            .caused_by(&error)
+            .hint("use a DNS name or an IP address")
+    })?;
+    let target = Target {
+        host: host.into(),
+        port: authority.port_u16().unwrap_or(443),
+        server_name,
+        connect_timeout: config.connect_timeout,
+    };
+    Ok((authority, target))
+}
+
+fn authority(endpoint: &str) -> Result<Authority> {
+    let wrong = |why: &str| {
+        OperatorError::new(ErrorKind::Config, format!("`{endpoint}` is not an endpoint"))
+            .because(why)
+            .hint("write `https://host:port`")
+    };
+    let uri: Uri = endpoint.parse().map_err(|error: http::uri::InvalidUri| wrong(&error.to_string()))?;
+    if uri.scheme() != Some(&Scheme::HTTPS) {
+        return Err(wrong("only https is spoken"));
+    }
+    if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+        return Err(wrong("it has a path"));
+    }
+    let authority = uri.authority().ok_or_else(|| wrong("it has no host"))?;
+    if authority.as_str().contains('@') {
+        return Err(wrong("it carries a user's name"));
+    }
+    Ok(authority.clone())
+}
