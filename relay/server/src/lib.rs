@@ -1,1 +1,12 @@
-//! x
+//! The relay: calls come in over any protocol and go out over any other; and a dispatcher for
+//! programs that answer calls themselves.
+//!
+//! Read first: [`relay::start`] composes `relayd`, [`dispatch::Dispatcher`] serves procedures.
+
+mod admin;
+pub mod dispatch;
+mod downgrades;
+mod outbound;
+mod proxy;
+pub mod relay;
+mod router;

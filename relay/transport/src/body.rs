@@ -62,6 +62,36 @@ where
     Body(body.map_err(Into::into).boxed_unsync())
 }
 
+/// A body that keeps `held` for as long as it lives: a place among those in flight, say.
+pub fn holding<T: Send + Unpin + 'static>(body: Body, held: T) -> Body {
+    boxed(Holding { body, _held: held })
+}
+
+struct Holding<T> {
+    body: Body,
+    _held: T,
+}
+
+impl<T: Unpin> http_body::Body for Holding<T> {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 /// Reads a body of at most `max` bytes into one piece; trailers are dropped.
 ///
 /// # Errors

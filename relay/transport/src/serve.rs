@@ -2,11 +2,8 @@
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{HeaderValue, Request, Response};
 use http_body_util::Limited;
@@ -14,7 +11,7 @@ use relay_core::{Code, Protocol, RpcMeta, Status};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::{Service, ServiceExt as _};
 
-use crate::body::{self, Body, BoxError};
+use crate::body::{self, Body};
 use crate::conn_info::ConnInfo;
 use crate::limits::Limits;
 use crate::respond;
@@ -91,7 +88,7 @@ impl Shared {
         if info.protocol != Protocol::Http3 {
             response.headers_mut().entry(http::header::ALT_SVC).or_insert_with(|| self.alt_svc.clone());
         }
-        response.map(|body| body::boxed(Counted { body, _in_flight: in_flight }))
+        response.map(|body| body::holding(body, in_flight))
     }
 }
 
@@ -113,30 +110,4 @@ impl From<hyper::body::Incoming> for Incoming {
 struct InFlight {
     _permit: OwnedSemaphorePermit,
     _held: Held,
-}
-
-/// A response's body; the request is in flight until it is gone.
-struct Counted {
-    body: Body,
-    _in_flight: InFlight,
-}
-
-impl http_body::Body for Counted {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.body.size_hint()
-    }
 }

@@ -12,6 +12,7 @@ use omnirelay_runtime::Drain;
 use relay_core::Protocol;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
+use tokio_util::task::TaskTracker;
 use tower::Service;
 use tracing::debug;
 
@@ -24,7 +25,7 @@ use crate::stats::Bound;
 /// After a failed accept (no descriptors left) the next try waits as long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Accepts connections until the drain begins; those open then finish under their own guards.
+/// Accepts connections until the drain begins, then lets those open finish.
 pub(crate) async fn serve<S>(
     listener: TcpListener,
     tls: Arc<rustls::ServerConfig>,
@@ -36,9 +37,10 @@ pub(crate) async fn serve<S>(
     S::Future: Send,
 {
     let acceptor = TlsAcceptor::from(tls);
+    let tracker = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
-            () = drain.started() => return,
+            () = drain.started() => break,
             accepted = listener.accept() => accepted,
         };
         let (stream, remote) = match accepted {
@@ -54,13 +56,17 @@ pub(crate) async fn serve<S>(
         };
         let (acceptor, service, shared) = (acceptor.clone(), service.clone(), shared.clone());
         let (guard, drain) = (drain.guard(), drain.clone());
-        omnirelay_runtime::spawn("tcp-connection", async move {
+        let serving = async move {
             if let Err(error) = connection(stream, remote, acceptor, service, shared, drain).await {
                 debug!(%remote, error, "connection ended");
             }
             drop((place, guard));
-        });
+        };
+        omnirelay_runtime::spawn("tcp-connection", tracker.track_future(serving));
     }
+    drop(listener);
+    tracker.close();
+    tracker.wait().await;
 }
 
 async fn connection<S>(

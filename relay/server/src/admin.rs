@@ -1,0 +1,107 @@
+//! Diagnostics: health for everyone, the rest for those who may.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use omnirelay_runtime::{Drain, Metrics};
+use relay_core::introspect::{Inbound, Introspection};
+use relay_core::{Scope, Status};
+use relay_transport::auth::Authenticator;
+use relay_transport::{Body, ListenerStats, body, respond};
+
+use crate::downgrades::Downgrades;
+use crate::outbound::Outbound;
+use crate::router::Router;
+
+/// A listener as introspection shows it.
+pub(crate) struct InboundInfo {
+    pub(crate) name: &'static str,
+    pub(crate) address: String,
+    pub(crate) protocols: Vec<relay_core::Protocol>,
+    pub(crate) stats: ListenerStats,
+}
+
+/// What the admin listener knows.
+pub(crate) struct Admin {
+    pub(crate) node: String,
+    pub(crate) started: Instant,
+    pub(crate) drain: Drain,
+    pub(crate) metrics: Metrics,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) router: Arc<Router>,
+    pub(crate) outbounds: Vec<Arc<Outbound>>,
+    pub(crate) inbounds: Vec<InboundInfo>,
+    pub(crate) downgrades: Arc<Downgrades>,
+}
+
+impl Admin {
+    /// Answers one request.
+    pub(crate) fn handle(&self, request: &Request<Body>) -> Result<Response<Body>, Infallible> {
+        Ok(self.answer(request).unwrap_or_else(|status| respond::problem(&status)))
+    }
+
+    fn answer(&self, request: &Request<Body>) -> Result<Response<Body>, Status> {
+        let path = request.uri().path();
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            let status = Status::unimplemented(format!("{} is not served at {path}", request.method()));
+            return Err(status.with_hint("diagnostics are read with GET"));
+        }
+        match path {
+            "/healthz" => return Ok(text(StatusCode::OK, "ok\n")),
+            "/readyz" if self.drain.is_draining() => {
+                return Ok(text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"));
+            }
+            "/readyz" => return Ok(text(StatusCode::OK, "ready\n")),
+            _ => {}
+        }
+        self.authenticator.authorize(request.extensions(), request.headers(), Scope::Observe)?;
+        match path {
+            "/metrics" => {
+                let mut response = Response::new(body::full(self.metrics.render()));
+                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(Metrics::CONTENT_TYPE));
+                Ok(response)
+            }
+            "/omnirelay/introspect" => json(&self.introspect()),
+            "/omnirelay/control/downgrades" => json(&self.downgrades.latest()),
+            _ => Err(Status::not_found(format!("nothing is at {path}")).with_hint(
+                "there are /healthz, /readyz, /metrics, /omnirelay/introspect and /omnirelay/control/downgrades",
+            )),
+        }
+    }
+
+    fn introspect(&self) -> Introspection {
+        let inbounds = self.inbounds.iter().map(|inbound| Inbound {
+            name: inbound.name.to_owned(),
+            address: inbound.address.clone(),
+            protocols: inbound.protocols.clone(),
+            requests: inbound.stats.requests(),
+            in_flight: inbound.stats.in_flight(),
+        });
+        Introspection {
+            node: self.node.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            draining: self.drain.is_draining(),
+            procedures: self.router.procedures(),
+            inbounds: inbounds.collect(),
+            outbounds: self.outbounds.iter().map(|outbound| outbound.introspect()).collect(),
+        }
+    }
+}
+
+fn text(status: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(body::full(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+fn json(value: &impl serde::Serialize) -> Result<Response<Body>, Status> {
+    let document = serde_json::to_vec(value).map_err(|error| Status::internal(error.to_string()))?;
+    let mut response = Response::new(body::full(document));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}

@@ -1,0 +1,37 @@
+//! `relayd`: the relay daemon.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use omnirelay_runtime::config::Layers;
+use omnirelay_runtime::{LogFormat, LogOptions, bootstrap};
+use relay_server::relay;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Relays calls between services over HTTP/3, HTTP/2 and HTTP/1.1.
+#[derive(Debug, Parser)]
+#[command(name = "relayd", version)]
+struct Arguments {
+    /// Configuration file (TOML); a later one overrides an earlier one.
+    #[arg(long, required = true, value_name = "FILE")]
+    config: Vec<PathBuf>,
+    /// One override of the configuration, as `section.key=value`.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// How log lines look: text or json.
+    #[arg(long, default_value = "text", value_name = "FORMAT")]
+    log_format: LogFormat,
+    /// What is logged, as `info,relay_transport=debug`.
+    #[arg(long, default_value = "info", env = "OMNIRELAY_LOG", value_name = "FILTER")]
+    log: String,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let log = LogOptions { format: arguments.log_format, filter: arguments.log };
+    let layers = Layers::from_process(arguments.config, arguments.set);
+    bootstrap::run("relayd", &log, |startup| relay::start(startup, layers))
+}

@@ -1,0 +1,114 @@
+//! The data plane: from an inbound request to an outbound's answer.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, Request, Response};
+use relay_core::{RpcMeta, RpcStyle, Status};
+use relay_transport::{Body, body, respond};
+
+use crate::outbound::{Outgoing, Replay};
+use crate::router::Router;
+
+/// A request of at most so many bytes is read whole, so that another peer can be tried.
+const REPLAY_MAX: usize = 64 << 10;
+
+/// Answers one request of the data plane.
+pub(crate) async fn handle(
+    router: Arc<Router>,
+    request: Request<Body>,
+) -> Result<Response<Body>, Infallible> {
+    let (head, body) = request.into_parts();
+    let style = RpcMeta::of(&head).style;
+    Ok(match forward(&router, style, head, body).await {
+        Ok(response) => response,
+        Err(status) => {
+            tracing::debug!(code = %status.code, message = status.message, "refused");
+            respond::status(style, &status)
+        }
+    })
+}
+
+async fn forward(
+    router: &Router,
+    style: RpcStyle,
+    mut head: http::request::Parts,
+    body: Body,
+) -> Result<Response<Body>, Status> {
+    let meta = RpcMeta::of(&head);
+    let outbound = router.route(&meta, head.uri.path())?;
+    let timeout = meta.timeout;
+    let length =
+        head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    strip_hop_by_hop(&mut head.headers);
+    head.headers.remove(HOST);
+    let outgoing = match length {
+        Some(length) if length <= REPLAY_MAX => {
+            let body = body::collect_limited(body, REPLAY_MAX).await?;
+            Outgoing::Replayable(Replay { head, body })
+        }
+        _ => {
+            let mut request = Request::new(body);
+            *request.method_mut() = head.method;
+            *request.uri_mut() = head.uri;
+            *request.headers_mut() = head.headers;
+            Outgoing::Once(request)
+        }
+    };
+    let mut response = outbound.call(style, timeout, outgoing).await?;
+    strip_hop_by_hop(response.headers_mut());
+    response.headers_mut().remove(http::header::ALT_SVC);
+    *response.version_mut() = http::Version::default();
+    Ok(response)
+}
+
+/// Removes what is for one hop only (RFC 9110, section 7.6.1). `TE: trailers` stays: gRPC needs it
+/// at every hop, and HTTP/2 and HTTP/3 allow it.
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+    for name in [CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TRANSFER_ENCODING, UPGRADE] {
+        headers.remove(name);
+    }
+    headers.remove("keep-alive");
+    headers.remove("proxy-connection");
+    if headers.get(TE).is_some_and(|value| value != "trailers") {
+        headers.remove(TE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_for_one_hop_stays_there() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "close, x-mine"),
+            ("x-mine", "1"),
+            ("keep-alive", "5"),
+            ("transfer-encoding", "chunked"),
+            ("te", "trailers"),
+            ("x-other", "1"),
+        ] {
+            headers.insert(HeaderName::from_static(name), http::HeaderValue::from_static(value));
+        }
+        strip_hop_by_hop(&mut headers);
+        let mut left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["te", "x-other"]);
+    }
+}

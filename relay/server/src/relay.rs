@@ -1,0 +1,100 @@
+//! `relayd` composed: from configuration to two listeners that serve.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use omnirelay_runtime::Result;
+use omnirelay_runtime::bootstrap::{Running, Startup};
+use omnirelay_runtime::config::{self, Layers};
+use relay_config::RelayConfig;
+use relay_transport::auth::Authenticator;
+use relay_transport::{Listener, ListenerConfig};
+
+use crate::admin::{Admin, InboundInfo};
+use crate::downgrades::Downgrades;
+use crate::outbound::Outbound;
+use crate::proxy;
+use crate::router::Router;
+
+/// Starts a relay: everything is read and checked before a port is bound.
+///
+/// # Errors
+/// Whatever is wrong with the configuration, the files that it names or the addresses.
+pub async fn start(mut startup: Startup, layers: Layers) -> Result<Running> {
+    let loaded = config::load::<RelayConfig>(&layers)?;
+    let check = RelayConfig::check(&loaded, Timestamp::now());
+    if let Some((first, others)) = check.problems.split_first() {
+        for other in others {
+            tracing::error!(location = other.location(), hint = other.hint_text(), "{other}");
+        }
+        return Err(first.clone());
+    }
+    let config = loaded.value;
+    startup.step("configuration");
+
+    let downgrades = Arc::new(Downgrades::new(&startup.metrics));
+    let outbounds = config
+        .outbounds
+        .iter()
+        .map(|outbound| Ok(Arc::new(Outbound::new(outbound, Arc::clone(&downgrades))?)))
+        .collect::<Result<Vec<_>>>()?;
+    let router = Arc::new(Router::new(&config.routes, &outbounds, &config.rpc_path)?);
+    let authenticator = Authenticator::new(&config.auth)?;
+    startup.step("outbounds");
+
+    let data = Listener::bind("data", &config.data, &startup.metrics)?;
+    let admin_listener = Listener::bind("admin", &config.admin, &startup.metrics)?;
+    let data_address = data.local_addr();
+    let admin_address = admin_listener.local_addr();
+    startup.step("listeners");
+
+    let admin = Arc::new(Admin {
+        node: config.node.name.clone(),
+        started: Instant::now(),
+        drain: startup.drain.clone(),
+        metrics: startup.metrics.clone(),
+        authenticator,
+        router: Arc::clone(&router),
+        outbounds: outbounds.clone(),
+        inbounds: vec![inbound("data", &data), inbound("admin", &admin_listener)],
+        downgrades,
+    });
+    let data_service = tower::service_fn(move |request| proxy::handle(Arc::clone(&router), request));
+    let admin_service = tower::service_fn(move |request| {
+        let answer = admin.handle(&request);
+        async move { answer }
+    });
+    let guard = startup.drain.guard();
+    let serving_data = data.serve(data_service, startup.drain.clone());
+    omnirelay_runtime::spawn("data-listener", async move {
+        serving_data.await;
+        // Every call is answered: peers hear that we are gone instead of finding out.
+        for outbound in &outbounds {
+            outbound.close().await;
+        }
+        drop(guard);
+    });
+    let guard = startup.drain.guard();
+    let serving_admin = admin_listener.serve(admin_service, startup.drain.clone());
+    omnirelay_runtime::spawn("admin-listener", async move {
+        serving_admin.await;
+        drop(guard);
+    });
+    tracing::info!(data = %data_address, admin = %admin_address, "listening");
+    startup.ready(&admin_address);
+    Ok(Running { drain_max: drain_max(&config.data, &config.admin) })
+}
+
+fn inbound(name: &'static str, listener: &Listener) -> InboundInfo {
+    InboundInfo {
+        name,
+        address: listener.local_addr().to_string(),
+        protocols: listener.protocols().to_vec(),
+        stats: listener.stats(),
+    }
+}
+
+fn drain_max(data: &ListenerConfig, admin: &ListenerConfig) -> std::time::Duration {
+    data.limits.drain_max().max(admin.limits.drain_max())
+}
