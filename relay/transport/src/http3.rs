@@ -9,6 +9,7 @@ use http::{Request, Response};
 use omnirelay_runtime::Drain;
 use relay_core::Protocol;
 use rustls_pki_types::CertificateDer;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 use tracing::debug;
@@ -21,7 +22,7 @@ use crate::stats::Bound;
 
 /// Requests that are still accepted after the first GOAWAY: those already on the way.
 const GRACE_REQUESTS: usize = 1 << 16;
-/// How long "on the way" can take before the second, final GOAWAY.
+/// How long "on the way" can take at least before the second, final GOAWAY.
 const GRACE_TIME: Duration = Duration::from_millis(100);
 
 /// Accepts connections until the drain begins, then lets those open finish.
@@ -86,19 +87,22 @@ where
     let remote = connection.remote_address();
     let local = std::net::SocketAddr::new(local_ip.unwrap_or(remote.ip()), 0);
     let info = ConnInfo { protocol: Protocol::Http3, remote, local, identity: identity(&connection) };
+    let quic = Connection::new(connection.clone(), Side::Server);
+    let closing = quic.closing();
     let mut h3 = h3::server::builder()
         .max_field_section_size(shared.limits.max_header_bytes.into())
         .send_grease(false)
-        .build(Connection::new(connection.clone(), Side::Server))
+        .build(quic)
         .await?;
 
     let requests = TaskTracker::new();
     let mut phase = Phase::Serving;
+    let mut grace_ends = Instant::now();
     loop {
         let step = tokio::select! {
             accepted = h3.accept() => Step::Accepted(accepted),
             () = drain.started(), if phase == Phase::Serving => Step::FirstGoaway,
-            () = tokio::time::sleep(GRACE_TIME), if phase == Phase::Grace => Step::FinalGoaway,
+            () = tokio::time::sleep_until(grace_ends), if phase == Phase::Grace => Step::FinalGoaway,
             () = requests.wait(), if phase == Phase::Finishing => Step::Idle,
         };
         match step {
@@ -112,7 +116,9 @@ where
                 return if error.is_h3_no_error() { Ok(()) } else { Err(error.into()) };
             }
             Step::FirstGoaway => {
+                closing.begin();
                 h3.shutdown(GRACE_REQUESTS).await?;
+                grace_ends = Instant::now() + GRACE_TIME.max(3 * connection.rtt());
                 phase = Phase::Grace;
             }
             Step::FinalGoaway => {

@@ -11,6 +11,8 @@ mod recv;
 mod send;
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Buf;
@@ -51,10 +53,27 @@ impl Side {
 type Streams<T> = Pin<Box<dyn Stream<Item = Result<T, quinn::ConnectionError>> + Send + Sync>>;
 type BidiPair = (quinn::SendStream, quinn::RecvStream);
 
+/// Tells the streams of a connection that it is about to be closed. A close throws away what is
+/// not acknowledged yet, so from then on a message counts as finished only once the peer has it.
+#[derive(Clone, Debug, Default)]
+pub struct Closing(Arc<AtomicBool>);
+
+impl Closing {
+    /// Says that the connection is about to be closed.
+    pub fn begin(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn has_begun(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// A quinn connection as h3 wants it.
 pub struct Connection {
     connection: quinn::Connection,
     side: Side,
+    closing: Closing,
     incoming_bidi: Streams<BidiPair>,
     incoming_uni: Streams<quinn::RecvStream>,
     opener: Opener,
@@ -70,7 +89,14 @@ impl Connection {
             opener: Opener::new(connection.clone(), side),
             connection,
             side,
+            closing: Closing::default(),
         }
+    }
+
+    /// The handle that announces the connection's close.
+    #[must_use]
+    pub fn closing(&self) -> Closing {
+        self.closing.clone()
     }
 }
 
@@ -108,7 +134,7 @@ impl<B: Buf + Send> quic::Connection<B> for Connection {
         cx: &mut Context<'_>,
     ) -> Poll<Result<BidiStream<B>, ConnectionErrorIncoming>> {
         let pair = ready!(poll_next(&mut self.incoming_bidi, cx)).map_err(connection_error)?;
-        Poll::Ready(Ok(BidiStream::new(pair, self.side)))
+        Poll::Ready(Ok(BidiStream::new(pair, self.side, self.closing.clone())))
     }
 
     fn opener(&self) -> Opener {
@@ -163,7 +189,7 @@ impl<B: Buf + Send> quic::OpenStreams<B> for Opener {
             .opening_bidi
             .get_or_insert_with(|| repeat(connection.clone(), |it| async move { it.open_bi().await }));
         let pair = ready!(poll_next(opening, cx)).map_err(stream_error)?;
-        Poll::Ready(Ok(BidiStream::new(pair, self.side)))
+        Poll::Ready(Ok(BidiStream::new(pair, self.side, Closing::default())))
     }
 
     fn poll_open_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<SendStream<B>, StreamErrorIncoming>> {
@@ -189,8 +215,8 @@ pub struct BidiStream<B> {
 }
 
 impl<B> BidiStream<B> {
-    fn new((send, recv): BidiPair, side: Side) -> Self {
-        Self { send: SendStream::guarded(send), recv: RecvStream::new(recv, side.stop_code()) }
+    fn new((send, recv): BidiPair, side: Side, closing: Closing) -> Self {
+        Self { send: SendStream::guarded(send, closing), recv: RecvStream::new(recv, side.stop_code()) }
     }
 }
 

@@ -7,7 +7,7 @@ use bytes::Buf;
 use h3::quic::{self, StreamErrorIncoming, StreamId, WriteBuf};
 
 use super::error::write_error;
-use super::{H3_REQUEST_CANCELLED, stream_id};
+use super::{Closing, H3_REQUEST_CANCELLED, stream_id};
 
 /// A stream's sending half. Where it is guarded and dropped before its end, it is reset, so that
 /// a cancelled message never looks complete.
@@ -16,21 +16,26 @@ pub struct SendStream<B> {
     id: StreamId,
     writing: Option<WriteBuf<B>>,
     guarded: bool,
+    closing: Closing,
+    acknowledged: Option<Acknowledged>,
 }
+
+/// Resolves once the peer has all of a stream, or wants no more of it.
+type Acknowledged = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 
 impl<B> SendStream<B> {
     /// For a request or a response.
-    pub(super) fn guarded(stream: quinn::SendStream) -> Self {
-        Self::new(stream, true)
+    pub(super) fn guarded(stream: quinn::SendStream, closing: Closing) -> Self {
+        Self::new(stream, true, closing)
     }
 
     /// For h3's own control streams, which live as long as the connection.
     pub(super) fn unguarded(stream: quinn::SendStream) -> Self {
-        Self::new(stream, false)
+        Self::new(stream, false, Closing::default())
     }
 
-    fn new(stream: quinn::SendStream, guarded: bool) -> Self {
-        Self { id: stream_id(stream.id()), stream, writing: None, guarded }
+    fn new(stream: quinn::SendStream, guarded: bool, closing: Closing) -> Self {
+        Self { id: stream_id(stream.id()), stream, writing: None, guarded, closing, acknowledged: None }
     }
 }
 
@@ -57,9 +62,21 @@ impl<B: Buf + Send> quic::SendStream<B> for SendStream<B> {
 
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
         ready!(self.poll_ready(cx))?;
-        self.guarded = false;
-        // The peer may have stopped the stream already: then there is nothing left to finish.
-        let _already_closed = self.stream.finish();
+        if self.guarded {
+            self.guarded = false;
+            // The peer may have stopped the stream already: then there is nothing left to finish.
+            let _already_closed = self.stream.finish();
+            if self.closing.has_begun() {
+                let stopped = self.stream.stopped();
+                self.acknowledged = Some(Box::pin(async move {
+                    // A lost connection acknowledges nothing any more.
+                    let _gone = stopped.await;
+                }));
+            }
+        }
+        if let Some(acknowledged) = &mut self.acknowledged {
+            ready!(acknowledged.as_mut().poll(cx));
+        }
         Poll::Ready(Ok(()))
     }
 
