@@ -177,7 +177,13 @@ def _test_result(run: Invocation, ident: dict, result: dict) -> None:
     target = _target(run, ident["label"])
     target.is_test = True
     info = result.get("executionInfo", {})
-    cached = "local" if result.get("cachedLocally") else "remote" if info.get("cachedRemotely") else "no"
+    if result.get("cachedLocally"):
+        cached = "local"
+    elif info.get("cachedRemotely"):
+        # Bazel counts its disk cache among the remote ones; the report keeps them apart.
+        cached = "disk" if "disk" in info.get("strategy", "") else "remote"
+    else:
+        cached = "no"
     target.attempts.append(Attempt(
         run=_int(ident.get("run")) or 1,
         shard=_int(ident.get("shard")) or 1,

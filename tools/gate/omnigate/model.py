@@ -32,7 +32,7 @@ class Attempt:
     attempt: int
     status: str
     duration_ms: int
-    cached: str  # "local", "remote" or "no"
+    cached: str  # "local", "disk", "remote" or "no"
     strategy: str = ""
     details: str = ""
     outputs: dict[str, str] = field(default_factory=dict)  # "test.log" -> URI
