@@ -34,7 +34,7 @@ def render(report: dict) -> str:
 </head>
 <body>
 <header>
-<h1><span class="name">OmniRelay gate</span>{_verdict(report)}<button id="theme" hidden>theme: auto</button></h1>
+<h1><span class="name">OmniRelay gate</span>{_verdict(report)}<button id="theme" title="colour theme" hidden></button></h1>
 <p class="meta">{_meta(report)}</p>
 </header>
 <main>

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 
 from .badges import duration
@@ -15,6 +16,11 @@ _KINDS = {"build": "build", "test": "test", "bazel": "Bazel", "warning": "warnin
 def pill(status: str) -> str:
     mood = _MOODS.get(status, "bad")
     return f'<span class="pill {mood}">{_SIGNS[mood]} {escape(status)}</span>'
+
+
+def _name_html(text: str) -> str:
+    """A label or name that may break after its separators, and not inside a word."""
+    return re.sub(r"(?<=\w)([/:_])(?=\w)", r"\1<wbr>", escape(text))
 
 
 def _section(title: str, note: str, body: str, ident: str = "") -> str:
@@ -38,7 +44,7 @@ def failures(report: dict) -> str:
         if told["log"] and told["log"].count("\n") > len(told["lines"]):
             log = f'<details><summary>whole log</summary><pre>{escape(told["log"])}</pre></details>'
         cards.append(
-            f'<article class="card failure"><div class="top"><h3 class="mono">{escape(told["name"])}</h3>'
+            f'<article class="card failure"><div class="top"><h3 class="mono">{_name_html(told["name"])}</h3>'
             f'<span class="pill bad">{_KINDS[told["kind"]]}</span></div>'
             f'<p>{escape(told["why"])}</p>{lines}{down}{log}'
             f'<div class="repro"><code>{escape(told["command"])}</code>'
@@ -60,12 +66,19 @@ def artifacts(report: dict) -> str:
         key = "image_bytes" if row["kind"] == "image" else "bytes"
         past = [p[row["name"]][key] for p in earlier if key in p.get(row["name"], {})]
         now = [m["value"] for m in row["measures"] if m["key"] == key]
-        trend = spark(past + now, f"size of {row['name']} over {len(past) + 1} runs") if past and now else ""
+        trend = _trend(past + now) if past and now else ""
         cards.append(
             f'<article class="card"><div class="cardtop"><h3 class="mono">{escape(row["name"])}</h3>'
             f'<span class="pill {"bad" if bad else "good"}">{"✗" if bad else "✓"} {word}</span></div>'
             f"{bars}{problems}{trend}</article>\n")
     return _section("Binaries and images", "size and start-up against budgets", f'<div class="grid">{"".join(cards)}</div>')
+
+
+def _trend(sizes: list[float]) -> str:
+    change = sizes[-1] - sizes[0]
+    sign = "+" if change > 0 else "−" if change < 0 else "±"
+    note = f"size over {len(sizes)} runs, {sign}{human(abs(change), 'B')}"
+    return f'<div class="trend"><span class="affected">{note}</span>{spark(sizes, note)}</div>'
 
 
 def _bar(one: dict) -> str:
@@ -118,7 +131,7 @@ def _row(target: dict) -> str:
     groups += ["ran"] if target["cached"] in ("no", "partly") else []
     text = " ".join((target["label"], target["status"], target["kind"], target["cached"], *target["tags"])).lower()
     extra = ""
-    if target["message"] and not target["ok"]:
+    if target["message"] and target["status"] not in ("passed", "built"):
         extra += f'<div class="affected">{escape(target["message"])}</div>'
     if target["log"]:
         extra += f'<details><summary>log</summary><pre>{escape(target["log"])}</pre></details>'
@@ -127,7 +140,7 @@ def _row(target: dict) -> str:
     cached = target["cached"]
     shown = f'<span class="pill plain">{escape(cached)}</span>' if cached not in ("", "no") else cached or "–"
     return (f'<tr data-text="{escape(text)}" data-groups="{" ".join(groups)}">'
-            f'<td data-v="{escape(target["label"])}"><span class="mono">{escape(target["label"])}</span>{extra}</td>'
+            f'<td data-v="{escape(target["label"])}"><span class="mono">{_name_html(target["label"])}</span>{extra}</td>'
             f'<td data-v="{escape(target["status"])}">{pill(target["status"])}</td>'
             f'<td class="num" data-v="{target["duration_ms"]}">{duration(target["duration_ms"])}</td>'
             f'<td data-v="{escape(cached)}">{shown}</td>'
@@ -162,9 +175,11 @@ def history(report: dict) -> str:
     runs = "".join(
         f'<i class="{"f" if p["status"] != "passed" else "p"}" role="img" aria-label="{escape(_name(p))}"'
         f' title="{escape(_name(p))}"></i>' for p in [*past, here])
+    failed = sum(p["status"] != "passed" for p in [*past, here])
     times = [p["wall_ms"] for p in past] + [report["wall_ms"]]
     tests = [p["passed"] for p in past] + [report["counts"]["passed"]]
-    body = (f'<div class="grid"><div class="card"><h3>Verdicts</h3><div class="runs">{runs}</div></div>'
+    body = (f'<div class="grid"><div class="card"><h3>Verdicts</h3><div class="runs">{runs}</div>'
+            f'<p class="affected">{failed} of {len(past) + 1} failed; hollow is failed</p></div>'
             f'<div class="card"><h3>Time in Bazel</h3>{spark(times, "time in Bazel")}'
             f'<p class="affected">{duration(min(times))} to {duration(max(times))}, now {duration(times[-1])}</p></div>'
             f'<div class="card"><h3>Tests passed</h3>{spark(tests, "tests passed")}'

@@ -27,7 +27,7 @@ def judge(run: Invocation | None, places: Places, artifacts: list[dict], checks:
     elif bazel_exit and not fatal:
         found.append(failure("bazel", "bazel", f"bazel ended with exit code {bazel_exit}", "./bazelw test //..."))
     found += _warnings(warnings)
-    found += _budgets(artifacts)
+    found += _budgets(artifacts, {t.label for t in run.targets.values() if not t.ok} if run else set())
     found += [failure("check", c["name"], c["note"] or "failed", c["command"],
                       diagnose.first_error(c["log"]), log=c["log"])
               for c in checks if c["status"] == "failed"]
@@ -102,9 +102,10 @@ def _tests(run: Invocation, places: Places) -> list[dict]:
             seconds = max((a.duration_ms for a in target.attempts), default=0) / 1000
             why = f"timed out after {seconds:.0f} s"
         else:
+            outcome = "the test failed" if target.status == "failed" else target.status
             shards = {a.shard for a in target.attempts if a.status != "PASSED"}
             several = len({a.shard for a in target.attempts}) > 1
-            why = target.status + (f" in shard {', '.join(map(str, sorted(shards)))}" if several else "")
+            why = outcome + (f" in shard {', '.join(map(str, sorted(shards)))}" if several else "")
         details = next((a.details for a in reversed(target.attempts) if a.details), "")
         found.append(failure("test", target.label, why + (f": {details}" if details else ""), command,
                              diagnose.first_error(log) if log else ["its log is not on this machine"], log=log))
@@ -145,9 +146,11 @@ def _warnings(warnings: list[diagnose.Warning_]) -> list[dict]:
     return found
 
 
-def _budgets(artifacts: list[dict]) -> list[dict]:
+def _budgets(artifacts: list[dict], broken: set[str]) -> list[dict]:
     found = []
     for row in artifacts:
+        if row["target"] in broken:
+            continue  # the target's own failure says why there is nothing to measure
         command = f"./bazelw build {row['target']} && python3 tools/gate measure {row['name']}"
         over = [f"{m['label']} is {human(m['value'], m['unit'])}, over its budget of {human(m['limit'], m['unit'])}"
                 for m in row["measures"] if not m["ok"]]

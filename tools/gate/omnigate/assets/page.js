@@ -8,7 +8,7 @@
   const recall = () => { try { return localStorage.getItem("gate-theme"); } catch (e) { return null; } };
   function theme(name) {
     if (name === "auto") { delete root.dataset.theme; } else { root.dataset.theme = name; }
-    button.textContent = "theme: " + name;
+    button.textContent = { auto: "◐", light: "☀", dark: "☾" }[name] + " " + name;
     remember(name);
   }
   let current = themes.includes(recall()) ? recall() : "auto";
