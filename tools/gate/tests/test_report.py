@@ -283,11 +283,11 @@ class CommandLine(Case):
         log = self.folder / "log"
         log.write_text("Diff in src/main.rs:1\n", encoding="utf-8")
         rows = self.folder / "stages.tsv"
-        rows.write_text(f"bazel\t0\t12.5\t{log}\t./bazelw test //...\nrustfmt\t1\t0.5\t{log}\tcargo fmt\n", encoding="utf-8")
+        rows.write_text(f"bazel\t0\t12.5\t{log}\t./bazelw test //...\ncrates\t1\t0.5\t{log}\tdeny.sh\n", encoding="utf-8")
         code, out, _ = self.run_gate("report", "--bep", str(good), "--stages", str(rows), "--no-measure",
                                      "--out", str(self.folder / "gate"))
         self.assertEqual(code, 1)
-        self.assertIn("gate failed: rustfmt", out)
+        self.assertIn("gate failed: crates", out)
 
     def test_wrong_budgets_are_named(self):
         good = Events(self.folder).test("//a:t").finish().write("good.json")
