@@ -89,11 +89,6 @@ def _apply(run: Invocation, event: dict) -> None:
         bin_dir = event["configuration"].get("makeVariable", {}).get("BINDIR")
         if bin_dir and bin_dir not in run.bin_dirs:
             run.bin_dirs.append(bin_dir)
-    elif "optionsParsed" in event:
-        options = event["optionsParsed"].get("explicitCmdLine", []) + event["optionsParsed"].get("cmdLine", [])
-        run.all_actions_published |= any(
-            o in ("--build_event_publish_all_actions", "--build_event_publish_all_actions=1",
-                  "--build_event_publish_all_actions=true") for o in options)
     elif "configured" in event:
         target = _target(run, ident["targetConfigured"]["label"])
         target.configured = True
@@ -159,7 +154,6 @@ def _completed(run: Invocation, ident: dict, event: dict) -> None:
 
 def _action(run: Invocation, ident: dict, action: dict) -> None:
     key = _action_key(ident)
-    start, end = _epoch_ms(action.get("startTime")), _epoch_ms(action.get("endTime"))
     run.actions[key] = Action(
         key=key,
         label=action.get("label") or ident.get("label", ""),
@@ -169,7 +163,6 @@ def _action(run: Invocation, ident: dict, action: dict) -> None:
         message=action.get("failureDetail", {}).get("message", ""),
         stdout=_uri(action.get("stdout")),
         stderr=_uri(action.get("stderr")),
-        duration_ms=max(0, end - start) if start and end else 0,
     )
 
 

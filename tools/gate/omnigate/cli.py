@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from . import badges, bep, budgets, history, junit, measure, mesh, metrics, page, report, stages, terminal
+from . import badges, bep, budgets, history, junit, measure, mesh, metrics, page, profile, report, stages, terminal
 from .model import Invocation
 from .places import Places
 
@@ -36,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     full = commands.add_parser("report", help="read Bazel's events, measure, judge, write the report")
     full.add_argument("--bep", type=Path, required=True, help="Bazel's --build_event_json_file")
+    full.add_argument("--profile", type=Path, help="Bazel's --profile, for the build targets' times and caches")
     full.add_argument("--stages", type=Path, help="the stages that .ci/run kept")
     full.add_argument("--out", type=Path, default=Path("gate"), help="where the report goes (default: gate)")
     full.add_argument("--history", type=Path, help="folder of earlier runs; this run is added to it")
@@ -58,7 +59,8 @@ def _report(options: argparse.Namespace, places: Places) -> int:
     stage_rows, checks, bazel_exit = stages.load(options.stages) if options.stages else ([], [], None)
     rows = [] if options.no_measure or run is None else _measured(options, places, run)
     earlier = history.load(options.history) if options.history else []
-    result = report.build(run, places, rows, checks, stages=stage_rows, revision=options.revision,
+    work = profile.load(options.profile) if options.profile else None
+    result = report.build(run, places, rows, checks, stages=stage_rows, work=work, revision=options.revision,
                           branch=options.branch, bazel_exit=bazel_exit, fatal=fatal, history=earlier)
     write(options.out, result)
     if options.history:
@@ -77,6 +79,7 @@ def write(out: Path, result: dict) -> None:
         "index.html": page.render(result),
         "metrics.prom": metrics.render(result),
         "junit.xml": junit.render(result),
+        "summary.txt": terminal.render(result),
         **badges.render(result),
     }
     for name, text in files.items():

@@ -40,7 +40,7 @@ class Attempt:
 
 @dataclass
 class Action:
-    """A published action; Bazel publishes every failed one, and all on request."""
+    """A published action; Bazel publishes every failed one."""
 
     key: str
     label: str
@@ -50,7 +50,6 @@ class Action:
     message: str = ""
     stdout: str = ""  # URIs
     stderr: str = ""
-    duration_ms: int = 0
 
 
 @dataclass
@@ -130,7 +129,6 @@ class Invocation:
     bin_dirs: list[str] = field(default_factory=list)
     runners: dict[str, int] = field(default_factory=dict)  # strategy -> actions
     actions_executed: int = 0
-    all_actions_published: bool = False
 
     @property
     def wall_ms(self) -> int:

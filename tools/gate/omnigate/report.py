@@ -5,18 +5,19 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 from . import diagnose, verdict
-from .model import Action, Invocation, Target
+from .model import Invocation, Target
 from .places import Places
+from .profile import Work
 
 SCHEMA = 1
 
 
 def build(run: Invocation | None, places: Places, artifacts: list[dict], checks: list[dict], *,
-          stages: list[dict], revision: str = "", branch: str = "", bazel_exit: int | None = None,
+          stages: list[dict], work: dict[str, Work] | None = None, revision: str = "", branch: str = "", bazel_exit: int | None = None,
           fatal: str = "", history: list[dict] | None = None, now: datetime | None = None) -> dict:
     warnings = collect_warnings(run, places) if run else []
     failures = verdict.judge(run, places, artifacts, checks, warnings, bazel_exit, fatal)
-    targets = [target_row(t, run, places) for t in run.targets.values()] if run else []
+    targets = [target_row(t, run, places, work) for t in run.targets.values()] if run else []
     tests = [t for t in targets if t["test"] and t["status"] != "skipped"]
     passed = sum(t["ok"] for t in tests)
     started = (run.started_ms / 1000) if run and run.started_ms else (now or datetime.now(timezone.utc)).timestamp()
@@ -36,7 +37,7 @@ def build(run: Invocation | None, places: Places, artifacts: list[dict], checks:
             "tests": len(tests), "passed": passed, "failed": len(tests) - passed,
             "skipped": sum(t["status"] == "skipped" for t in targets),
             "targets": len(targets), "targets_failed": sum(not t["ok"] for t in targets),
-            "cached": sum(t["cached"] in ("local", "disk", "remote") for t in targets),
+            "cached": sum(t["cached"] not in ("", "no", "partly") for t in targets),
             "unchecked": sum(c["status"] == "not checked" for c in checks),
             "warnings": len(warnings),
         },
@@ -64,12 +65,12 @@ def collect_warnings(run: Invocation, places: Places) -> list[diagnose.Warning_]
     return found
 
 
-def target_row(target: Target, run: Invocation, places: Places) -> dict:
-    actions = [a for a in run.actions.values() if a.label == target.label and a.mnemonic != "TestRunner"]
+def target_row(target: Target, run: Invocation, places: Places, work: dict[str, Work] | None) -> dict:
+    own = (work or {}).get(target.label)
     if target.is_test:
         duration = target.summary_ms if target.summary_ms is not None else sum(a.duration_ms for a in target.attempts)
     else:
-        duration = sum(a.duration_ms for a in actions)
+        duration = round(own.ms) if own else 0
     log = "" if target.ok or not target.is_test else verdict.test_log(target, places)
     return {
         "label": target.label,
@@ -79,7 +80,7 @@ def target_row(target: Target, run: Invocation, places: Places) -> dict:
         "status": target.status,
         "ok": target.ok,
         "duration_ms": duration,
-        "cached": _cached(target, run, actions),
+        "cached": _cached(target, run, work),
         "attempts": len(target.attempts),
         "tags": target.tags,
         "message": target.message or ", ".join(sorted(set(target.failed_aspects))),
@@ -87,20 +88,23 @@ def target_row(target: Target, run: Invocation, places: Places) -> dict:
     }
 
 
-def _cached(target: Target, run: Invocation, actions: list[Action]) -> str:
+# These have no actions of their own: what they gather is done in other targets' names.
+_GATHERERS = frozenset({"alias", "filegroup", "rust_clippy", "test_suite", "platform"})
+
+
+def _cached(target: Target, run: Invocation, work: dict[str, Work] | None) -> str:
     """Where the result came from; empty when Bazel does not say."""
     if target.is_test:
         sources = {a.cached for a in target.attempts}
         if not sources:
             return ""
         return sources.pop() if len(sources) == 1 else "partly"
-    if not target.built or not run.all_actions_published:
+    if not target.built or not work or target.kind in _GATHERERS:
         return ""
-    # Bazel publishes the actions it had to look up or run; none means that all were up to date.
-    if not actions:
-        return "local"
-    ran = {name for name, count in run.runners.items() if count and name not in ("total", "internal")}
-    hits = {name for name in ran if "cache hit" in name}
-    if ran and ran == hits:
-        return "disk" if hits == {"disk cache hit"} else "remote"
-    return "" if hits else "no"
+    own = work.get(target.label)
+    if own is None:
+        return "local"  # nothing had to be done for it, not even ask another cache
+    if own.ran:
+        return "partly" if own.fetched else "no"
+    hits = {name for name, count in run.runners.items() if count and "cache hit" in name}
+    return "disk" if hits == {"disk cache hit"} else "remote" if hits == {"remote cache hit"} else "disk or remote"

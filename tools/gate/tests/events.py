@@ -17,8 +17,6 @@ class Events:
         self.add({"started": {}}, started={
             "uuid": "0f7c", "startTimeMillis": "1790000000000", "buildToolVersion": "7.7.1",
             "command": "test", "workspaceDirectory": str(folder), "workingDirectory": str(folder)})
-        self.add({"optionsParsed": {}}, optionsParsed={
-            "cmdLine": ["--build_event_publish_all_actions"], "explicitCmdLine": []})
         self.add({"configuration": CONFIG}, configuration={
             "mnemonic": "k8-fastbuild", "makeVariable": {"BINDIR": "bazel-out/k8-fastbuild/bin"}})
 
@@ -72,12 +70,12 @@ class Events:
             "failureDetail": {"message": f"error executing {mnemonic} command"}})
         return ident
 
-    def ran_action(self, label: str, seconds: str = "2026-09-21T14:13:22.500Z", stderr: str = "") -> Events:
-        streams = {"stderr": {"name": "stderr", "uri": self.file(f"stderr-{len(self.lines)}", stderr)}} if stderr else {}
+    def ran_action(self, label: str, stderr: str) -> Events:
+        uri = self.file(f"stderr-{len(self.lines)}", stderr)
         return self.add({"actionCompleted": {"primaryOutput": f"out-{len(self.lines)}", "label": label,
                                              "configuration": CONFIG}},
                         action={"success": True, "type": "Rustc", "label": label,
-                                "startTime": "2026-09-21T14:13:20Z", "endTime": seconds, **streams})
+                                "stderr": {"name": "stderr", "uri": uri}})
 
     def result(self, label: str, status: str = "PASSED", log: str = "", ms: int = 40, shard: int = 1,
                attempt: int = 1, cached: str = "no") -> Events:

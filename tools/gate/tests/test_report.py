@@ -11,12 +11,30 @@ import unittest
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from omnigate import bep, cli, diagnose, history, report, stages, terminal
+from omnigate import bep, cli, diagnose, history, profile, report, stages, terminal
 from omnigate.measure import measurement
 from omnigate.places import Places
 from tests.events import LIBTEST, RUSTC, Events, broken_build
 
 DATA = Path(__file__).parent / "data"
+
+
+def span(tid, begin, dur, name, cat="general information", **args):
+    return {"ph": "X", "tid": tid, "ts": begin, "dur": dur, "name": name, "cat": cat, "args": args}
+
+
+# Two threads: one action that ran, one that was fetched, a link, and a test's run.
+PROFILE = [
+    span(1, 0, 2_500_000, "Compiling", "action processing", target="//a:ran", mnemonic="Rustc"),
+    span(1, 10, 50, "check cache hit", "remote action cache check"),
+    span(1, 70, 2_000_000, "subprocess.run"),
+    span(1, 2_500_000, 30_000, "Compiling", "action processing", target="//a:fetched", mnemonic="Rustc"),
+    span(1, 2_500_010, 9, "check cache hit", "remote action cache check"),
+    span(2, 0, 90_000, "Linking", "action processing", target="//a:kept", mnemonic="Symlink"),
+    span(2, 90_000, 90_000, "Testing", "action processing", target="//a:kept", mnemonic="TestRunner"),
+    span(2, 90_010, 70, "subprocess.run"),
+    {"ph": "M", "name": "thread_name"},
+]
 
 
 def artifacts(version_ms=1.4):
@@ -114,12 +132,21 @@ class Judging(Case):
                          [("bazel ended with exit code 36 (SUCCESS)", ["ERROR: disk full"])])
 
     def test_built_targets_say_where_they_came_from(self):
-        events = Events(self.folder).built("//a:fresh").ran_action("//a:fresh").built("//a:kept")
-        rows = {t["label"]: (t["cached"], t["duration_ms"]) for t in self.report(events.finish())["targets"]}
-        self.assertEqual(rows, {"//a:fresh": ("no", 2500), "//a:kept": ("local", 0)})
-        events = Events(self.folder).built("//a:fetched").ran_action("//a:fetched")
-        rows = self.report(events.finish(runners={"disk cache hit": 3, "internal": 2, "total": 5}))["targets"]
-        self.assertEqual(rows[0]["cached"], "disk")
+        events = Events(self.folder)
+        for name in ("ran", "kept", "fetched"):
+            events.built(f"//a:{name}")
+        events.built("//a:clippy", "rust_clippy").finish(runners={"disk cache hit": 3, "internal": 2, "total": 5})
+        work = profile.read(PROFILE)
+        rows = {t["label"]: (t["cached"], t["duration_ms"]) for t in self.report(events, work=work)["targets"]}
+        self.assertEqual(rows, {"//a:ran": ("no", 2500), "//a:kept": ("local", 0), "//a:fetched": ("disk", 30),
+                                "//a:clippy": ("", 0)})
+
+    def test_without_a_profile_nothing_is_claimed(self):
+        damaged = self.folder / "profile.gz"
+        damaged.write_bytes(b"\x1f\x8bnot gzip")
+        self.assertEqual((profile.load(damaged), profile.load(self.folder / "none")), ({}, {}))
+        events = Events(self.folder).built("//a:kept").finish()
+        self.assertEqual(self.report(events, work={})["targets"][0]["cached"], "")
 
 
 class Rendering(Case):

@@ -123,7 +123,10 @@ def exists(workspace: Workspace, label: str) -> bool:
         return True
     if name.endswith("_test") and (folder / "tests" / f"{name.removesuffix('_test')}.rs").exists():
         return True
-    return any(name.endswith(s) and name.removesuffix(s) in here for s in from_macros if s.startswith("_"))
+    # Macros name targets after their own name: "push_" + name, name + "_unit_test".
+    return any(name.startswith(part) and name.removeprefix(part) in here if part.endswith("_")
+               else name.endswith(part) and name.removesuffix(part) in here
+               for part in from_macros if part.startswith("_") != part.endswith("_"))
 
 
 def _macros(workspace: Workspace, package: str, text: str) -> list[str]:

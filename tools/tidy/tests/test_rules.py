@@ -154,8 +154,8 @@ class Commands(Case):
 
     def test_bazel_targets(self):
         self.write("BUILD.bazel", 'alias(name = "up")')
-        self.write("cli/BUILD.bazel", 'load("//tools/bazel:rust.bzl", "rust_crate")\nrust_crate(name = "cli", bins = ["omnirelay"])\n')
-        self.write("tools/bazel/rust.bzl", 'name + "_unit_test"; name = "push_image"')
+        self.write("cli/BUILD.bazel", 'load("//tools/bazel:rust.bzl", "rust_crate")\nrust_crate(name = "cli", bins = ["omnirelay"])\nimage(name = "image")\n')
+        self.write("tools/bazel/rust.bzl", 'name + "_unit_test"; "push_" + name')
         self.write("cli/tests/golden.rs", "")
         self.doc("./bazelw run //:up", "CI=1 ./bazelw test //... && ./bazelw build //cli/... --config=ci",
                  "./bazelw test //cli:cli_unit_test //cli:golden_test //cli:push_image //cli # all of it",
