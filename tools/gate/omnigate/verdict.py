@@ -50,8 +50,13 @@ def test_log(target: Target, places: Places) -> str:
 
 
 def _build(run: Invocation, places: Places) -> list[dict]:
-    """One failure per broken action, naming every target it took down."""
-    found = []
+    """One failure per error, naming every target it took down.
+
+    The same error stops the compiler, clippy and the unit tests' build of one crate: that is
+    one failure, told by the action that most targets depend on.
+    """
+    found: list[dict] = []
+    same: dict[tuple, dict] = {}
     progress = run.progress_text()
     claimed: set[str] = set()
     for action in run.failed_actions():
@@ -64,8 +69,13 @@ def _build(run: Invocation, places: Places) -> list[dict]:
         what = f"{action.mnemonic} failed" if action.mnemonic else "a build action failed"
         if action.exit_code:
             what += f" with exit code {action.exit_code}"
-        found.append(failure("build", label, what, f"./bazelw build {label}",
-                             diagnose.first_error(log), affected, log))
+        told = failure("build", label, what, f"./bazelw build {label}", diagnose.first_error(log), affected, log)
+        key = tuple(told["lines"]) or (action.key,)
+        if key in same:
+            _merge(same[key], told)
+        else:
+            same[key] = told
+    found += same.values()
     for target in run.targets.values():
         broken = target.status == "failed to build" or (target.status == "not built" and run.complete)
         if broken and target.label not in claimed and not target.failed_aspects:
@@ -74,6 +84,14 @@ def _build(run: Invocation, places: Places) -> list[dict]:
             found.append(failure("build", target.label, why.splitlines()[0], f"./bazelw build {target.label}",
                                  errors or why.splitlines()[1:], [target.label]))
     return found
+
+
+def _merge(kept: dict, other: dict) -> None:
+    """Folds `other` into `kept`, which takes the name that explains more."""
+    affected = sorted({*kept["affected"], *other["affected"], other["name"], kept["name"]})
+    if len(other["affected"]) > len(kept["affected"]):
+        kept.update(other)
+    kept["affected"] = affected
 
 
 def _aspects(run: Invocation) -> list[dict]:

@@ -61,7 +61,7 @@ class Events:
 
     def failed_action(self, label: str, stderr: str, mnemonic: str = "Rustc") -> dict:
         """A failed action; returns its id, for the targets it breaks."""
-        ident = {"primaryOutput": f"bazel-out/{label.strip('/').replace(':', '/')}.rlib",
+        ident = {"primaryOutput": f"bazel-out/{label.strip('/').replace(':', '/')}.{mnemonic}",
                  "label": label, "configuration": CONFIG}
         uri = self.file(f"stderr-{len(self.lines)}", stderr)
         self.add({"actionCompleted": ident}, action={

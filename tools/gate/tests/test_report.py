@@ -77,6 +77,17 @@ class Judging(Case):
         self.assertEqual(told["command"], "./bazelw build //relay/core:relay_core")
         self.assertEqual(told["lines"][:2], ["error[E0308]: mismatched types", "   --> relay/core/src/peers.rs:41:9"])
 
+    def test_one_error_told_by_compiler_and_clippy_is_one_failure(self):
+        events = Events(self.folder)
+        clippy = events.failed_action("//a:lib", RUSTC, "Clippy")
+        rustc = events.failed_action("//a:lib", RUSTC)
+        unit = events.failed_action("//a:unit", RUSTC)
+        events.broken("//a:clippy", "rust_clippy", clippy).broken("//a:lib", "rust_library", rustc)
+        events.broken("//a:bin", "rust_binary", rustc).broken("//a:unit", "rust_test", unit)
+        told = self.report(events.finish("BUILD_FAILURE", 1))["failures"]
+        self.assertEqual([(f["name"], f["why"], f["affected"]) for f in told], [
+            ("//a:lib", "Rustc failed with exit code 1", ["//a:bin", "//a:clippy", "//a:lib", "//a:unit"])])
+
     def test_only_what_failed_is_named(self):
         self.assertEqual(set(self.failures(self.broken())), {
             ("build", "//relay/core:relay_core"), ("test", "//relay/policy:unit"), ("test", "//meshkit/store:unit"),
