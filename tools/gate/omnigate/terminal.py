@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from .badges import duration
 from .verdict import human
 
 _CODES = {"red": "31", "green": "32", "yellow": "33", "bold": "1", "dim": "2"}
+
+# So many names of broken targets are printed; the page has them all.
+MAX_NAMES = 60
 
 
 def render(report: dict, colour: bool = False, page: str = "") -> str:
@@ -68,9 +73,10 @@ def _failure(told: dict, paint) -> list[str]:
     out += [paint("  | ", "dim") + line for line in told["lines"]]
     others = [a for a in told["affected"] if a != told["name"]]
     if others:
-        shown = others[:8]
-        more = f" and {len(others) - len(shown)} more" if len(others) > len(shown) else ""
-        out.append(f"  takes down {', '.join(shown)}{more}")
+        shown, rest = others[:MAX_NAMES], len(others) - MAX_NAMES
+        text = ", ".join(shown) + (f" and {rest} more" if rest > 0 else "")
+        out += textwrap.wrap(text, 100, initial_indent="  takes down ", subsequent_indent=" " * 13,
+                             break_long_words=False, break_on_hyphens=False)
     out.append("  reproduce  " + paint(told["command"], "bold"))
     return out + [""]
 
