@@ -64,6 +64,8 @@ def _share(part: int, whole: int) -> str:
 
 def duration(ms: float) -> str:
     seconds = ms / 1000
+    if seconds < 1:
+        return f"{ms:.0f} ms"
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -49,7 +49,7 @@ def _block(lines: list[str], index: int) -> list[str]:
     """From `index` to the second paragraph's end, bounded, without trailing blanks."""
     block: list[str] = []
     for line in lines[index:index + MAX_LINES]:
-        starts_next = block and (re.match(r"^(error|warning)(\[\w+\])?: ", line) or line.startswith("---- "))
+        starts_next = len(block) >= 5 and (re.match(r"^(error|warning)(\[\w+\])?: ", line) or line.startswith("---- "))
         if starts_next or (not line.strip() and len(block) >= 5):
             break
         block.append(line.rstrip())

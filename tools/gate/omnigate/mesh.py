@@ -41,7 +41,7 @@ def daemons(budgets: Budgets, rows: list[dict], cli: Path | None) -> None:
         return
     with tempfile.TemporaryDirectory(prefix="omnirelay-gate-") as folder:
         try:
-            components = init(cli, Path(folder))
+            components = init(cli, Path(folder) / "mesh")
         except MeasureError as error:
             for row in by_name.values():
                 row["problems"].append(f"start-up was not measured: {error}")

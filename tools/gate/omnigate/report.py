@@ -13,8 +13,8 @@ SCHEMA = 1
 
 
 def build(run: Invocation | None, places: Places, artifacts: list[dict], checks: list[dict], *,
-          stages: list[dict], work: dict[str, Work] | None = None, revision: str = "", branch: str = "", bazel_exit: int | None = None,
-          fatal: str = "", history: list[dict] | None = None, now: datetime | None = None) -> dict:
+          stages: list[dict], work: dict[str, Work] | None = None, revision: str = "", branch: str = "",
+          bazel_exit: int | None = None, fatal: str = "", history: list[dict] | None = None, now: datetime | None = None) -> dict:
     warnings = collect_warnings(run, places) if run else []
     failures = verdict.judge(run, places, artifacts, checks, warnings, bazel_exit, fatal)
     targets = [target_row(t, run, places, work) for t in run.targets.values()] if run else []

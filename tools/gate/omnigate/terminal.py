@@ -19,7 +19,8 @@ def render(report: dict, colour: bool = False, page: str = "") -> str:
     out: list[str] = [""]
     tests = [t for t in report["targets"] if t["test"]]
     if tests:
-        rows = [[t["label"], t["status"], duration(t["duration_ms"]), t["cached"] or "-"] for t in _worst_first(tests)]
+        rows = [[t["label"], t["status"], duration(t["duration_ms"]) if t["duration_ms"] else "-", t["cached"] or "-"]
+                for t in _worst_first(tests)]
         out += _table(["test", "status", "time", "cached"], rows, paint, right={2}) + [""]
     if report["artifacts"]:
         out += _artifacts(report["artifacts"], paint) + [""]

@@ -20,10 +20,9 @@ def judge(run: Invocation | None, places: Places, artifacts: list[dict], checks:
     if fatal:
         found.append(failure("bazel", "bazel", fatal, "./bazelw test //..."))
     if run is not None:
-        found += _build(run, places)
-        found += _aspects(run)
-        found += _tests(run, places)
-        found += _bazel(run, bazel_exit, already=bool(found))
+        parts = _build(run, places) + _aspects(run) + _tests(run, places)
+        # A Bazel that was stopped explains what follows, so it comes first.
+        found += _bazel(run, bazel_exit, already=bool(found or parts)) + parts
     elif bazel_exit and not fatal:
         found.append(failure("bazel", "bazel", f"bazel ended with exit code {bazel_exit}", "./bazelw test //..."))
     found += _warnings(warnings)
@@ -104,14 +103,17 @@ def _aspects(run: Invocation) -> list[dict]:
 
 def _tests(run: Invocation, places: Places) -> list[dict]:
     found = []
+    unrun: list[str] = []
     for target in run.targets.values():
         if not target.is_test or target.ok or target.status in ("failed to build", "not built"):
             continue
         command = f"./bazelw test {target.label} --test_output=all"
         log = test_log(target, places)
         if target.status == "not run":
-            why = target.message or "Bazel stopped before it ran"
-            found.append(failure("test", target.label, why.splitlines()[0], command))
+            if target.message:
+                found.append(failure("test", target.label, target.message.splitlines()[0], command))
+            else:
+                unrun.append(target.label)
             continue
         if target.status == "flaky":
             tries = max((a.attempt for a in target.attempts), default=2)
@@ -127,6 +129,10 @@ def _tests(run: Invocation, places: Places) -> list[dict]:
         details = next((a.details for a in reversed(target.attempts) if a.details), "")
         found.append(failure("test", target.label, why + (f": {details}" if details else ""), command,
                              diagnose.first_error(log) if log else ["its log is not on this machine"], log=log))
+    if unrun:
+        name = unrun[0] if len(unrun) == 1 else f"{len(unrun)} tests"
+        found.append(failure("test", name, "Bazel stopped before it got there", f"./bazelw test {' '.join(unrun[:3])}"
+                             if len(unrun) <= 3 else "./bazelw test //...", affected=unrun))
     return found
 
 

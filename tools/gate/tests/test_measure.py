@@ -108,6 +108,7 @@ class Daemons(Case):
         cli = self.script("omnirelay", f"""\
             import pathlib, sys
             folder, port = sys.argv[sys.argv.index("--dir") + 1], sys.argv[sys.argv.index("--base-port") + 1]
+            pathlib.Path(folder).mkdir()
             pathlib.Path(folder, "mesh.json").write_text({text!r}.replace("PORT", port))
             """)
         limits = self.budgets(relayd={"max_ready_ms": 4000})

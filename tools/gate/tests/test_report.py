@@ -128,6 +128,12 @@ class Judging(Case):
         self.assertEqual(result["counts"]["failed"], 1)
         self.assertEqual(self.failures(result)[("test", "//a:t")]["why"], "interrupted")
 
+    def test_what_a_killed_bazel_did_not_run_is_one_failure_after_the_reason(self):
+        events = Events(self.folder).configured("//a:t", "rust_test").configured("//a:u", "rust_test")
+        told = self.report(events)["failures"]
+        self.assertEqual([(f["kind"], f["name"], f["affected"]) for f in told],
+                         [("bazel", "bazel", []), ("test", "2 tests", ["//a:t", "//a:u"])])
+
     def test_a_broken_build_file_is_told_with_bazels_own_words(self):
         events = Events(self.folder)
         events.add({"pattern": {"pattern": ["//..."]}}, aborted={

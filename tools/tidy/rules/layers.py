@@ -15,27 +15,30 @@ _CONTRACTS = {"omnirelay-proto"}
 _LIFE = {"omnirelay-runtime"}
 _PURE = {"relay-core", "relay-policy"}
 _CLIENT = _PURE | {"relay-transport", "relay-client"}
-_MODULE = _CONTRACTS | _LIFE | {"meshkit-model", "meshkit-store", "relay-core", "relay-transport"}
+_API = _LIFE | {"meshkit-model", "meshkit-store", "relay-core", "relay-transport"}
+_MODULE = _CONTRACTS | _API | {"meshkit-api"}
 _MODULES = {"meshkit-registry", "meshkit-shards"}
 
 # A crate may depend on these first-party crates and on no other. No module is in
-# another module's row, and nothing but the host and the samples sees a daemon's insides.
+# another module's row, and nothing but the host sees the modules.
 ALLOWED: dict[str, set[str]] = {
     "omnirelay-proto": set(),
     "proto-gen": set(),
     "omnirelay-runtime": _CONTRACTS,
     "relay-core": set(),
     "relay-policy": {"relay-core"},
-    "relay-config": _LIFE | _PURE,
+    "relay-config": _LIFE | _CLIENT,
     "relay-transport": _LIFE | _PURE,
     "relay-client": _LIFE | _PURE | {"relay-transport"},
     "relay-server": _CONTRACTS | _LIFE | _CLIENT | {"relay-config", "meshkit-client"},
+    "relay-testkit": _LIFE | _CLIENT,
     "meshkit-model": set(),
-    "meshkit-config": _LIFE | _PURE | {"relay-config", "meshkit-model"},
+    "meshkit-config": _LIFE | _PURE | {"relay-transport", "meshkit-model"},
     "meshkit-store": _LIFE | {"meshkit-model"},
+    "meshkit-api": _API,
     "meshkit-registry": _MODULE,
     "meshkit-shards": _MODULE,
-    "meshkit-client": _CONTRACTS | _CLIENT,
+    "meshkit-client": _CONTRACTS | _LIFE | _CLIENT,
     "meshkit-host": _MODULE | _MODULES | {"relay-policy", "meshkit-config"},
     "omnirelay-cli": _CONTRACTS | _LIFE | _CLIENT | {"relay-config", "meshkit-config", "meshkit-client"},
     "omnirelay-samples": _CONTRACTS | _LIFE | _CLIENT | {"relay-server", "meshkit-client"},
