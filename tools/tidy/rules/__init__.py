@@ -1,0 +1,1 @@
+"""One module a rule; each has `check(workspace) -> list[Problem]`."""

@@ -1,0 +1,87 @@
+"""Who may know whom: the arrows of ARCHITECTURE.md against every Cargo.toml.
+
+Bazel's visibility refuses the same arrows, but only once a BUILD file has them; this rule
+reads the crates' own manifests, so that a plain `cargo build` cannot drift from it either.
+Tests may reach further: dev-dependencies are not arrows.
+"""
+
+from __future__ import annotations
+
+import re
+
+from .workspace import Problem, Workspace
+
+_CONTRACTS = {"omnirelay-proto"}
+_LIFE = {"omnirelay-runtime"}
+_PURE = {"relay-core", "relay-policy"}
+_CLIENT = _PURE | {"relay-transport", "relay-client"}
+_API = _LIFE | {"meshkit-model", "meshkit-store", "relay-core", "relay-transport"}
+_MODULE = _CONTRACTS | _API | {"meshkit-api"}
+_MODULES = {"meshkit-registry", "meshkit-shards"}
+
+# A crate may depend on these first-party crates and on no other. No module is in
+# another module's row, and nothing but the host sees the modules.
+ALLOWED: dict[str, set[str]] = {
+    "omnirelay-proto": set(),
+    "proto-gen": set(),
+    "omnirelay-runtime": _CONTRACTS,
+    "relay-core": set(),
+    "relay-policy": {"relay-core"},
+    "relay-config": _LIFE | _CLIENT,
+    "relay-transport": _LIFE | _PURE,
+    "relay-client": _LIFE | _PURE | {"relay-transport"},
+    "relay-server": _CONTRACTS | _LIFE | _CLIENT | {"relay-config", "meshkit-client"},
+    "relay-testkit": _LIFE | _CLIENT,
+    "meshkit-model": set(),
+    "meshkit-config": _LIFE | _PURE | {"relay-transport", "meshkit-model"},
+    "meshkit-store": _LIFE | {"meshkit-model"},
+    "meshkit-api": _API,
+    "meshkit-registry": _MODULE,
+    "meshkit-shards": _MODULE,
+    "meshkit-client": _CONTRACTS | _LIFE | _CLIENT,
+    "meshkit-host": _MODULE | _MODULES | {"relay-policy", "meshkit-config"},
+    "omnirelay-cli": _CONTRACTS | _LIFE | _CLIENT | {"relay-config", "meshkit-config", "meshkit-client"},
+    "omnirelay-samples": _CONTRACTS | _LIFE | _CLIENT | {"relay-server", "meshkit-client"},
+}
+
+
+def check(workspace: Workspace) -> list[Problem]:
+    members = workspace.members()
+    problems = []
+    for name, folder in members.items():
+        path = f"{folder}/Cargo.toml"
+        if name not in ALLOWED:
+            problems.append(Problem(path, workspace.line_of(path, r"^name\b"), f"{name} has no place in the layers",
+                                    "give it a row in tools/tidy/rules/layers.py and a paragraph in ARCHITECTURE.md"))
+            continue
+        for dependency in sorted(_first_party(workspace.toml(path), members) - ALLOWED[name]):
+            allowed = ", ".join(sorted(ALLOWED[name])) or "no first-party crate"
+            problems.append(Problem(path, workspace.line_of(path, rf"^{re.escape(dependency)}\b"),
+                                    f"{name} must not know {dependency}",
+                                    f"it may depend on {allowed}; move the code to the layer that may know both"))
+    for name in sorted(set(ALLOWED) - set(members)):
+        problems.append(Problem("tools/tidy/rules/layers.py",
+                                workspace.line_of("tools/tidy/rules/layers.py", f'^    "{re.escape(name)}":')
+                                if (workspace.root / "tools/tidy/rules/layers.py").exists() else 1,
+                                f"{name} is no crate of the workspace", "drop its row"))
+    return problems + _mapped(workspace, members)
+
+
+def _first_party(manifest: dict, members: dict[str, str]) -> set[str]:
+    tables = [manifest, *manifest.get("target", {}).values()]
+    named = {name for table in tables for kind in ("dependencies", "build-dependencies") for name in table.get(kind, {})}
+    return named & set(members)
+
+
+def _mapped(workspace: Workspace, members: dict[str, str]) -> list[Problem]:
+    """A stranger finds every crate and folder from ARCHITECTURE.md."""
+    if not (workspace.root / "ARCHITECTURE.md").exists():
+        return [Problem("ARCHITECTURE.md", 1, "is missing", "write the code map: one paragraph a crate")]
+    text = workspace.text("ARCHITECTURE.md")
+    problems = []
+    for name, folder in members.items():
+        for what, word in (("the crate", name), ("the folder", folder)):
+            if not re.search(rf"(?<![\w/-]){re.escape(word)}(?![\w-])", text):
+                problems.append(Problem("ARCHITECTURE.md", 1, f"does not mention {what} {word}",
+                                        "say in a paragraph what it is for and what it must not know"))
+    return problems
