@@ -1,0 +1,3 @@
+engine_flags=()
+engine_ensure() { :; }
+engine_release() { :; }
