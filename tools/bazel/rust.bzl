@@ -43,11 +43,13 @@ def rust_crate(
       test_size: how long the integration tests may take, as Bazel's `size`.
       visibility: who may depend on the library: a group of //tools/bazel/layers.
     """
-    sources = native.glob(["src/**/*.rs"])
+    # Generated code is included by hand-written files and not formatted.
+    generated = ["src/gen/**"]
+    sources = native.glob(["src/**/*.rs"], exclude = generated)
     has_library = "src/lib.rs" in sources
     common = dict(
         aliases = aliases(),
-        compile_data = compile_data,
+        compile_data = compile_data + native.glob(generated, allow_empty = True),
         edition = EDITION,
         proc_macro_deps = all_crate_deps(proc_macro = True),
         version = VERSION,

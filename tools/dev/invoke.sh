@@ -121,7 +121,9 @@ enter_line() {
     --ro-bind /etc/resolv.conf /etc/resolv.conf --ro-bind /etc/hosts /etc/hosts
     --ro-bind "$rust_sysroot" "$rust_sysroot" --bind "$cache" "$cache" --bind "$workspace" "$workspace"
     --chdir "$inside" --setenv PATH /usr/sbin:/usr/bin:/sbin:/bin --setenv TMPDIR /tmp
-    bazel --output_user_root="$cache/bazel-${root##*-}" --max_idle_secs=900 "$@")
+    # Debian's own rc file is for its package builds (it prints pages for every action): .bazelrc has what is needed.
+    bazel --nosystem_rc --install_base=/usr/share/bazel --trust_install_base
+    --output_user_root="$cache/bazel-${root##*-}" --max_idle_secs=900 "$@")
 }
 
 # `run` builds inside and starts the program outside: its Ctrl-C, HOME and ports are the caller's.
