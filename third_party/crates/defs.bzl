@@ -295,6 +295,12 @@ def aliases(
 ###############################################################################
 
 _NORMAL_DEPENDENCIES = {
+    "tools/ca-roots": {
+        _COMMON_CONDITION: {
+            "base64": Label("//:base64-0.22.1"),
+            "webpki-root-certs": Label("//:webpki-root-certs-1.0.11"),
+        },
+    },
     "meshkit/client": {
         _COMMON_CONDITION: {
             "bytes": Label("//:bytes-1.12.1"),
@@ -421,13 +427,11 @@ _NORMAL_DEPENDENCIES = {
     "runtime": {
         _COMMON_CONDITION: {
             "anstyle": Label("//:anstyle-1.0.14"),
-            "jiff": Label("//:jiff-0.2.43"),
             "prometheus-client": Label("//:prometheus-client-0.25.2"),
             "serde": Label("//:serde-1.0.229"),
             "serde_json": Label("//:serde_json-1.0.154"),
             "serde_path_to_error": Label("//:serde_path_to_error-0.1.20"),
             "strsim": Label("//:strsim-0.11.1"),
-            "thiserror": Label("//:thiserror-2.0.21"),
             "tokio": Label("//:tokio-1.54.1"),
             "tokio-util": Label("//:tokio-util-0.7.20"),
             "toml": Label("//:toml-1.2.1+spec-1.1.0"),
@@ -490,7 +494,6 @@ _NORMAL_DEPENDENCIES = {
             "http": Label("//:http-1.5.0"),
             "serde": Label("//:serde-1.0.229"),
             "serde_json": Label("//:serde_json-1.0.154"),
-            "thiserror": Label("//:thiserror-2.0.21"),
         },
     },
     "relay/policy": {
@@ -551,6 +554,10 @@ _NORMAL_DEPENDENCIES = {
 
 
 _NORMAL_ALIASES = {
+    "tools/ca-roots": {
+        _COMMON_CONDITION: {
+        },
+    },
     "meshkit/client": {
         _COMMON_CONDITION: {
         },
@@ -627,6 +634,8 @@ _NORMAL_ALIASES = {
 
 
 _NORMAL_DEV_DEPENDENCIES = {
+    "tools/ca-roots": {
+    },
     "meshkit/client": {
     },
     "meshkit/config": {
@@ -719,6 +728,8 @@ _NORMAL_DEV_DEPENDENCIES = {
 
 
 _NORMAL_DEV_ALIASES = {
+    "tools/ca-roots": {
+    },
     "meshkit/client": {
     },
     "meshkit/config": {
@@ -789,6 +800,8 @@ _NORMAL_DEV_ALIASES = {
 
 
 _PROC_MACRO_DEPENDENCIES = {
+    "tools/ca-roots": {
+    },
     "meshkit/client": {
     },
     "meshkit/config": {
@@ -829,6 +842,8 @@ _PROC_MACRO_DEPENDENCIES = {
 
 
 _PROC_MACRO_ALIASES = {
+    "tools/ca-roots": {
+    },
     "meshkit/client": {
     },
     "meshkit/config": {
@@ -869,6 +884,8 @@ _PROC_MACRO_ALIASES = {
 
 
 _PROC_MACRO_DEV_DEPENDENCIES = {
+    "tools/ca-roots": {
+    },
     "meshkit/client": {
     },
     "meshkit/config": {
@@ -909,6 +926,8 @@ _PROC_MACRO_DEV_DEPENDENCIES = {
 
 
 _PROC_MACRO_DEV_ALIASES = {
+    "tools/ca-roots": {
+    },
     "meshkit/client": {
     },
     "meshkit/config": {
@@ -979,6 +998,8 @@ _PROC_MACRO_DEV_ALIASES = {
 
 
 _BUILD_DEPENDENCIES = {
+    "tools/ca-roots": {
+    },
     "meshkit/client": {
     },
     "meshkit/config": {
@@ -1019,6 +1040,8 @@ _BUILD_DEPENDENCIES = {
 
 
 _BUILD_ALIASES = {
+    "tools/ca-roots": {
+    },
     "meshkit/client": {
     },
     "meshkit/config": {
@@ -1059,6 +1082,8 @@ _BUILD_ALIASES = {
 
 
 _BUILD_PROC_MACRO_DEPENDENCIES = {
+    "tools/ca-roots": {
+    },
     "meshkit/client": {
     },
     "meshkit/config": {
@@ -1099,6 +1124,8 @@ _BUILD_PROC_MACRO_DEPENDENCIES = {
 
 
 _BUILD_PROC_MACRO_ALIASES = {
+    "tools/ca-roots": {
+    },
     "meshkit/client": {
     },
     "meshkit/config": {
@@ -3533,6 +3560,16 @@ def crate_repositories():
 
     maybe(
         http_archive,
+        name = "crates__webpki-root-certs-1.0.11",
+        sha256 = "e49d0e65abc00c142e8f9428da991da9f1a250c39be97459901eb12b9b49f62a",
+        type = "tar.gz",
+        urls = [crate_url("webpki-root-certs", "1.0.11")],
+        strip_prefix = "webpki-root-certs-1.0.11",
+        build_file = Label("//third_party/crates:BUILD.webpki-root-certs-1.0.11.bazel"),
+    )
+
+    maybe(
+        http_archive,
         name = "crates__webpki-roots-1.0.10",
         sha256 = "1c1c8e20c8a38fc7d65abfe74eb7280e4aa667e8eec8bc84996d2874810748d9",
         type = "tar.gz",
@@ -3756,6 +3793,7 @@ def crate_repositories():
        struct(repo="crates__tower-0.5.3", is_dev_dep = False),
        struct(repo="crates__tracing-0.1.44", is_dev_dep = False),
        struct(repo="crates__tracing-subscriber-0.3.23", is_dev_dep = False),
+       struct(repo="crates__webpki-root-certs-1.0.11", is_dev_dep = False),
        struct(repo="crates__webpki-roots-1.0.10", is_dev_dep = False),
          struct(repo = "crates__proptest-1.12.0", is_dev_dep = True),
          struct(repo = "crates__tempfile-3.27.0", is_dev_dep = True),

@@ -19,23 +19,26 @@ as_root() {
   fi
 }
 
-# need_packages PURPOSE COMMAND:PACKAGE...: installs the packages whose command is not there.
+# need_packages PURPOSE COMMAND:PACKAGE...: installs the packages whose command is not there; a COMMAND with a slash
+# is a file's path.
 need_packages() {
   local purpose=$1 pair missing=()
   shift
   for pair in "$@"; do
-    [[ -n $(PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}") ]] || missing+=("${pair##*:}")
+    [[ -e ${pair%%:*} || -n $(PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}") ]] || missing+=("${pair##*:}")
   done
   [[ ${#missing[@]} -gt 0 ]] || return 0
   command -v apt-get >/dev/null ||
     die "$purpose needs: ${missing[*]}" "this is no Debian machine: install them with its package manager"
   say "installing for $purpose: ${missing[*]}"
-  if ! as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >"$cache/apt.log" 2>&1; then
-    # The package lists may be missing or old.
-    as_root apt-get update -qq >>"$cache/apt.log" 2>&1 || true
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >>"$cache/apt.log" 2>&1 || {
-      tail -n 15 "$cache/apt.log" >&2
-      die "apt-get could not install: ${missing[*]}" "the whole log is $cache/apt.log"
-    }
-  fi
+  # The package lists of a new machine may be missing or old.
+  apt_install "${missing[@]}" || { as_root apt-get update -qq && apt_install "${missing[@]}"; } || {
+    tail -n 15 "$cache/apt.log" >&2
+    die "apt-get could not install: ${missing[*]}" "the whole log is $cache/apt.log"
+  }
+}
+
+apt_install() {
+  as_root env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=120 "$@" >"$cache/apt.log" 2>&1
 }

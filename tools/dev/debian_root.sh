@@ -62,6 +62,8 @@ def _impl(_):
 buildozer_binary = module_extension(implementation = _impl)
 EOB
 mkdir -p "$root/usr/share/bazel/no-registry"
+# Places where the machine's own files are put.
+touch "$root/etc/resolv.conf" "$root/etc/hosts"
 rm -rf "$root/var/cache/apt/archives" "$root/var/lib/apt/lists"
 touch "$root/.complete"
 ROOT

@@ -116,12 +116,18 @@ enter_line() {
   fi
   local inside=$PWD
   [[ $PWD == "$workspace" || $PWD == "$workspace"/* ]] || inside=$workspace
-  # No --die-with-parent and no pid namespace: the server outlives this call, which makes the next one quick.
-  into=(bwrap --bind "$root" / --dev-bind /dev /dev --bind /proc /proc --ro-bind /sys /sys --tmpfs /tmp
-    --ro-bind /etc/resolv.conf /etc/resolv.conf --ro-bind /etc/hosts /etc/hosts
+  local sockets=()
+  engine_binds sockets
+  # The root is read-only, with a scratch folder above it. No --die-with-parent and no pid namespace: the server
+  # outlives this call, which makes the next one quick.
+  into=(bwrap --tmpfs / --dev-bind /dev /dev --bind /proc /proc --ro-bind /sys /sys
+    --ro-bind "$root/usr" /usr --ro-bind "$root/etc" /etc --ro-bind "$root/var" /var
+    --symlink usr/bin /bin --symlink usr/sbin /sbin --symlink usr/lib /lib --symlink usr/lib64 /lib64
+    --dir /tmp --dir /run --tmpfs /etc/bazel
+    --ro-bind /etc/resolv.conf /etc/resolv.conf --ro-bind /etc/hosts /etc/hosts "${sockets[@]}"
     --ro-bind "$rust_sysroot" "$rust_sysroot" --bind "$cache" "$cache" --bind "$workspace" "$workspace"
     --chdir "$inside" --setenv PATH /usr/sbin:/usr/bin:/sbin:/bin --setenv TMPDIR /tmp
-    # Debian's own rc file is for its package builds (it prints pages for every action): .bazelrc has what is needed.
+    # Debian's own rc file (/etc/bazel) prints pages for every action: .bazelrc has what is needed of it.
     bazel --nosystem_rc --install_base=/usr/share/bazel --trust_install_base
     --output_user_root="$cache/bazel-${root##*-}" --max_idle_secs=900 "$@")
 }
@@ -152,8 +158,8 @@ test_with_engine() {
   flags+=("${engine_flags[@]}")
   enter_line line "${startup[@]}" "$command" "${flags[@]}" "${rest[@]}"
   # A child and not exec: the engine is put away afterwards. Ctrl-C reaches bazel by itself, being of this process
-  # group; other signals are passed on.
-  "${line[@]}" <&0 &
+  # group; other signals are passed on. The engine's lock is closed: bazel's server would keep it.
+  "${line[@]}" <&0 7>&- &
   bazel_pid=$!
   trap : INT
   trap 'kill -TERM "$bazel_pid" 2>/dev/null' TERM HUP
