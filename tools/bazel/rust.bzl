@@ -1,0 +1,156 @@
+"""One macro for a Rust crate: library, binaries, tests, clippy and rustfmt.
+
+Third-party dependencies come from the crate's Cargo.toml by way of the rendered crates; a BUILD file names only the
+first-party ones, which are the architecture.
+"""
+
+load("@cargo_workspace//:defs.bzl", "EDITION", "RUSTC_LINTS", "VERSION")
+load("@crates//:defs.bzl", "aliases", "all_crate_deps")
+load("@rules_rust//rust:defs.bzl", "rust_binary", "rust_clippy", "rust_library", "rust_test", "rustfmt_test")
+
+_FLAGS = RUSTC_LINTS + ["-Dwarnings"]
+
+# One pass over all crates of a binary makes it smaller and faster; libraries and tests do not pay for it.
+_BINARY_FLAGS = _FLAGS + ["-Clto=thin", "-Ccodegen-units=1"]
+
+def rust_crate(
+        name,
+        crate_name,
+        deps = [],
+        bins = [],
+        compile_data = [],
+        data = [],
+        test_data = [],
+        test_deps = [],
+        test_env = {},
+        test_size = "small",
+        visibility = None):
+    """Declares everything one crate consists of.
+
+    Targets: `name` (the library, where src/lib.rs is), one per binary, `name_unit_test`, one `STEM_test` per
+    tests/STEM.rs, `clippy` and `rustfmt`.
+
+    Args:
+      name: the library's target, by convention the folder's name.
+      crate_name: the package's name in its Cargo.toml.
+      deps: first-party libraries, the same as in Cargo.toml.
+      bins: names of binaries: src/bin/NAME.rs, or src/main.rs for one that has no such file.
+      compile_data: files which the sources include at compile time.
+      data: files which the binaries read when they run.
+      test_data: files and programs which the tests use.
+      test_deps: first-party libraries which only the tests use.
+      test_env: environment of the tests; `CARGO_BIN_EXE_NAME` of each binary is there already.
+      test_size: how long the integration tests may take, as Bazel's `size`.
+      visibility: who may depend on the library: a group of //tools/bazel/layers.
+    """
+    # Generated code is included by hand-written files and not formatted.
+    generated = ["src/gen/**"]
+    sources = native.glob(["src/**/*.rs"], exclude = generated)
+    has_library = "src/lib.rs" in sources
+    common = dict(
+        aliases = aliases(),
+        compile_data = compile_data + native.glob(generated, allow_empty = True),
+        edition = EDITION,
+        proc_macro_deps = all_crate_deps(proc_macro = True),
+        version = VERSION,
+    )
+    crate_deps = deps + all_crate_deps(normal = True)
+    linted = []
+
+    if has_library:
+        rust_library(
+            name = name,
+            srcs = [file for file in sources if file != "src/main.rs" and not file.startswith("src/bin/")],
+            crate_name = crate_name.replace("-", "_"),
+            crate_root = "src/lib.rs",
+            rustc_flags = _FLAGS,
+            visibility = visibility,
+            deps = crate_deps,
+            **common
+        )
+        linted.append(":" + name)
+
+    for bin in bins:
+        own = "src/bin/{}.rs".format(bin)
+        rust_binary(
+            name = bin,
+            srcs = sources,
+            crate_name = bin.replace("-", "_"),
+            crate_root = own if own in sources else "src/main.rs",
+            data = data,
+            rustc_flags = _BINARY_FLAGS,
+            visibility = ["//visibility:public"],
+            deps = crate_deps + ([":" + name] if has_library else []),
+            **common
+        )
+        linted.append(":" + bin)
+
+    _tests(
+        name = name,
+        bins = bins,
+        common = common,
+        deps = crate_deps,
+        has_library = has_library,
+        linted = linted,
+        test_data = test_data,
+        test_deps = test_deps,
+        test_env = test_env,
+        test_size = test_size,
+    )
+
+    rust_clippy(
+        name = "clippy",
+        testonly = True,
+        deps = linted,
+    )
+    rustfmt_test(
+        name = "rustfmt",
+        size = "small",
+        targets = linted,
+    )
+
+def _tests(name, bins, common, deps, has_library, linted, test_data, test_deps, test_env, test_size):
+    """Unit tests of the library (of the binary, where there is no library) and one test per file in tests/."""
+    test_common = dict(
+        common,
+        data = test_data,
+        rustc_env = {"CARGO": "cargo"},
+        rustc_flags = _FLAGS,
+    )
+    test_common["aliases"] = aliases(normal_dev = True, proc_macro_dev = True)
+    test_common["proc_macro_deps"] = all_crate_deps(proc_macro = True, proc_macro_dev = True)
+    dev_deps = test_deps + all_crate_deps(normal_dev = True)
+
+    unit = dict(test_common)
+    unit.pop("version")
+    unit.pop("edition")
+    rust_test(
+        name = name + "_unit_test",
+        size = "small",
+        crate = ":" + (name if has_library else bins[0]),
+        env = test_env,
+        version = VERSION,
+        deps = dev_deps,
+        **unit
+    )
+    linted.append(":" + name + "_unit_test")
+
+    # CARGO_BIN_EXE_NAME as cargo has it: at compile time from rules_rust, at run time from here.
+    env = dict({"CARGO_BIN_EXE_" + bin: "$(rootpath :{})".format(bin) for bin in bins}, **test_env)
+    integration = dict(test_common)
+    integration["data"] = test_data + [":" + bin for bin in bins]
+    shared = native.glob(["tests/*/**/*.rs"], allow_empty = True)
+    for file in native.glob(["tests/*.rs"], allow_empty = True):
+        stem = file.removeprefix("tests/").removesuffix(".rs")
+        target = stem if stem.endswith("_test") else stem + "_test"
+        rust_test(
+            name = target,
+            size = test_size,
+            srcs = [file] + shared,
+            crate_name = stem,
+            crate_root = file,
+            env = env,
+            deps = deps + dev_deps + ([":" + name] if has_library else []),
+            **integration
+        )
+        linted.append(":" + target)
