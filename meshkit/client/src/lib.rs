@@ -1,1 +1,23 @@
-//! x
+//! MeshKit's SDK: typed calls over HTTP/3 first, with the negotiated protocol on every answer.
+//!
+//! Read first: [`MeshClient`] makes the calls; [`Registration`] keeps a peer registered for as
+//! long as its process lives.
+//!
+//! It stands on the contracts and on [`relay_client::Channel`] alone, so whatever it does another
+//! language can do with the `.proto` files.
+
+mod client;
+mod credentials;
+mod error;
+mod pages;
+mod registration;
+mod wire;
+
+pub use client::{Answer, MeshClient, PeerFilter, ShardFilter};
+pub use credentials::Credentials;
+pub use error::MeshError;
+pub use pages::{PeerPages, ShardPages};
+pub use registration::{Registration, RegistrationHandle, RegistrationState};
+
+/// The records and requests, as the contracts define them.
+pub use omnirelay_proto::meshkit::v1;

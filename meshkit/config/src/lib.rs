@@ -1,1 +1,14 @@
-//! x
+//! MeshKit's configuration and everything that can be said of it without starting it, so that
+//! `omnirelay mesh config validate` needs neither a daemon nor its secrets.
+//!
+//! Read first: [`MeshkitConfig`], then [`MeshkitConfig::check`].
+
+mod check;
+mod model;
+#[cfg(test)]
+mod tests;
+
+pub use check::Check;
+pub use model::{
+    MeshkitConfig, ModuleName, NamespaceConfig, NodeConfig, RegistryConfig, ShardsConfig, StoreConfig,
+};

@@ -1,1 +1,11 @@
-//! x
+//! meshkitd: opens the store, starts the modules that the configuration names, and serves them
+//! from one listener. It composes and decides nothing.
+//!
+//! Read first: [`start`] is the life of the process up to `ready`.
+
+mod app;
+mod args;
+mod routes;
+
+pub use app::start;
+pub use args::Args;

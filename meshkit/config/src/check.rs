@@ -1,0 +1,159 @@
+//! Everything that is wrong with a configuration as a whole.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use meshkit_model::PeerId;
+use omnirelay_runtime::config::Loaded;
+use omnirelay_runtime::{ErrorKind, OperatorError};
+use relay_core::{Encoding, Protocol};
+use relay_policy::{Endpoint, Policy, Report};
+use relay_transport::auth::Authenticator;
+
+use crate::model::MeshkitConfig;
+
+/// What is to be said of a configuration.
+#[derive(Clone, Debug)]
+pub struct Check {
+    /// What the transport policy says.
+    pub policy: Report,
+    /// Everything that is wrong, each with its place; none means that meshkitd can start with it.
+    pub problems: Vec<OperatorError>,
+}
+
+impl MeshkitConfig {
+    /// The endpoints as the policy sees them: one listener, two ways to speak to it.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<Endpoint> {
+        // gRPC needs trailers, so HTTP/1.1 never carries it.
+        let grpc = self.listener.protocols.iter().copied();
+        vec![
+            Endpoint {
+                name: "control-plane:grpc".to_owned(),
+                key: "listener.protocols".to_owned(),
+                category: "control-plane".to_owned(),
+                transports: grpc.filter(|one| *one != Protocol::Http1).collect(),
+                encodings: vec![Encoding::Protobuf],
+            },
+            Endpoint {
+                name: "control-plane:rest".to_owned(),
+                key: "listener.protocols".to_owned(),
+                category: "diagnostics".to_owned(),
+                transports: self.listener.protocols.clone(),
+                encodings: vec![Encoding::Json],
+            },
+        ]
+    }
+
+    /// Says everything that is wrong with a configuration. Files that it names are not opened.
+    #[must_use]
+    pub fn check(loaded: &Loaded<Self>, now: Timestamp) -> Check {
+        let config = &loaded.value;
+        let mut found = Problems { loaded, list: Vec::new() };
+        if config.kind != "meshkit" {
+            let problem = format!("`kind` is `{}`", config.kind);
+            found.say("kind", &problem, "write `kind = \"meshkit\"`");
+        }
+        if PeerId::new(config.node.name.as_str()).is_err() {
+            let problem = format!("`{}` is not a node's name", config.node.name);
+            found.say("node.name", &problem, "use 1 to 128 of a-z, 0-9, `.` and `-`");
+        }
+        check_listener(config, &mut found);
+        if config.store.path.as_os_str().is_empty() {
+            let remedy = "name a file, such as `/var/lib/meshkit/mesh.db`";
+            found.say("store.path", "`store.path` is empty", remedy);
+        }
+        if let Err(error) = Authenticator::new(&config.auth) {
+            let error = found.locate(error, "auth");
+            found.list.push(error);
+        }
+        if config.modules.is_empty() {
+            let remedy = "leave it out for all, or name some of registry, shards";
+            found.say("modules", "`modules` is empty", remedy);
+        }
+        check_registry(config, &mut found);
+        check_namespaces(config, &mut found);
+        let policy = Policy::new(&config.policy).report(&config.policy, &config.endpoints(), now);
+        for finding in &policy.findings {
+            let problem = format!("{}: {}", finding.subject, finding.problem);
+            found.say(&finding.key, &problem, &finding.hint);
+        }
+        Check { policy, problems: found.list }
+    }
+}
+
+struct Problems<'a> {
+    loaded: &'a Loaded<MeshkitConfig>,
+    list: Vec<OperatorError>,
+}
+
+impl Problems<'_> {
+    fn say(&mut self, key: &str, problem: &str, hint: &str) {
+        let error = OperatorError::new(ErrorKind::Config, problem).hint(hint);
+        let error = self.locate(error, key);
+        self.list.push(error);
+    }
+
+    fn locate(&self, error: OperatorError, key: &str) -> OperatorError {
+        match self.loaded.locate(key) {
+            Some(location) => error.at(location.to_string()),
+            None => error,
+        }
+    }
+}
+
+fn check_listener(config: &MeshkitConfig, found: &mut Problems<'_>) {
+    for (key, remedy) in config.listener.limits.problems() {
+        let key = format!("listener.limits.{key}");
+        found.say(&key, &format!("`{key}` is out of bounds"), remedy);
+    }
+    if config.listener.protocols.is_empty() {
+        let remedy = "leave it out for http3, http2 and http1";
+        found.say("listener.protocols", "`listener.protocols` is empty", remedy);
+    }
+}
+
+fn check_registry(config: &MeshkitConfig, found: &mut Problems<'_>) {
+    let registry = &config.registry;
+    if !(10..=3_600_000).contains(&registry.heartbeat_interval_ms) {
+        let key = "registry.heartbeat_interval_ms";
+        let problem = format!("`{key}` is {}", registry.heartbeat_interval_ms);
+        found.say(key, &problem, "choose 10 to 3600000");
+    }
+    if registry.suspect_after_ms <= registry.heartbeat_interval_ms {
+        let key = "registry.suspect_after_ms";
+        let problem = format!(
+            "`{key}` is {}, not above `heartbeat_interval_ms`, which is {}",
+            registry.suspect_after_ms, registry.heartbeat_interval_ms
+        );
+        let remedy = "allow at least two lost heartbeats: three times the interval and a little more";
+        found.say(key, &problem, remedy);
+    }
+    if registry.dead_after_ms <= registry.suspect_after_ms {
+        let key = "registry.dead_after_ms";
+        let problem = format!(
+            "`{key}` is {}, not above `suspect_after_ms`, which is {}",
+            registry.dead_after_ms, registry.suspect_after_ms
+        );
+        found.say(key, &problem, "give a suspect peer time to speak up: twice `suspect_after_ms`");
+    }
+}
+
+fn check_namespaces(config: &MeshkitConfig, found: &mut Problems<'_>) {
+    let mut names = HashSet::new();
+    for (index, namespace) in config.shards.namespaces.iter().enumerate() {
+        let key = format!("shards.namespaces.{index}");
+        if let Err(invalid) = namespace.to_namespace().validate() {
+            let problem = format!("`{key}.{}` {}", invalid.field, invalid.problem);
+            let remedy = match invalid.field.as_str() {
+                "shards" => "choose 1 to 65536; many more than owners, since it is fixed once it exists",
+                _ => "use lower-case letters, digits, `.` and `-`",
+            };
+            found.say(&format!("{key}.{}", invalid.field), &problem, remedy);
+        }
+        if !names.insert(&namespace.name) {
+            let problem = format!("two namespaces are called `{}`", namespace.name);
+            found.say(&format!("{key}.name"), &problem, "give each its own name");
+        }
+    }
+}

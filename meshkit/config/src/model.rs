@@ -1,0 +1,161 @@
+//! The shape of MeshKit's configuration.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use meshkit_model::{Liveness, Namespace, Strategy};
+use relay_policy::PolicyConfig;
+use relay_transport::ListenerConfig;
+use relay_transport::auth::AuthConfig;
+use serde::{Deserialize, Serialize};
+
+/// All of meshkitd's configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MeshkitConfig {
+    /// Always `meshkit`: tells this file from other daemons'.
+    pub kind: String,
+    /// Which meshkitd this is.
+    pub node: NodeConfig,
+    /// The one listener, for REST and gRPC.
+    pub listener: ListenerConfig,
+    /// Where the records are.
+    pub store: StoreConfig,
+    /// Who may call; nobody by default.
+    #[serde(default)]
+    pub auth: AuthConfig,
+    /// The modules to run; all by default.
+    #[serde(default = "all_modules")]
+    pub modules: Vec<ModuleName>,
+    /// How peers are judged.
+    #[serde(default)]
+    pub registry: RegistryConfig,
+    /// What is cut into shards.
+    #[serde(default)]
+    pub shards: ShardsConfig,
+    /// Departures from the built-in transport policy.
+    #[serde(default)]
+    pub policy: PolicyConfig,
+}
+
+/// Which meshkitd this is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeConfig {
+    /// Unique in the mesh: 1 to 128 of `[a-z0-9.-]`.
+    pub name: String,
+    /// The cluster that it belongs to.
+    #[serde(default = "default_cluster")]
+    pub cluster: String,
+    /// Where in the cluster it stands.
+    #[serde(default)]
+    pub zone: String,
+}
+
+/// Where the records are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreConfig {
+    /// The SQLite file; it is made where it does not exist, its directory is not.
+    pub path: PathBuf,
+}
+
+/// A module of MeshKit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModuleName {
+    /// Who is in the mesh.
+    Registry,
+    /// Who owns what.
+    Shards,
+}
+
+impl ModuleName {
+    /// Every module.
+    pub const ALL: [Self; 2] = [Self::Registry, Self::Shards];
+
+    /// The name in configuration and on the command line.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Registry => "registry",
+            Self::Shards => "shards",
+        }
+    }
+}
+
+/// How peers are judged, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RegistryConfig {
+    /// How often a peer is asked to be heard: 10 to 3 600 000.
+    pub heartbeat_interval_ms: u32,
+    /// Silence after which it is suspect; more than the interval.
+    pub suspect_after_ms: u32,
+    /// Silence after which it is dead and owns nothing; more than `suspect_after_ms`.
+    pub dead_after_ms: u32,
+}
+
+impl Default for RegistryConfig {
+    fn default() -> Self {
+        Self { heartbeat_interval_ms: 1_000, suspect_after_ms: 3_500, dead_after_ms: 10_000 }
+    }
+}
+
+impl RegistryConfig {
+    /// How often a peer is asked to be heard.
+    #[must_use]
+    pub fn heartbeat_interval(&self) -> Duration {
+        Duration::from_millis(self.heartbeat_interval_ms.into())
+    }
+
+    /// What is made of silence.
+    #[must_use]
+    pub fn liveness(&self) -> Liveness {
+        Liveness {
+            suspect_after: Duration::from_millis(self.suspect_after_ms.into()),
+            dead_after: Duration::from_millis(self.dead_after_ms.into()),
+        }
+    }
+}
+
+/// What is cut into shards.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ShardsConfig {
+    /// The key spaces.
+    pub namespaces: Vec<NamespaceConfig>,
+}
+
+/// A key space that the peers of one service own in shards.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NamespaceConfig {
+    /// Its name: 1 to 64 of `[a-z0-9.-]`.
+    pub name: String,
+    /// How many shards it has: 1 to 65536, fixed once it exists.
+    pub shards: u32,
+    /// The service whose peers own them.
+    pub service: String,
+}
+
+impl NamespaceConfig {
+    /// The namespace as the mesh keeps it.
+    #[must_use]
+    pub fn to_namespace(&self) -> Namespace {
+        Namespace {
+            name: self.name.clone(),
+            shards: self.shards,
+            service: self.service.clone(),
+            strategy: Strategy::Rendezvous,
+        }
+    }
+}
+
+fn default_cluster() -> String {
+    "default".to_owned()
+}
+
+fn all_modules() -> Vec<ModuleName> {
+    ModuleName::ALL.to_vec()
+}

@@ -1,0 +1,122 @@
+#![allow(clippy::unwrap_used, reason = "a test says by panicking that it failed")]
+
+use omnirelay_runtime::config::load_str;
+
+use super::*;
+
+const GOOD: &str = r#"kind = "meshkit"
+[node]
+name = "meshkit-1"
+[listener]
+address = "127.0.0.1:7400"
+tls = { certificate = "a.pem", private_key = "a.key" }
+[store]
+path = "mesh.db"
+[registry]
+heartbeat_interval_ms = 1000
+suspect_after_ms = 3000
+dead_after_ms = 9000
+[[shards.namespaces]]
+name = "inventory"
+service = "inventory"
+shards = 16
+"#;
+
+/// Replaces text in a good configuration and says what is wrong with the outcome.
+#[track_caller]
+fn check(from: &str, to: &str, expected: &[&str]) {
+    let text = GOOD.replace(from, to);
+    let reports: Vec<String> = match load_str::<MeshkitConfig>("mesh.toml", &text) {
+        Ok(loaded) => {
+            let now = "2026-06-01T00:00:00Z".parse().unwrap();
+            let check = MeshkitConfig::check(&loaded, now);
+            check.problems.iter().map(|p| p.report(false)).collect()
+        }
+        Err(error) => vec![error.report(false)],
+    };
+    assert_eq!(reports, expected);
+}
+
+#[test]
+fn a_good_configuration_has_no_problems() {
+    check("", "", &[]);
+}
+
+#[test]
+fn defaults_are_sound() {
+    let from = GOOD.find("[registry]").unwrap();
+    let to = GOOD.find("[[shards").unwrap();
+    check(&GOOD[from..to], "", &[]);
+}
+
+#[test]
+fn silence_is_judged_in_order() {
+    check(
+        "suspect_after_ms = 3000",
+        "suspect_after_ms = 1000",
+        &[
+            "error: `registry.suspect_after_ms` is 1000, not above `heartbeat_interval_ms`, which is 1000\n  where: mesh.toml:11\n  hint:  allow at least two lost heartbeats: three times the interval and a little more",
+        ],
+    );
+    check(
+        "dead_after_ms = 9000",
+        "dead_after_ms = 2000",
+        &[
+            "error: `registry.dead_after_ms` is 2000, not above `suspect_after_ms`, which is 3000\n  where: mesh.toml:12\n  hint:  give a suspect peer time to speak up: twice `suspect_after_ms`",
+        ],
+    );
+    check(
+        "heartbeat_interval_ms = 1000",
+        "heartbeat_interval_ms = 0",
+        &[
+            "error: `registry.heartbeat_interval_ms` is 0\n  where: mesh.toml:10\n  hint:  choose 10 to 3600000",
+        ],
+    );
+}
+
+#[test]
+fn namespaces_are_checked_one_by_one() {
+    let shards_hint = "choose 1 to 65536; many more than owners, since it is fixed once it exists";
+    for count in ["0", "65537"] {
+        let report = format!(
+            "error: `shards.namespaces.0.shards` is {count}; a namespace has 1 to 65536\n  where: mesh.toml:16\n  hint:  {shards_hint}"
+        );
+        check("shards = 16", &format!("shards = {count}"), &[&report]);
+    }
+    check(
+        "shards = 16\n",
+        "shards = 16\n[[shards.namespaces]]\nname = \"inventory\"\nservice = \"x\"\nshards = 1\n",
+        &[
+            "error: two namespaces are called `inventory`\n  where: mesh.toml:18\n  hint:  give each its own name",
+        ],
+    );
+}
+
+#[test]
+fn every_problem_is_told_at_once() {
+    let broken = GOOD
+        .replace("\"meshkit\"", "\"relay\"")
+        .replace("\"meshkit-1\"", "\"Mesh\"")
+        .replace("\"mesh.db\"", "\"\"");
+    check(
+        GOOD,
+        &broken,
+        &[
+            "error: `kind` is `relay`\n  where: mesh.toml:1\n  hint:  write `kind = \"meshkit\"`",
+            "error: `Mesh` is not a node's name\n  where: mesh.toml:3\n  hint:  use 1 to 128 of a-z, 0-9, `.` and `-`",
+            "error: `store.path` is empty\n  where: mesh.toml:8\n  hint:  name a file, such as `/var/lib/meshkit/mesh.db`",
+        ],
+    );
+}
+
+#[test]
+fn the_policy_wants_http3() {
+    check(
+        "address = \"127.0.0.1:7400\"",
+        "address = \"127.0.0.1:7400\"\nprotocols = [\"http2\", \"http1\"]",
+        &[
+            "error: control-plane:grpc: control-plane needs http3\n  where: mesh.toml:6\n  hint:  add \"http3\" to `listener.protocols`",
+            "error: control-plane:rest: diagnostics needs http3\n  where: mesh.toml:6\n  hint:  add \"http3\" to `listener.protocols`",
+        ],
+    );
+}

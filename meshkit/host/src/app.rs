@@ -1,0 +1,126 @@
+//! From a configuration to a running control plane.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use meshkit_api::{Context, Module};
+use meshkit_config::{MeshkitConfig, ModuleName, NamespaceConfig};
+use meshkit_store::{SqliteOptions, SqliteStore};
+use omnirelay_runtime::bootstrap::{Running, Startup};
+use omnirelay_runtime::config::{Layers, Loaded, load};
+use omnirelay_runtime::{ErrorKind, OperatorError};
+use relay_transport::auth::Authenticator;
+use relay_transport::{Body, Listener, body};
+use tower::{Service, ServiceExt as _};
+use tracing::warn;
+
+use crate::args::Args;
+use crate::routes;
+
+/// Time beyond the listener's own drain for the modules to write down what they know.
+const MODULES_DRAIN: Duration = Duration::from_secs(2);
+
+/// Brings meshkitd up: everything that can be wrong is found before anything is written.
+///
+/// # Errors
+/// A configuration, a store, a certificate or an address that cannot be used.
+pub async fn start(mut startup: Startup, args: Args) -> Result<Running, OperatorError> {
+    let config = configuration(args)?;
+    startup.step("configuration");
+    let auth = Authenticator::new(&config.auth)?;
+    if config.auth.identities.is_empty() && config.auth.tokens.is_empty() {
+        warn!(hint = "add `auth.identities` or `auth.tokens`", "nobody may call");
+    }
+    let store = SqliteStore::open(&SqliteOptions::new(&config.store.path))?;
+    startup.step("store");
+    let listener = Listener::bind("listener", &config.listener, &startup.metrics)?;
+    startup.step("listener");
+
+    let context = Context {
+        store: Arc::new(store),
+        auth: Arc::new(auth),
+        metrics: startup.metrics.clone(),
+        drain: startup.drain.clone(),
+    };
+    let modules = modules(&context, &config).await?;
+    startup.step("modules");
+
+    let address = listener.local_addr();
+    let service = service(routes::compose(&context, modules));
+    let (drain, guard) = (startup.drain.clone(), startup.drain.guard());
+    omnirelay_runtime::spawn("listener", async move {
+        listener.serve(service, drain).await;
+        drop(guard);
+    });
+    startup.ready(&address);
+    Ok(Running { drain_max: config.listener.limits.drain_max() + MODULES_DRAIN })
+}
+
+fn configuration(args: Args) -> Result<MeshkitConfig, OperatorError> {
+    let mut loaded: Loaded<MeshkitConfig> = load(&Layers::from_process(args.config, args.sets))?;
+    if !args.modules.is_empty() {
+        loaded.value.modules = args.modules;
+    }
+    let problems = MeshkitConfig::check(&loaded, jiff::Timestamp::now()).problems;
+    match problems.as_slice() {
+        [] => Ok(loaded.value),
+        [problem] => Err(problem.clone()),
+        [first, ..] => {
+            let several = format!("the configuration has {} problems", problems.len());
+            let hint = first.hint_text().unwrap_or("correct them one by one");
+            let error = OperatorError::new(ErrorKind::Config, several).hint(format!(
+                "of the first: {hint}; `omnirelay mesh config validate` shows all with their remedies"
+            ));
+            Err(problems.iter().fold(error, |error, problem| {
+                error.because(match problem.location() {
+                    Some(location) => format!("{location}: {problem}"),
+                    None => problem.to_string(),
+                })
+            }))
+        }
+    }
+}
+
+async fn modules(context: &Context, config: &MeshkitConfig) -> Result<Vec<Module>, OperatorError> {
+    let mut modules = Vec::new();
+    for name in ModuleName::ALL {
+        if !config.modules.contains(&name) {
+            continue;
+        }
+        modules.push(match name {
+            ModuleName::Registry => {
+                let settings = meshkit_registry::Settings {
+                    heartbeat_interval: config.registry.heartbeat_interval(),
+                    liveness: config.registry.liveness(),
+                };
+                meshkit_registry::start(context, settings)
+            }
+            ModuleName::Shards => {
+                let namespaces = config.shards.namespaces.iter();
+                let settings = meshkit_shards::Settings {
+                    namespaces: namespaces.map(NamespaceConfig::to_namespace).collect(),
+                };
+                meshkit_shards::start(context, settings).await?
+            }
+        });
+    }
+    Ok(modules)
+}
+
+/// The router as the listener's service: only the types of the bodies differ.
+fn service(
+    router: axum::Router,
+) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
++ Clone
++ Send
++ 'static {
+    tower::service_fn(move |request: Request<Body>| {
+        let router = router.clone();
+        async move {
+            let response = router.oneshot(request.map(axum::body::Body::new)).await?;
+            Ok(response.map(body::boxed))
+        }
+    })
+}

@@ -1,0 +1,104 @@
+//! The modules' routes as one router, with what belongs to the process as a whole.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
+use meshkit_api::{Caller, Context, Module, Problem, Readiness};
+use omnirelay_runtime::{Drain, Metrics};
+use relay_core::{Scope, Status};
+use relay_transport::auth::Authenticator;
+use relay_transport::respond;
+
+struct Process {
+    auth: Arc<Authenticator>,
+    metrics: Metrics,
+    drain: Drain,
+    modules: Vec<(&'static str, Readiness)>,
+}
+
+/// Everything that meshkitd answers.
+pub(crate) fn compose(context: &Context, modules: Vec<Module>) -> Router {
+    let process = Process {
+        auth: Arc::clone(&context.auth),
+        metrics: context.metrics.clone(),
+        drain: context.drain.clone(),
+        modules: modules.iter().map(|module| (module.name, module.readiness.clone())).collect(),
+    };
+    let mut router = Router::new()
+        .route("/healthz", get(health))
+        .route("/readyz", get(readiness))
+        .route("/metrics", get(metrics))
+        .with_state(Arc::new(process));
+    for module in modules {
+        router = router.merge(module.routes);
+    }
+    router.method_not_allowed_fallback(method_not_allowed).fallback(not_found)
+}
+
+/// The process answers: that is all there is to health. Open to everyone.
+async fn health() -> Response {
+    json(StatusCode::OK, &serde_json::json!({ "status": "ok" }))
+}
+
+/// Whether calls make sense now, and if not why. Open to everyone.
+async fn readiness(State(process): State<Arc<Process>>) -> Response {
+    let mut reasons = serde_json::Map::new();
+    if process.drain.is_draining() {
+        reasons.insert("process".to_owned(), "draining".into());
+    }
+    for (name, readiness) in &process.modules {
+        if let Some(reason) = readiness.reason() {
+            reasons.insert((*name).to_owned(), reason.into());
+        }
+    }
+    if reasons.is_empty() {
+        json(StatusCode::OK, &serde_json::json!({ "status": "ready" }))
+    } else {
+        let document = serde_json::json!({ "status": "not-ready", "reasons": reasons });
+        json(StatusCode::SERVICE_UNAVAILABLE, &document)
+    }
+}
+
+async fn metrics(State(process): State<Arc<Process>>, request: Request) -> Result<Response, Problem> {
+    Caller::of(&process.auth, request.extensions(), request.headers(), Scope::Observe)?;
+    let mut response = Response::new(Body::from(process.metrics.render()));
+    let kind = HeaderValue::from_static(Metrics::CONTENT_TYPE);
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    Ok(response)
+}
+
+async fn not_found(request: Request) -> Response {
+    let path = request.uri().path();
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    if kind.is_some_and(|kind| kind.starts_with("application/grpc")) {
+        let status = Status::unimplemented(format!("nobody serves {path}"))
+            .with_hint("check that meshkitd runs the module (`modules`)");
+        return respond::grpc(&status).map(Body::new);
+    }
+    Problem(Status::not_found(format!("there is nothing at {path}")).with_hint(
+        "docs/reference/meshkit.md lists the paths; a module that does not run has none (`modules`)",
+    ))
+    .into_response()
+}
+
+async fn method_not_allowed(request: Request) -> Response {
+    let message = format!("{} is not done to {}", request.method(), request.uri().path());
+    let status = Status::unimplemented(message).with_hint("the header `allow` lists the methods");
+    let mut response = Problem(status).into_response();
+    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    response
+}
+
+fn json(status: StatusCode, document: &serde_json::Value) -> Response {
+    let mut response = Response::new(Body::from(document.to_string()));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}

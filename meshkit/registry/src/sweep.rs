@@ -1,0 +1,92 @@
+//! Noticing who fell silent.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use meshkit_api::now;
+use meshkit_model::{Peer, PeerStatus};
+use meshkit_store::{Expect, PeerQuery, StoreError};
+use omnirelay_runtime::Drain;
+use tracing::{debug, info, warn};
+
+use crate::registry::Registry;
+
+/// Peers read at once.
+const PAGE: u32 = 1_000;
+
+/// Sweeps about four times a suspicion time until the drain begins, and once more then, so that
+/// what was heard last is written down.
+pub(crate) fn spawn(registry: Arc<Registry>, drain: Drain) {
+    let period = (registry.settings.liveness.suspect_after / 4)
+        .clamp(Duration::from_millis(50), Duration::from_secs(1));
+    // The guard belongs to the task from the start: a drain must not overtake it.
+    let guard = drain.guard();
+    omnirelay_runtime::spawn("registry-sweep", async move {
+        let mut ticks = tokio::time::interval(period);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let ended = tokio::select! {
+                () = drain.started() => true,
+                _ = ticks.tick() => false,
+            };
+            if let Err(error) = sweep(&registry).await {
+                warn!(%error, "the sweep of the registry failed; the next one tries again");
+            }
+            if ended {
+                break;
+            }
+        }
+        drop(guard);
+    });
+}
+
+async fn sweep(registry: &Registry) -> Result<(), StoreError> {
+    write_down(registry).await?;
+    let mut counts = HashMap::new();
+    let mut query = PeerQuery { limit: PAGE, ..PeerQuery::default() };
+    loop {
+        let page = registry.store.peers(query.clone()).await?;
+        query.after = page.items.last().map(|peer| peer.spec.id.to_string());
+        for peer in page.items {
+            let status = judge(registry, peer).await?;
+            *counts.entry(status).or_insert(0) += 1;
+        }
+        if !page.more {
+            break;
+        }
+    }
+    registry.metrics.set_peers(|status| counts.get(&status).copied().unwrap_or(0));
+    Ok(())
+}
+
+async fn write_down(registry: &Registry) -> Result<(), StoreError> {
+    let heard: Vec<_> = registry.take_heard().into_iter().collect();
+    if heard.is_empty() {
+        return Ok(());
+    }
+    let outcome = registry.store.touch(heard.clone()).await;
+    if outcome.is_err() {
+        registry.give_back(heard);
+    }
+    outcome
+}
+
+async fn judge(registry: &Registry, mut peer: Peer) -> Result<PeerStatus, StoreError> {
+    let heard_at = registry.heard_at(&peer);
+    let status = registry.settings.liveness.judge(peer.status, heard_at, now());
+    if status == peer.status {
+        return Ok(status);
+    }
+    peer.status = status;
+    let expect = Expect::Version(peer.record_version);
+    match registry.put("meshkitd", "fell silent", &peer, expect).await {
+        Ok(_) => {
+            info!(peer = %peer.spec.id, status = status.as_str(), last_seen_at = %heard_at, "peer fell silent");
+        }
+        // It spoke up in this very moment, or changed otherwise: the next sweep sees.
+        Err(StoreError::Conflict { .. }) => debug!(peer = %peer.spec.id, "changed while it was judged"),
+        Err(error) => return Err(error),
+    }
+    Ok(status)
+}

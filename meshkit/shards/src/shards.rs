@@ -1,0 +1,99 @@
+//! What the module answers, whatever protocol asked for it.
+
+use std::sync::Arc;
+
+use meshkit_api::{Context, etag_of_revision, invalid, page_size, start_of_page, store_status};
+use meshkit_model::placement::shard_of_key;
+use meshkit_model::{Invalid, Shard, ShardStatus};
+use meshkit_store::{Cursor, ShardQuery, Store};
+use relay_core::Status;
+use relay_transport::auth::Authenticator;
+
+/// The longest key of a lookup in bytes.
+const MAX_KEY: usize = 1_024;
+
+pub(crate) struct Shards {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) auth: Arc<Authenticator>,
+}
+
+/// A listing as REST and gRPC ask for it; empty texts mean any.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Listing {
+    pub(crate) namespace: String,
+    pub(crate) owner: String,
+    pub(crate) status: Option<ShardStatus>,
+    pub(crate) limit: u32,
+    pub(crate) cursor: String,
+}
+
+pub(crate) struct ShardPage {
+    pub(crate) shards: Vec<Shard>,
+    pub(crate) next_cursor: String,
+    pub(crate) revision: u64,
+}
+
+impl Shards {
+    pub(crate) fn new(context: &Context) -> Self {
+        Self { store: Arc::clone(&context.store), auth: Arc::clone(&context.auth) }
+    }
+
+    /// The ETag of any listing right now.
+    pub(crate) fn etag(&self) -> String {
+        let revision = *self.store.revisions().borrow();
+        self.etag_at(revision)
+    }
+
+    pub(crate) fn etag_at(&self, revision: u64) -> String {
+        etag_of_revision(self.store.identity(), revision)
+    }
+
+    pub(crate) async fn list(&self, listing: Listing) -> Result<ShardPage, Status> {
+        let filter = format!("shards {:?} {:?} {:?}", listing.namespace, listing.owner, listing.status);
+        let after = start_of_page(&listing.cursor, &filter)?;
+        let some = |text: String| Some(text).filter(|text| !text.is_empty());
+        let query = ShardQuery {
+            after: after.as_deref().map(place).transpose()?,
+            limit: page_size(listing.limit)?,
+            namespace: some(listing.namespace),
+            owner: some(listing.owner),
+            status: listing.status,
+        };
+        let page = self.store.shards(query).await.map_err(|e| store_status(&e))?;
+        let last = page.items.last().filter(|_| page.more);
+        let next =
+            last.map(|shard| Cursor::new(&filter, format!("{}/{}", shard.namespace, shard.id)).token());
+        Ok(ShardPage { next_cursor: next.unwrap_or_default(), shards: page.items, revision: page.revision })
+    }
+
+    pub(crate) async fn lookup(&self, namespace: &str, key: &[u8]) -> Result<Shard, Status> {
+        if namespace.is_empty() {
+            return Err(invalid(&Invalid::new("namespace", "is empty")));
+        }
+        if key.len() > MAX_KEY {
+            let problem = format!("has {} bytes; at most {MAX_KEY} are allowed", key.len());
+            return Err(invalid(&Invalid::new("key", problem)));
+        }
+        let namespaces = self.store.namespaces().await.map_err(|e| store_status(&e))?;
+        let found = namespaces.into_iter().find(|found| found.name == namespace);
+        let found = found.ok_or_else(|| {
+            Status::not_found(format!("there is no namespace `{namespace}`")).with_hint(
+                "`omnirelay mesh shards list` shows the namespaces; they are configured in meshkitd",
+            )
+        })?;
+        let id = shard_of_key(key, found.shards);
+        let shard = self.store.shard(found.name, id).await;
+        shard.map_err(|e| store_status(&e))?.ok_or_else(|| {
+            Status::unavailable(format!("shard {id} of `{namespace}` is not made yet"))
+                .with_hint("meshkitd has just started; try again")
+        })
+    }
+}
+
+/// A position that a cursor held.
+fn place(position: &str) -> Result<(String, u32), Status> {
+    position
+        .rsplit_once('/')
+        .and_then(|(namespace, id)| Some((namespace.to_owned(), id.parse().ok()?)))
+        .ok_or_else(|| invalid(&Invalid::new("cursor", "is not one that this listing gave")))
+}

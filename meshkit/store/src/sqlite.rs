@@ -1,0 +1,152 @@
+//! The store in one SQLite file: no set-up, one process.
+
+mod apply;
+mod open;
+mod readers;
+mod rows;
+mod schema;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use meshkit_model::{Namespace, Peer, PeerId, Shard, Timestamp};
+use omnirelay_runtime::OperatorError;
+use rusqlite::Connection;
+use tokio::sync::watch;
+
+use crate::api::{
+    AuditEntry, Change, Committed, Identity, Mutation, Page, PeerQuery, ShardQuery, Store,
+    StoreFuture,
+};
+use crate::error::StoreError;
+use readers::Readers;
+use writer::Writer;
+
+/// Where the file is, and how much history it keeps.
+#[derive(Clone, Debug)]
+pub struct SqliteOptions {
+    /// The database file. Its directory must exist; `-wal`, `-shm` and `.lock` files lie beside it.
+    pub path: PathBuf,
+    /// How many audit entries are kept.
+    pub audit_kept: u64,
+    /// How many change rows are kept.
+    pub changes_kept: u64,
+}
+
+impl SqliteOptions {
+    /// A file with 100 000 audit entries and as many changes kept.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            audit_kept: 100_000,
+            changes_kept: 100_000,
+        }
+    }
+}
+
+/// The store in one SQLite file, in WAL mode with `synchronous=FULL`: one writer thread that
+/// commits whatever queued up as one group, and read connections that never wait for it.
+///
+/// Cloning shares it. When the last clone is gone the writer has finished and the file is closed.
+#[derive(Clone, Debug)]
+pub struct SqliteStore(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    identity: Identity,
+    // Fields are dropped in this order: the writer ends, then the readers, then the lock.
+    writer: Writer,
+    readers: Readers,
+    _lock: open::Lock,
+}
+
+impl SqliteStore {
+    /// Opens the file, or makes it. Blocks for some milliseconds.
+    ///
+    /// # Errors
+    /// Says clearly, and without having touched the file, that it is damaged, is not ours, was
+    /// made by a newer meshkitd, is in use by another one, or cannot be reached or written.
+    pub fn open(options: &SqliteOptions) -> Result<Self, OperatorError> {
+        let opened = open::open(&options.path)?;
+        Ok(Self(Arc::new(Inner {
+            writer: Writer::start(opened.connection, opened.revision, options)?,
+            readers: Readers::new(options.path.clone()),
+            identity: opened.identity,
+            _lock: opened.lock,
+        })))
+    }
+
+    fn read<T, F>(&self, read: F) -> StoreFuture<'_, T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        Box::pin(self.0.readers.run(read))
+    }
+}
+
+impl Store for SqliteStore {
+    fn identity(&self) -> &Identity {
+        &self.0.identity
+    }
+
+    fn revisions(&self) -> watch::Receiver<u64> {
+        self.0.writer.revisions()
+    }
+
+    fn peers(&self, query: PeerQuery) -> StoreFuture<'_, Page<Peer>> {
+        self.read(move |connection| rows::peers(connection, &query))
+    }
+
+    fn peer(&self, id: PeerId) -> StoreFuture<'_, Option<Peer>> {
+        self.read(move |connection| rows::peer(connection, &id))
+    }
+
+    fn namespaces(&self) -> StoreFuture<'_, Vec<Namespace>> {
+        self.read(rows::namespaces)
+    }
+
+    fn shards(&self, query: ShardQuery) -> StoreFuture<'_, Page<Shard>> {
+        self.read(move |connection| rows::shards(connection, &query))
+    }
+
+    fn shard(&self, namespace: String, id: u32) -> StoreFuture<'_, Option<Shard>> {
+        self.read(move |connection| rows::shard(connection, &namespace, id))
+    }
+
+    fn commit(&self, mutation: Mutation) -> StoreFuture<'_, Committed> {
+        Box::pin(self.0.writer.commit(mutation))
+    }
+
+    fn touch(&self, heard: Vec<(PeerId, Timestamp)>) -> StoreFuture<'_, ()> {
+        Box::pin(self.0.writer.touch(heard))
+    }
+
+    fn audit(&self, limit: u32) -> StoreFuture<'_, Vec<AuditEntry>> {
+        self.read(move |connection| rows::audit(connection, limit))
+    }
+
+    fn changes(&self, after: u64, limit: u32) -> StoreFuture<'_, Option<Vec<Change>>> {
+        self.read(move |connection| rows::changes(connection, after, limit))
+    }
+}
+
+/// What SQLite says, as the store's error: what the disk refuses is apart from what is broken.
+fn backend(error: &rusqlite::Error) -> StoreError {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, TypeMismatch};
+    let broken = match error {
+        rusqlite::Error::SqliteFailure(failure, _) => {
+            matches!(failure.code, DatabaseCorrupt | NotADatabase | TypeMismatch)
+        }
+        rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::IntegralValueOutOfRange(..)
+        | rusqlite::Error::InvalidColumnType(..) => true,
+        _ => false,
+    };
+    if broken {
+        StoreError::Damaged(error.to_string())
+    } else {
+        StoreError::Unavailable(error.to_string())
+    }
+}

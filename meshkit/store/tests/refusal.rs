@@ -1,0 +1,143 @@
+//! A file that must not be opened is refused with cause and hint, and left byte for byte.
+#![allow(
+    clippy::unwrap_used,
+    unreachable_pub,
+    missing_docs,
+    dead_code,
+    reason = "a test says by panicking that it failed, and has no readers from outside"
+)]
+
+mod support;
+
+use std::path::Path;
+
+use meshkit_store::{Expect, SqliteOptions, SqliteStore};
+use omnirelay_runtime::{ErrorKind, OperatorError};
+
+fn open(path: &Path) -> Result<SqliteStore, OperatorError> {
+    SqliteStore::open(&SqliteOptions::new(path))
+}
+
+/// A store with some records in it, closed.
+async fn filled(path: &Path) {
+    let store = open(path).unwrap();
+    for n in 0..100 {
+        let write = support::put_peer(support::peer(&format!("p{n}")), Expect::Absent);
+        support::commit(&store, vec![write]).await.unwrap();
+    }
+}
+
+/// Opening `path` fails as told and changes nothing about the file.
+#[track_caller]
+fn refused(path: &Path, kind: ErrorKind, message: &str) {
+    let before = std::fs::read(path).ok();
+    let error = open(path).unwrap_err();
+    assert_eq!((error.kind(), error.to_string().as_str()), (kind, message));
+    assert!(error.hint_text().is_some());
+    assert!(
+        error.report(false).contains("cause:"),
+        "{}",
+        error.report(false)
+    );
+    assert_eq!(std::fs::read(path).ok(), before, "the file was touched");
+}
+
+#[tokio::test]
+async fn damage_anywhere_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let good = directory.path().join("good.db");
+    filled(&good).await;
+    let bytes = std::fs::read(&good).unwrap();
+    let path = directory.path().join("bad.db");
+    // Page 1 holds the schema; the later ones hold records.
+    for from in [100, 4_096, bytes.len() / 2] {
+        let mut bad = bytes.clone();
+        bad[from..from + 1_000].fill(0xAA);
+        std::fs::write(&path, bad).unwrap();
+        refused(&path, ErrorKind::Config, "the store is damaged");
+    }
+    std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    refused(&path, ErrorKind::Config, "the store is damaged");
+}
+
+#[test]
+fn foreign_files_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("notes.txt");
+    for text in ["dear diary".to_owned(), "dear diary".repeat(100)] {
+        std::fs::write(&path, text).unwrap();
+        refused(
+            &path,
+            ErrorKind::Config,
+            "the store's file is not a MeshKit store",
+        );
+    }
+    let other = directory.path().join("other.db");
+    let connection = rusqlite::Connection::open(&other).unwrap();
+    connection.execute_batch("CREATE TABLE t (x)").unwrap();
+    drop(connection);
+    refused(
+        &other,
+        ErrorKind::Config,
+        "the store's file is not a MeshKit store",
+    );
+    refused(
+        directory.path(),
+        ErrorKind::Config,
+        "the store's file is not a MeshKit store",
+    );
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("mesh.db");
+    filled(&path).await;
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.pragma_update(None, "user_version", 2).unwrap();
+    drop(connection);
+    refused(
+        &path,
+        ErrorKind::Config,
+        "the store was made by a newer meshkitd",
+    );
+}
+
+#[test]
+fn a_store_in_use_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("mesh.db");
+    let first = open(&path).unwrap();
+    refused(
+        &path,
+        ErrorKind::Conflict,
+        "the store is in use by another meshkitd",
+    );
+    drop(first);
+    open(&path).unwrap();
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let missing = directory.path().join("missing/mesh.db");
+    refused(
+        &missing,
+        ErrorKind::Io,
+        "the store's directory cannot be written",
+    );
+    refused(
+        Path::new("/proc/mesh.db"),
+        ErrorKind::Io,
+        "the store's directory cannot be written",
+    );
+}
+
+#[test]
+fn an_empty_file_becomes_a_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("mesh.db");
+    std::fs::write(&path, "").unwrap();
+    drop(open(&path).unwrap());
+    drop(open(&path).unwrap());
+}
