@@ -27,7 +27,7 @@ pub(crate) enum Command {
     Up(Up),
     /// Call a procedure of a service through a relay
     Request(Request),
-    /// Work on the mesh
+    /// Read the mesh: its peers, its shards, its configuration
     #[command(subcommand)]
     Mesh(Mesh),
     /// Show a relay's procedures, inbounds, outbounds and peers
@@ -45,9 +45,27 @@ pub(crate) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Mesh {
+    /// Who is in the mesh
+    #[command(subcommand)]
+    Peers(Peers),
+    /// Who owns what
+    #[command(subcommand)]
+    Shards(Shards),
     /// Configuration of the daemons
     #[command(subcommand)]
     Config(ConfigCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Peers {
+    /// List peers in the order of their ids
+    List(PeersList),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Shards {
+    /// List shards by namespace and id
+    List(ShardsList),
 }
 
 #[derive(Debug, Subcommand)]
@@ -203,6 +221,81 @@ pub(crate) struct Request {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct PeersList {
+    /// Only peers of this role: relay, service or another
+    #[arg(long, value_name = "ROLE")]
+    pub(crate) role: Option<String>,
+
+    /// Only peers that serve this service
+    #[arg(long, value_name = "NAME")]
+    pub(crate) service: Option<String>,
+
+    /// Only peers of this cluster
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cluster: Option<String>,
+
+    /// Only peers in this state
+    #[arg(long, value_enum, value_name = "STATUS")]
+    pub(crate) status: Option<PeerState>,
+
+    #[command(flatten)]
+    pub(crate) listing: Listing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PeerState {
+    /// Heartbeats arrive in time
+    Alive,
+    /// No heartbeat within the suspicion time
+    Suspect,
+    /// No heartbeat within the failure time
+    Dead,
+    /// Said goodbye
+    Left,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShardsList {
+    /// Only shards of this namespace
+    #[arg(long, value_name = "NAME")]
+    pub(crate) namespace: Option<String>,
+
+    /// Only shards of this owner, by peer id
+    #[arg(long, value_name = "PEER")]
+    pub(crate) owner: Option<String>,
+
+    /// Only shards in this state
+    #[arg(long, value_enum, value_name = "STATUS")]
+    pub(crate) status: Option<ShardState>,
+
+    #[command(flatten)]
+    pub(crate) listing: Listing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ShardState {
+    /// Serves
+    Active,
+    /// On its way to another owner
+    Draining,
+    /// Held by an operator
+    Paused,
+    /// Out of service
+    Disabled,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Listing {
+    /// Stop after so many [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) limit: Option<u64>,
+
+    /// How to answer
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) output: ListFormat,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Validate {
     /// TOML files, a later one over an earlier one; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
@@ -234,6 +327,8 @@ impl Command {
     pub(crate) fn wants_json(&self) -> bool {
         match self {
             Self::Request(request) => request.output == TextFormat::Json,
+            Self::Mesh(Mesh::Peers(Peers::List(list))) => list.listing.output == ListFormat::Json,
+            Self::Mesh(Mesh::Shards(Shards::List(list))) => list.listing.output == ListFormat::Json,
             Self::Mesh(Mesh::Config(ConfigCommand::Validate(validate))) => {
                 validate.output == TextFormat::Json
             }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::CommandFactory as _;
 use omnirelay_runtime::Result;
 
-use crate::args::{Cli, Command, ConfigCommand, Dev, Init, Mesh};
+use crate::args::{Cli, Command, ConfigCommand, Dev, Init, Mesh, Peers, Shards};
 use crate::dev::Hosts;
 use crate::output::{self, TextFormat};
 use crate::{dev, introspect, mesh, paths, reference, request, up};
@@ -17,6 +17,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Up(args) => return up::run(&args),
         Command::Request(args) => return request::run(context, &args),
+        Command::Mesh(Mesh::Peers(Peers::List(args))) => mesh::peers::list(context, &args)?,
+        Command::Mesh(Mesh::Shards(Shards::List(args))) => mesh::shards::list(context, &args)?,
         Command::Mesh(Mesh::Config(ConfigCommand::Validate(args))) => return mesh::validate::run(args),
         Command::Introspect(args) => introspect::run(context, &args)?,
         Command::Dev(Dev::Init(args)) => init(&args)?,

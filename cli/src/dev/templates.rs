@@ -86,8 +86,7 @@ grpc_services = ["{grpc_service}"]
     fn sample(&self, component: &Component) -> String {
         let (node, mesh) = (node(component), self.mesh(component));
         let listener = self.listener(component, "listener", 0, true);
-        let url = text_of(&component.url);
-        format!("{HEADER}kind = \"sample\"\n{node}advertise = {url}\n\n{listener}\n{mesh}")
+        format!("{HEADER}kind = \"sample\"\n{node}\n{listener}\n{mesh}")
     }
 
     /// `[listener]` and its like. Services take calls from the mesh alone, so they ask for a
@@ -113,7 +112,8 @@ grpc_services = ["{grpc_service}"]
     fn mesh(&self, component: &Component) -> String {
         let meshkit = self.components.iter().find(|c| c.kind == Kind::Meshkit).map_or("", |c| c.url.as_str());
         let (endpoint, tls) = (text_of(meshkit), self.client_tls(component));
-        format!("[mesh]\nendpoint = {endpoint}\ntls = {tls}\n")
+        let advertise = text_of(&component.url);
+        format!("[mesh]\nendpoint = {endpoint}\nadvertise = {advertise}\ntls = {tls}\n")
     }
 
     fn client_tls(&self, component: &Component) -> String {

@@ -57,9 +57,10 @@ pub(crate) fn run(args: Validate) -> Result<ExitCode> {
 fn judge(files: Vec<PathBuf>, sets: Vec<String>, now: Timestamp) -> Result<Judgement> {
     // Overrides in the environment are a daemon's on its own machine, not this command's.
     let draft = draft(&Layers { files, env: Vec::new(), sets })?;
-    let remedy = "begin it with `kind = \"relay\"`";
+    let remedy = "begin it with `kind = \"relay\"` or `kind = \"meshkit\"`";
     match draft.text("kind") {
         Some("relay") => Ok(relay(&draft.decode()?, now)),
+        Some("meshkit") => Ok(meshkit(&draft.decode()?, now)),
         Some(other) => {
             let error = OperatorError::new(ErrorKind::Config, format!("`kind` is `{other}`")).hint(remedy);
             Err(match draft.locate("kind") {
