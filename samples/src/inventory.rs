@@ -65,7 +65,9 @@ impl Stock {
             Entry::Vacant(_) if count == 0 => {}
             Entry::Vacant(_) if full => {
                 let message = format!("this instance holds {} items and no more", self.max_items);
-                return Err(Status::new(Code::ResourceExhausted, message).with_hint("sell out of others first"));
+                return Err(
+                    Status::new(Code::ResourceExhausted, message).with_hint("sell out of others first")
+                );
             }
             Entry::Vacant(entry) => {
                 entry.insert(count);

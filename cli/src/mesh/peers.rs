@@ -45,7 +45,8 @@ pub(crate) fn list(context: Option<&Path>, args: &PeersList) -> Result<()> {
 }
 
 fn table(peers: &[Peer], now: Timestamp) -> Table {
-    let mut table = Table::new(&["ID", "ROLE", "SERVICE", "STATUS", "CLUSTER", "ZONE", "VERSION", "SEEN", "ENDPOINT"]);
+    let mut table =
+        Table::new(&["ID", "ROLE", "SERVICE", "STATUS", "CLUSTER", "ZONE", "VERSION", "SEEN", "ENDPOINT"]);
     for peer in peers {
         table.row([
             peer.id.clone(),

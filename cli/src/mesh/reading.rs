@@ -91,7 +91,10 @@ impl<T> Listed<T> {
         let more = if self.cut { ", more with a higher --limit" } else { "" };
         let downgrade = self.negotiated.downgrade.map(|reason| format!(" ({reason})")).unwrap_or_default();
         let (count, protocol) = (self.records.len(), self.negotiated.protocol);
-        output::note(&format!("{count} {name} at revision {} over {protocol}{downgrade}{more}", self.revision));
+        output::note(&format!(
+            "{count} {name} at revision {} over {protocol}{downgrade}{more}",
+            self.revision
+        ));
     }
 }
 

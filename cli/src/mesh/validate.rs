@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use jiff::Timestamp;
+use meshkit_config::MeshkitConfig;
 use omnirelay_runtime::config::{Layers, Loaded, draft};
 use omnirelay_runtime::{ErrorKind, OperatorError, Result};
 use relay_config::RelayConfig;
@@ -91,6 +92,30 @@ fn relay(loaded: &Loaded<RelayConfig>, now: Timestamp) -> Judgement {
             ("mesh", config.mesh.as_ref().map_or("none".to_owned(), |mesh| mesh.endpoint.clone())),
             ("outbounds", list(&outbounds)),
             ("routes", list(&routes)),
+        ],
+        policy: check.policy,
+        problems: check.problems,
+    }
+}
+
+fn meshkit(loaded: &Loaded<MeshkitConfig>, now: Timestamp) -> Judgement {
+    let config = &loaded.value;
+    let check = MeshkitConfig::check(loaded, now);
+    let modules: Vec<String> = config.modules.iter().map(|one| one.as_str().to_owned()).collect();
+    let namespaces: Vec<String> = config
+        .shards
+        .namespaces
+        .iter()
+        .map(|one| format!("{} ({} shards on {})", one.name, one.shards, one.service))
+        .collect();
+    Judgement {
+        kind: "meshkit",
+        facts: vec![
+            ("node", place(&config.node.name, &config.node.cluster, &config.node.zone)),
+            ("listener", config.listener.address.to_string()),
+            ("store", config.store.path.display().to_string()),
+            ("modules", list(&modules)),
+            ("namespaces", list(&namespaces)),
         ],
         policy: check.policy,
         problems: check.problems,

@@ -38,6 +38,19 @@ relay-1.toml is a valid relay configuration
 ";
     assert_eq!(summary(&relay, &["relay-1.toml".to_owned()]), expected);
     assert_eq!(document(&relay, &[])["valid"], true);
+
+    let meshkit = judged(mesh.join("meshkit.toml"), &["store.path=/var/mesh.sqlite"]).unwrap();
+    let expected = "\
+meshkit.toml is a valid meshkit configuration
+  node        meshkitd in local/dev
+  listener    127.0.0.1:7400
+  store       /var/mesh.sqlite
+  modules     registry, shards
+  namespaces  inventory (16 shards on inventory)
+  downgrades  0 of 2 endpoints, ratio 0.00
+  exceptions  none
+";
+    assert_eq!(summary(&meshkit, &["meshkit.toml".to_owned()]), expected);
 }
 
 #[test]
