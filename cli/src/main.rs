@@ -1,2 +1,39 @@
-//! x
-fn main() {}
+//! `omnirelay`, the operator's command line.
+//!
+//! Read first: [`args`] is the whole grammar, [`commands`] what each word does, [`output`] how
+//! anything reaches the terminal. No runtime and no file is touched before the command at hand
+//! needs it, so that `--version` and completions answer at once.
+
+mod args;
+mod commands;
+mod context;
+mod dev;
+mod introspect;
+mod mesh;
+mod output;
+mod paths;
+mod reference;
+mod remote;
+mod request;
+mod table;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let cli = match args::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too; a closed terminal has nobody to tell.
+            let _closed = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let json = cli.command.wants_json();
+    match commands::run(cli) {
+        Ok(code) => code,
+        Err(error) => output::fail(&error, json),
+    }
+}

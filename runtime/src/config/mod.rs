@@ -78,13 +78,39 @@ pub fn load_str<T: DeserializeOwned>(name: &str, text: &str) -> Result<Loaded<T>
     decode(tree)
 }
 
-/// The string at the top-level `key`, where the layers set one: for telling kinds of files apart
-/// before they are read in full.
+/// Merged layers before anybody knows what they configure; every layer has been read, and
+/// standard input can be read only once.
+#[derive(Clone, Debug)]
+pub struct Draft(Tree);
+
+/// Reads and merges all layers.
 ///
 /// # Errors
-/// As [`load`], but for unknown keys.
-pub fn peek(layers: &Layers, key: &str) -> Result<Option<String>> {
-    Ok(tree(layers)?.value.get(key).and_then(serde_json::Value::as_str).map(ToOwned::to_owned))
+/// A file that cannot be read, or a line that is not TOML.
+pub fn draft(layers: &Layers) -> Result<Draft> {
+    tree(layers).map(Draft)
+}
+
+impl Draft {
+    /// The string at the top-level `key`, where a layer sets one.
+    #[must_use]
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.0.value.get(key).and_then(serde_json::Value::as_str)
+    }
+
+    /// Where the value at a path was set, as [`Loaded::locate`].
+    #[must_use]
+    pub fn locate(&self, path: &str) -> Option<&Location> {
+        self.0.locate(path)
+    }
+
+    /// Makes a `T` of it.
+    ///
+    /// # Errors
+    /// An unknown key or a value of the wrong type.
+    pub fn decode<T: DeserializeOwned>(self) -> Result<Loaded<T>> {
+        decode(self.0)
+    }
 }
 
 fn tree(layers: &Layers) -> Result<Tree> {

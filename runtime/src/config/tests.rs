@@ -91,3 +91,20 @@ fn secrets_in_overrides_do_not_reach_errors() {
     let error = load::<Sample>(&layers).unwrap_err();
     assert!(!error.report(false).contains("hunter2"));
 }
+
+#[test]
+fn a_draft_tells_its_kind_before_it_is_decoded() {
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Small {
+        kind: String,
+    }
+    let draft = |sets: &[&str]| {
+        let sets = sets.iter().map(ToString::to_string).collect();
+        super::draft(&Layers { sets, ..Layers::default() }).unwrap()
+    };
+    assert_eq!(draft(&["kind=relay"]).text("kind"), Some("relay"));
+    assert_eq!(draft(&["kind=3"]).text("kind"), None);
+    assert_eq!(draft(&["kind=relay"]).decode::<Small>().unwrap().value.kind, "relay");
+    assert!(draft(&["kind=relay", "other=1"]).decode::<Small>().is_err());
+}

@@ -1,0 +1,74 @@
+//! What each word of the command line does.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::CommandFactory as _;
+use omnirelay_runtime::Result;
+
+use crate::args::{Cli, Command, ConfigCommand, Dev, Init, Mesh, Peers, Shards};
+use crate::dev::Hosts;
+use crate::output::{self, TextFormat};
+use crate::{dev, introspect, mesh, paths, reference, request, up};
+
+/// Runs one command to its exit code.
+pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
+    let context = cli.context.as_deref();
+    match cli.command {
+        Command::Up(args) => return up::run(&args),
+        Command::Request(args) => return request::run(context, &args),
+        Command::Mesh(Mesh::Peers(Peers::List(args))) => mesh::peers::list(context, &args)?,
+        Command::Mesh(Mesh::Shards(Shards::List(args))) => mesh::shards::list(context, &args)?,
+        Command::Mesh(Mesh::Config(ConfigCommand::Validate(args))) => return mesh::validate::run(args),
+        Command::Introspect(args) => introspect::run(context, &args)?,
+        Command::Dev(Dev::Init(args)) => init(&args)?,
+        Command::Dev(Dev::Docs) => output::print(&reference::markdown())?,
+        Command::Completion { shell } => completion(shell)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn completion(shell: clap_complete::Shell) -> Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "omnirelay", &mut script);
+    output::print_bytes(&script)
+}
+
+fn init(args: &Init) -> Result<()> {
+    let hosts = Hosts::parse(&args.hosts)?;
+    let mounted_at = args.mounted_at.clone();
+    let mesh = dev::prepare(&paths::absolute(&args.dir)?, |options| {
+        options.base_port = args.place.base_port.unwrap_or(options.base_port);
+        options.listen = args.listen.unwrap_or(options.listen);
+        if !args.hosts.is_empty() {
+            options.hosts = hosts;
+        }
+        if mounted_at.is_some() {
+            options.mounted_at = mounted_at;
+        }
+    })?;
+    if args.output == TextFormat::Json {
+        return output::print_json(&serde_json::json!({
+            "directory": mesh.directory,
+            "base_port": mesh.options.base_port,
+            "ca": mesh.ca,
+            "token_file": mesh.token_file,
+            "context": mesh.context,
+            "components": mesh.components,
+        }));
+    }
+    let mut text = Vec::new();
+    // Writing to memory cannot fail.
+    let _infallible = writeln!(
+        text,
+        "Development mesh in {}\n\n{}\n  authority  {}\n  token      {}\n  context    {}\n\nStart it with:  {} up --dir {}",
+        mesh.directory.display(),
+        up::component_table(&mesh).render(2, output::color_on_stdout()),
+        mesh.ca.display(),
+        mesh.token_file.display(),
+        mesh.context.display(),
+        up::own_name(),
+        paths::shell_word(&mesh.directory.display().to_string()),
+    );
+    output::print_bytes(&text)
+}

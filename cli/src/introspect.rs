@@ -1,0 +1,144 @@
+//! What a relay tells about itself.
+
+use std::path::Path;
+use std::time::Duration;
+
+use http::Request;
+use omnirelay_runtime::{ErrorKind, OperatorError, Result};
+use relay_core::Protocol;
+use relay_core::introspect::Introspection;
+use relay_transport::body;
+
+use crate::args::Introspect;
+use crate::context::{Context, Side};
+use crate::output::{self, ListFormat};
+use crate::remote;
+use crate::table::Table;
+
+#[cfg(test)]
+mod tests;
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Reads a relay and prints it.
+pub(crate) fn run(context: Option<&Path>, args: &Introspect) -> Result<()> {
+    let context = Context::read(context)?;
+    let url = context.relay(args.relay.as_deref(), Side::Admin)?;
+    let json = remote::runtime()?.block_on(async {
+        tokio::time::timeout(TIMEOUT, fetch(&context, &url)).await.unwrap_or_else(|_| {
+            Err(OperatorError::new(
+                ErrorKind::Deadline,
+                format!("{url} does not answer within {} s", TIMEOUT.as_secs()),
+            )
+            .hint("check that this is the relay's diagnostics address (`[admin]`)"))
+        })
+    })?;
+    let relay: Introspection = serde_json::from_slice(&json).map_err(|error| {
+        OperatorError::new(ErrorKind::Unavailable, format!("{url} answers something else than a relay"))
+            .caused_by(&error)
+            .hint("check that this is the relay's diagnostics address, and that both are of the same version")
+    })?;
+    match args.output {
+        ListFormat::Json => output::print_json(&relay),
+        ListFormat::Table => output::print(&render(&relay, output::color_on_stdout())),
+    }
+}
+
+async fn fetch(context: &Context, url: &str) -> Result<Vec<u8>> {
+    let protocols = vec![Protocol::Http3, Protocol::Http2];
+    let channel = remote::channel(url, remote::context_tls(context), protocols, TIMEOUT)?;
+    let mut request = Request::get("/omnirelay/introspect").body(body::empty()).map_err(|error| {
+        OperatorError::new(ErrorKind::Internal, "the request cannot be written").caused_by(&error)
+    })?;
+    if let Some(bearer) = context.bearer()? {
+        let (name, value) = remote::authorization(&bearer)?;
+        request.headers_mut().insert(name, value);
+    }
+    let response = channel.send(request).await.map_err(OperatorError::from)?;
+    let status = response.status();
+    let bytes = body::collect_limited(response.into_body(), remote::MAX_ANSWER_BYTES)
+        .await
+        .map_err(|status| remote::status_error(&status))?;
+    channel.close().await;
+    if status.is_success() {
+        return Ok(bytes.to_vec());
+    }
+    Err(remote::status_error(&remote::http_status(status, &bytes)))
+}
+
+fn render(relay: &Introspection, color: bool) -> String {
+    let state = if relay.draining { "draining" } else { "serving" };
+    let up = Duration::from_millis(relay.uptime_ms);
+    let mut out = format!(
+        "{} {}, {state}, up {}\n",
+        output::printable(&relay.node),
+        output::printable(&relay.version),
+        age(up)
+    );
+
+    let mut procedures = Table::new(&["SERVICE", "PROCEDURE", "STYLE", "OUTBOUND"]);
+    for one in &relay.procedures {
+        procedures.row([one.service.clone(), one.procedure.clone(), one.style.clone(), one.outbound.clone()]);
+    }
+    section(&mut out, "Procedures", relay.procedures.len(), &procedures, color);
+
+    let mut inbounds = Table::new(&["NAME", "ADDRESS", "PROTOCOLS", ">REQUESTS", ">IN FLIGHT"]);
+    for one in &relay.inbounds {
+        inbounds.row([
+            one.name.clone(),
+            one.address.clone(),
+            names(&one.protocols),
+            one.requests.to_string(),
+            one.in_flight.to_string(),
+        ]);
+    }
+    section(&mut out, "Inbounds", relay.inbounds.len(), &inbounds, color);
+
+    let mut outbounds = Table::new(&["NAME", "PROTOCOLS", "CHOOSER", ">PEERS"]);
+    let mut peers = Table::new(&["OUTBOUND", "URL", "LAST PROTOCOL", ">PENDING", ">CALLS", ">FAILURES"]);
+    let mut count = 0;
+    for one in &relay.outbounds {
+        outbounds.row([
+            one.name.clone(),
+            names(&one.protocols),
+            one.chooser.clone(),
+            one.peers.len().to_string(),
+        ]);
+        for peer in &one.peers {
+            count += 1;
+            peers.row([
+                one.name.clone(),
+                peer.url.clone(),
+                peer.protocol.map(|protocol| protocol.to_string()).unwrap_or_default(),
+                peer.pending.to_string(),
+                peer.calls.to_string(),
+                peer.failures.to_string(),
+            ]);
+        }
+    }
+    section(&mut out, "Outbounds", relay.outbounds.len(), &outbounds, color);
+    section(&mut out, "Peers", count, &peers, color);
+    out
+}
+
+fn section(out: &mut String, title: &str, count: usize, table: &Table, color: bool) {
+    out.push_str(&format!("\n{title} ({count})\n"));
+    if count > 0 {
+        out.push_str(&table.render(2, color));
+    }
+}
+
+fn names(protocols: &[Protocol]) -> String {
+    protocols.iter().map(|protocol| protocol.name()).collect::<Vec<_>>().join(",")
+}
+
+/// A length of time in its two largest units.
+pub(crate) fn age(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        3600..86400 => format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{}d{:02}h", seconds / 86400, seconds % 86400 / 3600),
+    }
+}

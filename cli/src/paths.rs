@@ -1,0 +1,36 @@
+//! Where the CLI keeps its things, and how paths are shown.
+
+use std::path::{Path, PathBuf};
+
+use omnirelay_runtime::{ErrorKind, OperatorError, Result};
+
+/// The directory of the development mesh where none is named:
+/// `${XDG_STATE_HOME:-~/.local/state}/omnirelay/dev`, on Windows under `%LOCALAPPDATA%`.
+pub(crate) fn default_dev_dir() -> Result<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = absolute("XDG_STATE_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
+        .or_else(|| absolute("LOCALAPPDATA"));
+    state.map(|state| state.join("omnirelay/dev")).ok_or_else(|| {
+        OperatorError::new(ErrorKind::Usage, "there is no home directory to keep the development mesh in")
+            .hint("name a directory with `--dir DIR`, or set XDG_STATE_HOME or HOME")
+    })
+}
+
+/// The path from the root, whether or not it exists.
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|error| {
+        OperatorError::new(ErrorKind::Io, format!("`{}` is not a usable path", path.display()))
+            .caused_by(&error)
+    })
+}
+
+/// A word that a POSIX shell reads back as `text`.
+pub(crate) fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}

@@ -1,0 +1,164 @@
+//! One unary call through a relay.
+
+mod answer;
+mod contract;
+mod grpc;
+mod yarpc;
+
+#[cfg(test)]
+mod tests;
+
+use std::io::Read as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use omnirelay_runtime::{ErrorKind, OperatorError, Result};
+use relay_core::{Encoding, Negotiated, Protocol};
+use relay_transport::body;
+
+use self::answer::Answer;
+use self::contract::Contract;
+use crate::args::{Request, WireEncoding, WireProtocol};
+use crate::context::{Context, Side};
+use crate::remote;
+
+/// The largest body that is sent.
+const MAX_BODY_BYTES: u64 = 64 << 20;
+
+/// A call as both styles write it.
+#[derive(Debug)]
+struct Call<'a> {
+    args: &'a Request,
+    encoding: Encoding,
+    contract: Option<Contract>,
+    /// In `encoding`.
+    body: Bytes,
+}
+
+/// Sends the call and prints its answer.
+pub(crate) fn run(context: Option<&Path>, args: &Request) -> Result<ExitCode> {
+    let call = Call::prepare(args)?;
+    let protocols = protocols(args)?;
+    let context = Context::read(context)?;
+    let relay = context.relay(args.relay.as_deref(), Side::Data)?;
+    let answer = remote::runtime()?.block_on(async {
+        tokio::time::timeout(args.timeout, send(&context, &relay, protocols, &call))
+            .await
+            .unwrap_or_else(|_| Err(too_late(&relay, args.timeout)))
+    })?;
+    answer.print(args.output, &relay, &call)
+}
+
+impl<'a> Call<'a> {
+    fn prepare(args: &'a Request) -> Result<Self> {
+        let encoding = match (args.encoding, args.grpc) {
+            (Some(WireEncoding::Protobuf), _) | (None, true) => Encoding::Protobuf,
+            (Some(WireEncoding::Json), _) | (None, false) => Encoding::Json,
+        };
+        let json = read_body(&args.body)?;
+        let parsed: serde_json::Value = serde_json::from_slice(&json).map_err(|error| {
+            OperatorError::new(ErrorKind::Usage, "the body is not JSON")
+                .caused_by(&error)
+                .hint("write it as `--body '{\"name\":\"Ada\"}'`, or name a file with `--body @FILE`")
+        })?;
+        // JSON over YARPC needs no contract; everything else is written by one.
+        let contract = match (encoding, args.grpc) {
+            (Encoding::Protobuf, _) | (_, true) => {
+                Some(Contract::find(args.descriptor_set.as_deref(), &args.procedure)?)
+            }
+            _ => None,
+        };
+        let body = match (&contract, encoding) {
+            (Some(contract), Encoding::Protobuf) => contract.encode(&parsed)?,
+            _ => json,
+        };
+        Ok(Self { args, encoding, contract, body: body.into() })
+    }
+}
+
+fn read_body(text: &str) -> Result<Vec<u8>> {
+    let failed = |error: std::io::Error, from: &str| {
+        OperatorError::new(ErrorKind::Io, format!("the body cannot be read from {from}"))
+            .caused_by(&error)
+            .hint("check the path after `--body @`")
+    };
+    let mut bytes = Vec::new();
+    let from = match (text, text.strip_prefix('@')) {
+        ("-", _) => {
+            let read = std::io::stdin().take(MAX_BODY_BYTES + 1).read_to_end(&mut bytes);
+            read.map_err(|error| failed(error, "standard input"))?;
+            "standard input"
+        }
+        (_, Some(file)) => {
+            let read = std::fs::File::open(file)
+                .and_then(|open| open.take(MAX_BODY_BYTES + 1).read_to_end(&mut bytes));
+            read.map_err(|error| failed(error, file))?;
+            file
+        }
+        _ => return Ok(text.as_bytes().to_vec()),
+    };
+    if bytes.len() as u64 > MAX_BODY_BYTES {
+        return Err(OperatorError::new(ErrorKind::Usage, format!("the body from {from} is above 64 MiB")));
+    }
+    Ok(bytes)
+}
+
+fn protocols(args: &Request) -> Result<Vec<Protocol>> {
+    Ok(match args.protocol {
+        WireProtocol::Auto => vec![Protocol::Http3, Protocol::Http2],
+        WireProtocol::Http3 => vec![Protocol::Http3],
+        WireProtocol::Http2 => vec![Protocol::Http2],
+        WireProtocol::Http1 if args.grpc => {
+            return Err(OperatorError::new(ErrorKind::Usage, "gRPC does not go over HTTP/1.1")
+                .hint("use `--protocol http2` or `--protocol http3`, or leave `--grpc` out"));
+        }
+        WireProtocol::Http1 => vec![Protocol::Http1],
+    })
+}
+
+async fn send(context: &Context, relay: &str, protocols: Vec<Protocol>, call: &Call<'_>) -> Result<Answer> {
+    let channel = remote::channel(relay, remote::context_tls(context), protocols, call.args.timeout)?;
+    let mut request = if call.args.grpc { grpc::request(call)? } else { yarpc::request(call)? };
+    if let Some(bearer) = context.bearer()? {
+        let (name, value) = remote::authorization(&bearer)?;
+        request.headers_mut().insert(name, value);
+    }
+    let began = Instant::now();
+    let response = channel.send(request).await.map_err(OperatorError::from)?;
+    let negotiated = response.extensions().get::<Negotiated>().copied();
+    let (head, body) = response.into_parts();
+    let (bytes, trailers) = body::collect_with_trailers(body, remote::MAX_ANSWER_BYTES)
+        .await
+        .map_err(|status| remote::status_error(&status))?;
+    let elapsed = began.elapsed();
+    channel.close().await;
+    let protocol = negotiated.map_or_else(|| Protocol::of(head.version), |negotiated| negotiated.protocol);
+    let outcome =
+        if call.args.grpc { grpc::outcome(&head, &bytes, trailers) } else { yarpc::outcome(&head, bytes) };
+    Ok(Answer {
+        outcome,
+        protocol,
+        downgrade: negotiated.and_then(|negotiated| negotiated.downgrade),
+        elapsed,
+    })
+}
+
+fn too_late(relay: &str, timeout: Duration) -> OperatorError {
+    OperatorError::new(ErrorKind::Deadline, format!("no answer from {relay} within {timeout:?}"))
+        .hint("allow more with `--timeout`, and check the relay with `omnirelay introspect`")
+}
+
+/// Puts a header in whose value the user wrote.
+fn put(headers: &mut HeaderMap, name: &str, value: &str, what: &str) -> Result<()> {
+    let wrong = || {
+        OperatorError::new(ErrorKind::Usage, format!("{what} cannot stand in a header"))
+            .hint("names hold letters, digits and `-`; values hold printable ASCII")
+    };
+    let name = HeaderName::try_from(name).map_err(|_| wrong())?;
+    let value = HeaderValue::try_from(value).map_err(|_| wrong())?;
+    headers.append(name, value);
+    Ok(())
+}

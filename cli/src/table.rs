@@ -1,0 +1,80 @@
+//! Aligned tables.
+
+use crate::output::printable;
+
+#[cfg(test)]
+mod tests;
+
+/// Rows under headings; columns are as wide as their widest cell.
+#[derive(Debug)]
+pub(crate) struct Table {
+    columns: Vec<Column>,
+    rows: Vec<Vec<String>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Column {
+    heading: &'static str,
+    right: bool,
+}
+
+impl Table {
+    /// Makes an empty table. A heading that starts with `>` is aligned to the right, as numbers are.
+    pub(crate) fn new(headings: &[&'static str]) -> Self {
+        let columns = headings
+            .iter()
+            .map(|heading| match heading.strip_prefix('>') {
+                Some(heading) => Column { heading, right: true },
+                None => Column { heading, right: false },
+            })
+            .collect();
+        Self { columns, rows: Vec::new() }
+    }
+
+    /// Adds a row; empty cells show as `-`.
+    pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
+        debug_assert_eq!(N, self.columns.len(), "a cell for each column");
+        let cell = |text: String| if text.is_empty() { "-".to_owned() } else { printable(&text) };
+        self.rows.push(cells.map(cell).into());
+    }
+
+    /// Lines of text with the heading first and nothing trailing; each line is indented by `indent`.
+    pub(crate) fn render(&self, indent: usize, color: bool) -> String {
+        let width = |index: usize, column: &Column| {
+            let cells = self.rows.iter().filter_map(|row| row.get(index)).map(|cell| cell.chars().count());
+            cells.chain([column.heading.chars().count()]).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = self.columns.iter().enumerate().map(|(i, c)| width(i, c)).collect();
+        let bold = anstyle::Style::new().bold();
+        let mut out = String::new();
+        let headings: Vec<String> = self.columns.iter().map(|column| column.heading.to_owned()).collect();
+        let heading = self.line(&headings, &widths);
+        let pad = " ".repeat(indent);
+        if color {
+            out.push_str(&format!("{pad}{bold}{heading}{bold:#}\n"));
+        } else {
+            out.push_str(&format!("{pad}{heading}\n"));
+        }
+        for row in &self.rows {
+            out.push_str(&format!("{pad}{}\n", self.line(row, &widths)));
+        }
+        out
+    }
+
+    fn line(&self, cells: &[String], widths: &[usize]) -> String {
+        let mut line = String::new();
+        for ((cell, width), column) in cells.iter().zip(widths).zip(&self.columns) {
+            if !line.is_empty() {
+                line.push_str("  ");
+            }
+            let width = *width;
+            if column.right {
+                line.push_str(&format!("{cell:>width$}"));
+            } else {
+                line.push_str(&format!("{cell:<width$}"));
+            }
+        }
+        line.truncate(line.trim_end().len());
+        line
+    }
+}

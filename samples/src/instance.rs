@@ -1,0 +1,144 @@
+//! The life of one instance: configured, bound, registered, serving until it drains.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response, StatusCode};
+use meshkit_client::Registration;
+use omnirelay_proto::DESCRIPTOR_SET;
+use omnirelay_runtime::bootstrap::{Running, Startup};
+use omnirelay_runtime::config::{Layers, load};
+use omnirelay_runtime::{Drain, Result};
+use relay_server::dispatch::{DispatchService, Dispatcher};
+use relay_transport::{Body, Listener, body};
+use tower::Service as _;
+
+use crate::config::{self, SampleConfig};
+use crate::inventory::Stock;
+use crate::ownership::{Ownership, Place};
+use crate::{greeter, peer};
+
+/// The sample to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Which {
+    Greeter,
+    Inventory,
+}
+
+impl Which {
+    /// The name of the service.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Greeter => "greeter",
+            Self::Inventory => "inventory",
+        }
+    }
+}
+
+/// Starts an instance; everything is read and checked before a port is bound.
+pub(crate) async fn start(mut startup: Startup, layers: Layers, which: Which) -> Result<Running> {
+    let loaded = load::<SampleConfig>(&layers)?;
+    config::check(&loaded)?;
+    let config = loaded.value;
+    startup.step("configuration");
+
+    let mesh = config.mesh.as_ref().map(peer::client).transpose()?;
+    let dispatcher = match which {
+        Which::Greeter => greeter_procedures(&config)?,
+        Which::Inventory => inventory_procedures(&config, mesh.clone())?,
+    };
+    startup.step("procedures");
+
+    let listener = Listener::bind("listener", &config.listener, &startup.metrics)?;
+    let address = listener.local_addr();
+    let service = Probed { calls: dispatcher.into_service(), drain: startup.drain.clone() };
+    let (guard, drain) = (startup.drain.guard(), startup.drain.clone());
+    omnirelay_runtime::spawn("listener", async move {
+        listener.serve(tower::service_fn(move |request| service.clone().answer(request)), drain).await;
+        drop(guard);
+    });
+    if let Some(client) = mesh {
+        // Who is registered can be called; so this comes after the listener.
+        let peer = peer::describe(&config, which.name(), address);
+        let _state = Registration::new(client, peer).spawn(startup.drain.clone());
+    }
+    startup.ready(&address);
+    // A second for the goodbye to the control plane.
+    Ok(Running { drain_max: config.listener.limits.drain_max() + Duration::from_secs(1) })
+}
+
+fn greeter_procedures(config: &SampleConfig) -> Result<Dispatcher> {
+    let name: Arc<str> = config.node.name.as_str().into();
+    Dispatcher::new(Which::Greeter.name(), DESCRIPTOR_SET)?.unary(
+        "/samples.v1.Greeter/Greet",
+        move |_call, request| {
+            let name = Arc::clone(&name);
+            async move { greeter::greet(&request, &name) }
+        },
+    )
+}
+
+fn inventory_procedures(
+    config: &SampleConfig,
+    mesh: Option<meshkit_client::MeshClient>,
+) -> Result<Dispatcher> {
+    use omnirelay_proto::samples::v1::{
+        AdjustStockRequest, AdjustStockResponse, GetStockRequest, GetStockResponse,
+    };
+
+    const GET: &str = "/samples.v1.Inventory/GetStock";
+    const ADJUST: &str = "/samples.v1.Inventory/AdjustStock";
+    let tls = config.mesh.as_ref().map(|mesh| mesh.tls.clone()).unwrap_or_default();
+    let ownership = Arc::new(Ownership::new(&config.node.name, mesh, tls));
+    let stock = Arc::new(Stock::default());
+    let (get_ownership, get_stock) = (Arc::clone(&ownership), Arc::clone(&stock));
+    Dispatcher::new(Which::Inventory.name(), DESCRIPTOR_SET)?
+        .unary(GET, move |call, request: GetStockRequest| {
+            let (ownership, stock) = (Arc::clone(&get_ownership), Arc::clone(&get_stock));
+            async move {
+                let item = request.item.clone();
+                match ownership.place(&item, &call).await? {
+                    Place::Here => {
+                        let count = stock.count(&item)?;
+                        Ok(GetStockResponse { item, count, served_by: ownership.own_name().to_owned() })
+                    }
+                    Place::There(owner) => ownership.forward(&owner, GET, &request, &call).await,
+                }
+            }
+        })?
+        .unary(ADJUST, move |call, request: AdjustStockRequest| {
+            let (ownership, stock) = (Arc::clone(&ownership), Arc::clone(&stock));
+            async move {
+                let item = request.item.clone();
+                match ownership.place(&item, &call).await? {
+                    Place::Here => {
+                        let count = stock.adjust(&item, request.by)?;
+                        Ok(AdjustStockResponse { item, count, served_by: ownership.own_name().to_owned() })
+                    }
+                    Place::There(owner) => ownership.forward(&owner, ADJUST, &request, &call).await,
+                }
+            }
+        })
+}
+
+/// The procedures with `/healthz` and `/readyz` beside them.
+#[derive(Clone)]
+struct Probed {
+    calls: DispatchService,
+    drain: Drain,
+}
+
+impl Probed {
+    async fn answer(mut self, request: Request<Body>) -> Result<Response<Body>, Infallible> {
+        let (status, word) = match request.uri().path() {
+            "/healthz" => (StatusCode::OK, "ok\n"),
+            "/readyz" if self.drain.is_draining() => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+            "/readyz" => (StatusCode::OK, "ready\n"),
+            _ => return self.calls.call(request).await,
+        };
+        let mut response = Response::new(body::full(word));
+        *response.status_mut() = status;
+        Ok(response)
+    }
+}
