@@ -13,10 +13,7 @@ pub struct Invalid {
 impl Invalid {
     /// Makes an error about a field.
     pub fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self {
-            field: field.into(),
-            problem: problem.into(),
-        }
+        Self { field: field.into(), problem: problem.into() }
     }
 }
 
@@ -31,10 +28,7 @@ pub(crate) fn check_name(field: &str, value: &str, min: usize, max: usize) -> Re
             format!("has {} characters; at most {max} are allowed", value.len()),
         ));
     }
-    match value
-        .chars()
-        .find(|c| !matches!(c, 'a'..='z' | '0'..='9' | '.' | '-'))
-    {
+    match value.chars().find(|c| !matches!(c, 'a'..='z' | '0'..='9' | '.' | '-')) {
         Some(odd) => Err(Invalid::new(
             field,
             format!("has the character {odd:?}; only a-z, 0-9, `.` and `-` are allowed"),
@@ -46,10 +40,7 @@ pub(crate) fn check_name(field: &str, value: &str, min: usize, max: usize) -> Re
 /// Free text of at most `max` bytes without control characters.
 pub(crate) fn check_text(field: &str, value: &str, max: usize) -> Result<(), Invalid> {
     if value.len() > max {
-        return Err(Invalid::new(
-            field,
-            format!("has {} bytes; at most {max} are allowed", value.len()),
-        ));
+        return Err(Invalid::new(field, format!("has {} bytes; at most {max} are allowed", value.len())));
     }
     if value.chars().any(char::is_control) {
         return Err(Invalid::new(field, "has a control character"));

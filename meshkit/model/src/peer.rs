@@ -95,10 +95,9 @@ impl FromStr for PeerProtocol {
             "http1" => Ok(Self::Http1),
             "http2" => Ok(Self::Http2),
             "http3" => Ok(Self::Http3),
-            other => Err(Invalid::new(
-                "protocols",
-                format!("has {other:?}; it knows http3, http2 and http1"),
-            )),
+            other => {
+                Err(Invalid::new("protocols", format!("has {other:?}; it knows http3, http2 and http1")))
+            }
         }
     }
 }
@@ -129,39 +128,26 @@ impl Endpoint {
                 format!("has the port {port:?}; ports are 1 to 65535 and nothing follows them"),
             ));
         }
-        let address = host
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'));
+        let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
         let good_host = match address {
             Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
             None => {
-                !host.is_empty()
-                    && host
-                        .chars()
-                        .all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-')
+                !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-')
             }
         };
         if !good_host {
             return Err(Invalid::new(
                 url,
-                format!(
-                    "has the host {host:?}; a host name, an IPv4 or an [IPv6] address goes there"
-                ),
+                format!("has the host {host:?}; a host name, an IPv4 or an [IPv6] address goes there"),
             ));
         }
         let protocols = format!("{field}.protocols");
         if self.protocols.is_empty() {
-            return Err(Invalid::new(
-                protocols,
-                "is empty; name at least one of http3, http2, http1",
-            ));
+            return Err(Invalid::new(protocols, "is empty; name at least one of http3, http2, http1"));
         }
         for (at, protocol) in self.protocols.iter().enumerate() {
             if self.protocols.iter().skip(at + 1).any(|p| p == protocol) {
-                return Err(Invalid::new(
-                    protocols,
-                    format!("names {} twice", protocol.as_str()),
-                ));
+                return Err(Invalid::new(protocols, format!("names {} twice", protocol.as_str())));
             }
         }
         Ok(())
@@ -209,15 +195,9 @@ impl FromStr for PeerStatus {
     type Err = Invalid;
 
     fn from_str(name: &str) -> Result<Self, Invalid> {
-        Self::ALL
-            .into_iter()
-            .find(|status| status.as_str() == name)
-            .ok_or_else(|| {
-                Invalid::new(
-                    "status",
-                    format!("is {name:?}; it is one of alive, suspect, dead, left"),
-                )
-            })
+        Self::ALL.into_iter().find(|status| status.as_str() == name).ok_or_else(|| {
+            Invalid::new("status", format!("is {name:?}; it is one of alive, suspect, dead, left"))
+        })
     }
 }
 
@@ -280,10 +260,7 @@ impl PeerSpec {
 
 fn at_most(field: &str, count: usize, max: usize) -> Result<(), Invalid> {
     if count > max {
-        return Err(Invalid::new(
-            field,
-            format!("has {count} entries; at most {max} are allowed"),
-        ));
+        return Err(Invalid::new(field, format!("has {count} entries; at most {max} are allowed")));
     }
     Ok(())
 }

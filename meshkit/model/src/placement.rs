@@ -77,9 +77,7 @@ impl ShardHash {
     /// Hashes a shard of a namespace.
     #[must_use]
     pub fn new(namespace: &str, shard: u32) -> Self {
-        Self(mix(
-            hash(namespace.as_bytes()).wrapping_add(u64::from(shard))
-        ))
+        Self(mix(hash(namespace.as_bytes()).wrapping_add(u64::from(shard))))
     }
 }
 
@@ -108,12 +106,7 @@ pub struct Candidates(Vec<(PeerHash, PeerId)>);
 impl Candidates {
     /// Collects peers; naming one twice is naming it once.
     pub fn new<'a>(peers: impl IntoIterator<Item = &'a PeerId>) -> Self {
-        Self(
-            peers
-                .into_iter()
-                .map(|peer| (PeerHash::new(peer), peer.clone()))
-                .collect(),
-        )
+        Self(peers.into_iter().map(|peer| (PeerHash::new(peer), peer.clone())).collect())
     }
 
     /// The owner of a shard by rendezvous; none where there is no candidate.

@@ -33,10 +33,7 @@ impl FromStr for Strategy {
     fn from_str(name: &str) -> Result<Self, Invalid> {
         match name {
             "rendezvous" => Ok(Self::Rendezvous),
-            other => Err(Invalid::new(
-                "strategy",
-                format!("is {other:?}; it is one of rendezvous"),
-            )),
+            other => Err(Invalid::new("strategy", format!("is {other:?}; it is one of rendezvous"))),
         }
     }
 }
@@ -70,11 +67,7 @@ impl Namespace {
         if self.shards == 0 || self.shards > Self::MAX_SHARDS {
             return Err(Invalid::new(
                 "shards",
-                format!(
-                    "is {}; a namespace has 1 to {}",
-                    self.shards,
-                    Self::MAX_SHARDS
-                ),
+                format!("is {}; a namespace has 1 to {}", self.shards, Self::MAX_SHARDS),
             ));
         }
         Ok(())
@@ -115,15 +108,9 @@ impl FromStr for ShardStatus {
     type Err = Invalid;
 
     fn from_str(name: &str) -> Result<Self, Invalid> {
-        Self::ALL
-            .into_iter()
-            .find(|status| status.as_str() == name)
-            .ok_or_else(|| {
-                Invalid::new(
-                    "status",
-                    format!("is {name:?}; it is one of active, draining, paused, disabled"),
-                )
-            })
+        Self::ALL.into_iter().find(|status| status.as_str() == name).ok_or_else(|| {
+            Invalid::new("status", format!("is {name:?}; it is one of active, draining, paused, disabled"))
+        })
     }
 }
 

@@ -21,10 +21,7 @@ impl Cursor {
 
     /// A cursor after `position` in the listing that `filter` describes in any unique spelling.
     pub fn new(filter: &str, position: impl Into<String>) -> Self {
-        Self {
-            filter: hash(filter.as_bytes()),
-            position: position.into(),
-        }
+        Self { filter: hash(filter.as_bytes()), position: position.into() }
     }
 
     /// The cursor as an opaque token of `[A-Za-z0-9_-]`.
@@ -42,12 +39,7 @@ impl Cursor {
     /// # Errors
     /// [`Invalid`] for a token that is not ours, is damaged, or belongs to another filter.
     pub fn position(token: &str, filter: &str) -> Result<String, Invalid> {
-        let not_ours = || {
-            Invalid::new(
-                "cursor",
-                "is not one that this listing gave; begin again without it",
-            )
-        };
+        let not_ours = || Invalid::new("cursor", "is not one that this listing gave; begin again without it");
         if token.len() > Self::MAX_TOKEN {
             return Err(not_ours());
         }
@@ -70,10 +62,7 @@ impl Cursor {
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        reason = "a test says by panicking that it failed"
-    )]
+    #![allow(clippy::unwrap_used, reason = "a test says by panicking that it failed")]
 
     use super::*;
 
@@ -91,10 +80,7 @@ mod tests {
             let mut damaged = token.clone().into_bytes();
             damaged[at] = if damaged[at] == b'A' { b'B' } else { b'A' };
             let damaged = String::from_utf8(damaged).unwrap();
-            assert!(
-                Cursor::position(&damaged, "role=relay").is_err(),
-                "{damaged}"
-            );
+            assert!(Cursor::position(&damaged, "role=relay").is_err(), "{damaged}");
             assert!(Cursor::position(&token[..at], "role=relay").is_err());
         }
         assert!(Cursor::position(&"A".repeat(513), "").is_err());

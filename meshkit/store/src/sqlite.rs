@@ -16,8 +16,7 @@ use rusqlite::Connection;
 use tokio::sync::watch;
 
 use crate::api::{
-    AuditEntry, Change, Committed, Identity, Mutation, Page, PeerQuery, ShardQuery, Store,
-    StoreFuture,
+    AuditEntry, Change, Committed, Identity, Mutation, Page, PeerQuery, ShardQuery, Store, StoreFuture,
 };
 use crate::error::StoreError;
 use readers::Readers;
@@ -37,11 +36,7 @@ pub struct SqliteOptions {
 impl SqliteOptions {
     /// A file with 100 000 audit entries and as many changes kept.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self {
-            path: path.into(),
-            audit_kept: 100_000,
-            changes_kept: 100_000,
-        }
+        Self { path: path.into(), audit_kept: 100_000, changes_kept: 100_000 }
     }
 }
 
@@ -144,9 +139,5 @@ fn backend(error: &rusqlite::Error) -> StoreError {
         | rusqlite::Error::InvalidColumnType(..) => true,
         _ => false,
     };
-    if broken {
-        StoreError::Damaged(error.to_string())
-    } else {
-        StoreError::Unavailable(error.to_string())
-    }
+    if broken { StoreError::Damaged(error.to_string()) } else { StoreError::Unavailable(error.to_string()) }
 }

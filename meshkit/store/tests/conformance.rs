@@ -23,12 +23,7 @@ struct Bench {
 
 impl Bench {
     fn new(reopen: bool) -> Self {
-        Self {
-            directory: tempfile::tempdir().unwrap(),
-            store: None,
-            reopen,
-            changes_kept: 1_000,
-        }
+        Self { directory: tempfile::tempdir().unwrap(), store: None, reopen, changes_kept: 1_000 }
     }
 
     fn store(&mut self) -> &dyn Store {
@@ -38,8 +33,7 @@ impl Bench {
         let mut options = SqliteOptions::new(self.directory.path().join("mesh store?.db"));
         options.changes_kept = self.changes_kept;
         options.audit_kept = self.changes_kept;
-        self.store
-            .get_or_insert_with(|| SqliteStore::open(&options).unwrap())
+        self.store.get_or_insert_with(|| SqliteStore::open(&options).unwrap())
     }
 }
 
@@ -79,26 +73,14 @@ mod cases {
 
     pub async fn records_come_back(mut bench: Bench) {
         let written = peer("a");
-        let done = commit(
-            bench.store(),
-            vec![put_peer(written.clone(), Expect::Absent)],
-        )
-        .await;
+        let done = commit(bench.store(), vec![put_peer(written.clone(), Expect::Absent)]).await;
         assert_eq!(done.unwrap().versions, [1]);
         let mut expected = written;
         expected.record_version = 1;
         assert_eq!(bench.store().peer(id("a")).await.unwrap(), Some(expected));
         assert_eq!(bench.store().peer(id("b")).await.unwrap(), None);
-        let write = meshkit_store::Write::Namespace {
-            namespace: namespace(4),
-            expect: Expect::Absent,
-        };
-        commit(
-            bench.store(),
-            vec![write, put_shard(shard(3, None, 1), Expect::Absent, 0)],
-        )
-        .await
-        .unwrap();
+        let write = meshkit_store::Write::Namespace { namespace: namespace(4), expect: Expect::Absent };
+        commit(bench.store(), vec![write, put_shard(shard(3, None, 1), Expect::Absent, 0)]).await.unwrap();
         assert_eq!(bench.store().namespaces().await.unwrap(), [namespace(4)]);
         let mut expected = shard(3, None, 1);
         expected.record_version = 1;
@@ -109,22 +91,15 @@ mod cases {
     pub async fn versions_are_checked(mut bench: Bench) {
         let write = |expect| vec![put_peer(peer("a"), expect)];
         commit(bench.store(), write(Expect::Absent)).await.unwrap();
-        for (expect, expected) in [
-            (Expect::Absent, "new"),
-            (Expect::Version(0), "0"),
-            (Expect::Version(2), "2"),
-        ] {
+        for (expect, expected) in
+            [(Expect::Absent, "new"), (Expect::Version(0), "0"), (Expect::Version(2), "2")]
+        {
             let refused = commit(bench.store(), write(expect)).await.unwrap_err();
-            let conflict = StoreError::Conflict {
-                record: "peer/a".to_owned(),
-                expected: expected.to_owned(),
-                found: 1,
-            };
+            let conflict =
+                StoreError::Conflict { record: "peer/a".to_owned(), expected: expected.to_owned(), found: 1 };
             assert_eq!(refused, conflict);
         }
-        let done = commit(bench.store(), write(Expect::Version(1)))
-            .await
-            .unwrap();
+        let done = commit(bench.store(), write(Expect::Version(1))).await.unwrap();
         assert_eq!(done.versions, [2]);
         let unknown = vec![put_peer(peer("b"), Expect::Version(1))];
         assert!(commit(bench.store(), unknown).await.is_err());
@@ -132,10 +107,7 @@ mod cases {
 
     pub async fn a_mutation_is_whole_or_nothing(mut bench: Bench) {
         let first = commit(bench.store(), vec![put_peer(peer("a"), Expect::Absent)]).await;
-        let writes = vec![
-            put_peer(peer("b"), Expect::Absent),
-            put_peer(peer("a"), Expect::Absent),
-        ];
+        let writes = vec![put_peer(peer("b"), Expect::Absent), put_peer(peer("a"), Expect::Absent)];
         assert!(commit(bench.store(), writes).await.is_err());
         assert_eq!(bench.store().peer(id("b")).await.unwrap(), None);
         assert_eq!(bench.store().audit(10).await.unwrap().len(), 1);
@@ -146,20 +118,11 @@ mod cases {
     pub async fn fences_are_checked(mut bench: Bench) {
         let first = put_shard(shard(0, Some("a"), 1), Expect::Absent, 0);
         commit(bench.store(), vec![first]).await.unwrap();
-        let stale = |presented| StoreError::StaleFence {
-            record: "shard/orders/0".to_owned(),
-            presented,
-            current: 1,
-        };
+        let stale =
+            |presented| StoreError::StaleFence { record: "shard/orders/0".to_owned(), presented, current: 1 };
         for (write, why) in [
-            (
-                put_shard(shard(0, Some("b"), 2), Expect::Version(1), 0),
-                "acts under an old fence",
-            ),
-            (
-                put_shard(shard(0, Some("a"), 0), Expect::Version(1), 1),
-                "goes back",
-            ),
+            (put_shard(shard(0, Some("b"), 2), Expect::Version(1), 0), "acts under an old fence"),
+            (put_shard(shard(0, Some("a"), 0), Expect::Version(1), 1), "goes back"),
         ] {
             let refused = commit(bench.store(), vec![write]).await.unwrap_err();
             assert_eq!(refused, stale(0), "{why}");
@@ -167,10 +130,7 @@ mod cases {
         let moved = put_shard(shard(0, Some("b"), 1), Expect::Version(1), 1);
         let refused = commit(bench.store(), vec![moved]).await.unwrap_err();
         assert_eq!(refused, stale(1), "a new owner needs a new fence");
-        let paused = meshkit_model::Shard {
-            status: ShardStatus::Paused,
-            ..shard(0, Some("a"), 1)
-        };
+        let paused = meshkit_model::Shard { status: ShardStatus::Paused, ..shard(0, Some("a"), 1) };
         let same_owner = put_shard(paused, Expect::Version(1), 1);
         commit(bench.store(), vec![same_owner]).await.unwrap();
         let moved = put_shard(shard(0, Some("b"), 2), Expect::Version(2), 1);
@@ -187,10 +147,7 @@ mod cases {
             let mut told = bench.store().revisions();
             told.wait_for(|revision| *revision >= last).await.unwrap();
         }
-        let page = PeerQuery {
-            limit: 1,
-            ..PeerQuery::default()
-        };
+        let page = PeerQuery { limit: 1, ..PeerQuery::default() };
         assert_eq!(bench.store().peers(page).await.unwrap().revision, last);
         let identity = bench.store().identity().clone();
         assert_eq!(identity.id.len(), 32);
@@ -207,10 +164,7 @@ mod cases {
             let write = put_peer(peer, Expect::Absent);
             commit(bench.store(), vec![write]).await.unwrap();
         }
-        let mut query = PeerQuery {
-            limit: 3,
-            ..PeerQuery::default()
-        };
+        let mut query = PeerQuery { limit: 3, ..PeerQuery::default() };
         let mut seen = Vec::new();
         loop {
             let page = bench.store().peers(query.clone()).await.unwrap();
@@ -268,11 +222,7 @@ mod cases {
         commit(bench.store(), vec![write]).await.unwrap();
         let heard = vec![(id("a"), at(5_000)), (id("nobody"), at(5_000))];
         bench.store().touch(heard).await.unwrap();
-        bench
-            .store()
-            .touch(vec![(id("a"), at(4_000))])
-            .await
-            .unwrap();
+        bench.store().touch(vec![(id("a"), at(4_000))]).await.unwrap();
         let found = bench.store().peer(id("a")).await.unwrap().unwrap();
         assert_eq!(found.last_seen_at, at(5_000));
         assert_eq!(found.record_version, 1);
@@ -290,18 +240,9 @@ mod cases {
             panic!("{entries:?}");
         };
         assert_eq!((entry.number, entry.revision, entry.at), (2, 2, at(2_000)));
-        assert_eq!(
-            (entry.actor.as_str(), entry.reason.as_str()),
-            ("tester", "because")
-        );
+        assert_eq!((entry.actor.as_str(), entry.reason.as_str()), ("tester", "because"));
         assert_eq!(entry.record, "peer/a");
-        assert!(
-            entry
-                .before
-                .as_ref()
-                .unwrap()
-                .contains("\"recordVersion\":1")
-        );
+        assert!(entry.before.as_ref().unwrap().contains("\"recordVersion\":1"));
         assert!(entry.after.contains("\"recordVersion\":2"));
     }
 
@@ -314,33 +255,15 @@ mod cases {
         }
         // Ten rows were written in five revisions; the last six rows are kept.
         let changes = bench.store().changes(2, 10).await.unwrap().unwrap();
-        let told: Vec<_> = changes
-            .iter()
-            .map(|change| (change.revision, change.record.as_str()))
-            .collect();
+        let told: Vec<_> = changes.iter().map(|change| (change.revision, change.record.as_str())).collect();
         assert_eq!(
             told,
-            [
-                (3, "peer/x2"),
-                (3, "peer/y2"),
-                (4, "peer/x3"),
-                (4, "peer/y3"),
-                (5, "peer/x4"),
-                (5, "peer/y4")
-            ]
+            [(3, "peer/x2"), (3, "peer/y2"), (4, "peer/x3"), (4, "peer/y3"), (5, "peer/x4"), (5, "peer/y4")]
         );
         assert_eq!(bench.store().changes(3, 1).await.unwrap().unwrap().len(), 1);
         assert_eq!(bench.store().changes(5, 10).await.unwrap(), Some(vec![]));
-        assert_eq!(
-            bench.store().changes(1, 10).await.unwrap(),
-            None,
-            "forgotten"
-        );
-        assert_eq!(
-            bench.store().changes(9, 10).await.unwrap(),
-            None,
-            "from elsewhere"
-        );
+        assert_eq!(bench.store().changes(1, 10).await.unwrap(), None, "forgotten");
+        assert_eq!(bench.store().changes(9, 10).await.unwrap(), None, "from elsewhere");
         assert_eq!(bench.store().audit(100).await.unwrap().len(), 6);
     }
 
@@ -348,16 +271,10 @@ mod cases {
         let mut bad = peer("a");
         bad.spec.role.clear();
         let refused = commit(bench.store(), vec![put_peer(bad, Expect::Absent)]).await;
-        assert!(
-            matches!(refused, Err(StoreError::Invalid(_))),
-            "{refused:?}"
-        );
+        assert!(matches!(refused, Err(StoreError::Invalid(_))), "{refused:?}");
         let many = (0..1_025).map(|n| put_shard(shard(n, None, 1), Expect::Absent, 0));
         let refused = commit(bench.store(), many.collect()).await;
-        assert!(
-            matches!(refused, Err(StoreError::Invalid(_))),
-            "{refused:?}"
-        );
+        assert!(matches!(refused, Err(StoreError::Invalid(_))), "{refused:?}");
         assert_eq!(*bench.store().revisions().borrow(), 0);
     }
 

@@ -34,11 +34,7 @@ fn refused(path: &Path, kind: ErrorKind, message: &str) {
     let error = open(path).unwrap_err();
     assert_eq!((error.kind(), error.to_string().as_str()), (kind, message));
     assert!(error.hint_text().is_some());
-    assert!(
-        error.report(false).contains("cause:"),
-        "{}",
-        error.report(false)
-    );
+    assert!(error.report(false).contains("cause:"), "{}", error.report(false));
     assert_eq!(std::fs::read(path).ok(), before, "the file was touched");
 }
 
@@ -66,26 +62,14 @@ fn foreign_files_are_refused() {
     let path = directory.path().join("notes.txt");
     for text in ["dear diary".to_owned(), "dear diary".repeat(100)] {
         std::fs::write(&path, text).unwrap();
-        refused(
-            &path,
-            ErrorKind::Config,
-            "the store's file is not a MeshKit store",
-        );
+        refused(&path, ErrorKind::Config, "the store's file is not a MeshKit store");
     }
     let other = directory.path().join("other.db");
     let connection = rusqlite::Connection::open(&other).unwrap();
     connection.execute_batch("CREATE TABLE t (x)").unwrap();
     drop(connection);
-    refused(
-        &other,
-        ErrorKind::Config,
-        "the store's file is not a MeshKit store",
-    );
-    refused(
-        directory.path(),
-        ErrorKind::Config,
-        "the store's file is not a MeshKit store",
-    );
+    refused(&other, ErrorKind::Config, "the store's file is not a MeshKit store");
+    refused(directory.path(), ErrorKind::Config, "the store's file is not a MeshKit store");
 }
 
 #[tokio::test]
@@ -96,11 +80,7 @@ async fn a_newer_schema_is_refused() {
     let connection = rusqlite::Connection::open(&path).unwrap();
     connection.pragma_update(None, "user_version", 2).unwrap();
     drop(connection);
-    refused(
-        &path,
-        ErrorKind::Config,
-        "the store was made by a newer meshkitd",
-    );
+    refused(&path, ErrorKind::Config, "the store was made by a newer meshkitd");
 }
 
 #[test]
@@ -108,11 +88,7 @@ fn a_store_in_use_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("mesh.db");
     let first = open(&path).unwrap();
-    refused(
-        &path,
-        ErrorKind::Conflict,
-        "the store is in use by another meshkitd",
-    );
+    refused(&path, ErrorKind::Conflict, "the store is in use by another meshkitd");
     drop(first);
     open(&path).unwrap();
 }
@@ -121,16 +97,8 @@ fn a_store_in_use_is_refused() {
 fn a_directory_that_cannot_be_written_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let missing = directory.path().join("missing/mesh.db");
-    refused(
-        &missing,
-        ErrorKind::Io,
-        "the store's directory cannot be written",
-    );
-    refused(
-        Path::new("/proc/mesh.db"),
-        ErrorKind::Io,
-        "the store's directory cannot be written",
-    );
+    refused(&missing, ErrorKind::Io, "the store's directory cannot be written");
+    refused(Path::new("/proc/mesh.db"), ErrorKind::Io, "the store's directory cannot be written");
 }
 
 #[test]

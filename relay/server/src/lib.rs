@@ -8,5 +8,6 @@ pub mod dispatch;
 mod downgrades;
 mod outbound;
 mod proxy;
+mod registration;
 pub mod relay;
 mod router;

@@ -15,6 +15,7 @@ use crate::admin::{Admin, InboundInfo};
 use crate::downgrades::Downgrades;
 use crate::outbound::Outbound;
 use crate::proxy;
+use crate::registration;
 use crate::router::Router;
 
 /// Starts a relay: everything is read and checked before a port is bound.
@@ -60,6 +61,9 @@ pub async fn start(mut startup: Startup, layers: Layers) -> Result<Running> {
         inbounds: vec![inbound("data", &data), inbound("admin", &admin_listener)],
         downgrades,
     });
+    if let Some(mesh) = &config.mesh {
+        registration::start(mesh, &config, &data, startup.drain.clone())?;
+    }
     let data_service = tower::service_fn(move |request| proxy::handle(Arc::clone(&router), request));
     let admin_service = tower::service_fn(move |request| {
         let answer = admin.handle(&request);

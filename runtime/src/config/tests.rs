@@ -101,7 +101,7 @@ fn a_draft_tells_its_kind_before_it_is_decoded() {
     }
     let draft = |sets: &[&str]| {
         let sets = sets.iter().map(ToString::to_string).collect();
-        super::draft(&Layers { sets, ..Layers::default() }).unwrap()
+        draft(&Layers { sets, ..Layers::default() }).unwrap()
     };
     assert_eq!(draft(&["kind=relay"]).text("kind"), Some("relay"));
     assert_eq!(draft(&["kind=3"]).text("kind"), None);

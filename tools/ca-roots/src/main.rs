@@ -9,20 +9,12 @@ use base64::engine::general_purpose::STANDARD;
 
 fn main() -> io::Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
-    write_pem(
-        &mut out,
-        webpki_root_certs::TLS_SERVER_ROOT_CERTS
-            .iter()
-            .map(AsRef::as_ref),
-    )?;
+    write_pem(&mut out, webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(AsRef::as_ref))?;
     out.flush()
 }
 
 /// Writes each DER certificate as a PEM block with lines of 64 characters.
-fn write_pem<'a>(
-    out: &mut impl Write,
-    certificates: impl Iterator<Item = &'a [u8]>,
-) -> io::Result<()> {
+fn write_pem<'a>(out: &mut impl Write, certificates: impl Iterator<Item = &'a [u8]>) -> io::Result<()> {
     for der in certificates {
         let text = STANDARD.encode(der);
         writeln!(out, "-----BEGIN CERTIFICATE-----")?;

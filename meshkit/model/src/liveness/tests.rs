@@ -1,15 +1,10 @@
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test says by panicking that it failed"
-)]
+#![allow(clippy::unwrap_used, reason = "a test says by panicking that it failed")]
 
 use super::*;
 use PeerStatus::{Alive, Dead, Left, Suspect};
 
-const RULE: Liveness = Liveness {
-    suspect_after: Duration::from_secs(3),
-    dead_after: Duration::from_secs(10),
-};
+const RULE: Liveness =
+    Liveness { suspect_after: Duration::from_secs(3), dead_after: Duration::from_secs(10) };
 
 #[track_caller]
 fn check(current: PeerStatus, silence_ms: i64, expected: PeerStatus) {

@@ -1,7 +1,4 @@
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test says by panicking that it failed"
-)]
+#![allow(clippy::unwrap_used, reason = "a test says by panicking that it failed")]
 
 use super::*;
 
@@ -41,14 +38,8 @@ fn specs_are_checked_field_by_field() {
         |s| s.service = "Greeter".to_owned(),
         "`service` has the character 'G'; only a-z, 0-9, `.` and `-` are allowed",
     );
-    check(
-        |s| s.zone = "z".repeat(65),
-        "`zone` has 65 characters; at most 64 are allowed",
-    );
-    check(
-        |s| s.version = "1\n2".to_owned(),
-        "`version` has a control character",
-    );
+    check(|s| s.zone = "z".repeat(65), "`zone` has 65 characters; at most 64 are allowed");
+    check(|s| s.version = "1\n2".to_owned(), "`version` has a control character");
     check(
         |s| {
             s.labels.insert("a".to_owned(), "v".repeat(257));
@@ -70,14 +61,8 @@ fn endpoints_are_https_with_a_port() {
     let url = |url: &str, expected: &str| check(|s| s.endpoints[0].url = url.to_owned(), expected);
     url("https://[::1]:443", "ok");
     url("https://relay.example:65535", "ok");
-    url(
-        "http://relay:80",
-        "`endpoints[0].url` does not begin with https://",
-    );
-    url(
-        "https://relay",
-        "`endpoints[0].url` names no port; write https://host:port",
-    );
+    url("http://relay:80", "`endpoints[0].url` does not begin with https://");
+    url("https://relay", "`endpoints[0].url` names no port; write https://host:port");
     for port in ["0", "65536", "+80", "443/path"] {
         url(
             &format!("https://relay:{port}"),

@@ -1,7 +1,4 @@
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test says by panicking that it failed"
-)]
+#![allow(clippy::unwrap_used, reason = "a test says by panicking that it failed")]
 
 use std::collections::BTreeSet;
 
@@ -22,18 +19,9 @@ fn published_vectors() {
     assert_eq!(shard_of_key(b"order-1", 64), 37);
     assert_eq!(shard_of_key(b"order-1", 65_536), 55_717);
     assert_eq!(shard_of_key("ключ".as_bytes(), 7), 2);
-    assert_eq!(
-        score("orders", 0, &peer("greeter-1")),
-        0xdae0_0966_412e_0c71
-    );
-    assert_eq!(
-        score("orders", 63, &peer("greeter-1")),
-        0xdfa9_ec88_bc40_4cd6
-    );
-    assert_eq!(
-        score("orders", 63, &peer("greeter-2")),
-        0x68d9_a9dd_36f1_8a05
-    );
+    assert_eq!(score("orders", 0, &peer("greeter-1")), 0xdae0_0966_412e_0c71);
+    assert_eq!(score("orders", 63, &peer("greeter-1")), 0xdfa9_ec88_bc40_4cd6);
+    assert_eq!(score("orders", 63, &peer("greeter-2")), 0x68d9_a9dd_36f1_8a05);
 }
 
 #[test]
@@ -41,10 +29,7 @@ fn documentation_and_tests_say_the_same() {
     let docs = include_str!("../placement.rs");
     for vector in [
         format!("`hash(\"order-1\")` | `{:#018x}`", hash(b"order-1")),
-        format!(
-            "`shard(\"order-1\", 65536)` | {}",
-            shard_of_key(b"order-1", 65_536)
-        ),
+        format!("`shard(\"order-1\", 65536)` | {}", shard_of_key(b"order-1", 65_536)),
         format!(
             "`score(\"orders\", 63, \"greeter-2\")` | `{:#018x}`",
             score("orders", 63, &peer("greeter-2"))
@@ -71,10 +56,7 @@ fn shards_spread_evenly() {
         owned[at] += 1;
     }
     // A thousand each, give or take four standard deviations (30 each) of fair dice.
-    assert!(
-        owned.iter().all(|count| (880..=1120).contains(count)),
-        "{owned:?}"
-    );
+    assert!(owned.iter().all(|count| (880..=1120).contains(count)), "{owned:?}");
 }
 
 proptest! {

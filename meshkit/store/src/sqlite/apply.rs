@@ -23,18 +23,11 @@ struct Written {
     after: String,
 }
 
-pub(super) fn mutation(
-    connection: &Connection,
-    mutation: &Mutation,
-) -> Result<Committed, StoreError> {
+pub(super) fn mutation(connection: &Connection, mutation: &Mutation) -> Result<Committed, StoreError> {
     if mutation.writes.len() > Mutation::MAX_WRITES {
         return Err(StoreError::Invalid(meshkit_model::Invalid::new(
             "writes",
-            format!(
-                "has {} entries; at most {} are allowed",
-                mutation.writes.len(),
-                Mutation::MAX_WRITES
-            ),
+            format!("has {} entries; at most {} are allowed", mutation.writes.len(), Mutation::MAX_WRITES),
         )));
     }
     let revision: u64 = connection
@@ -45,14 +38,8 @@ pub(super) fn mutation(
     for write in &mutation.writes {
         let written = match write {
             Write::Peer { peer, expect } => put_peer(connection, peer, *expect)?,
-            Write::Namespace { namespace, expect } => {
-                put_namespace(connection, namespace, *expect)?
-            }
-            Write::Shard {
-                shard,
-                expect,
-                fence,
-            } => put_shard(connection, shard, *expect, *fence)?,
+            Write::Namespace { namespace, expect } => put_namespace(connection, namespace, *expect)?,
+            Write::Shard { shard, expect, fence } => put_shard(connection, shard, *expect, *fence)?,
         };
         log(connection, mutation, revision, &written).map_err(|error| backend(&error))?;
         versions.push(written.version);
@@ -60,14 +47,10 @@ pub(super) fn mutation(
     Ok(Committed { revision, versions })
 }
 
-pub(super) fn touch(
-    connection: &Connection,
-    heard: &[(PeerId, Timestamp)],
-) -> Result<(), StoreError> {
+pub(super) fn touch(connection: &Connection, heard: &[(PeerId, Timestamp)]) -> Result<(), StoreError> {
     let touch = || -> rusqlite::Result<()> {
-        let mut statement = connection.prepare_cached(
-            "UPDATE peers SET last_seen_at = ?2 WHERE id = ?1 AND last_seen_at < ?2",
-        )?;
+        let mut statement = connection
+            .prepare_cached("UPDATE peers SET last_seen_at = ?2 WHERE id = ?1 AND last_seen_at < ?2")?;
         for (id, at) in heard {
             statement.execute(params![id.as_str(), at.as_millisecond()])?;
         }
@@ -112,15 +95,8 @@ fn log(
             written.after,
         ])?;
     connection
-        .prepare_cached(
-            "INSERT INTO changes (revision, record, version, after) VALUES (?1, ?2, ?3, ?4)",
-        )?
-        .execute(params![
-            revision,
-            written.record,
-            written.version,
-            written.after
-        ])?;
+        .prepare_cached("INSERT INTO changes (revision, record, version, after) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![revision, written.record, written.version, written.after])?;
     Ok(())
 }
 
@@ -152,15 +128,8 @@ fn put_peer(connection: &Connection, peer: &Peer, expect: Expect) -> Result<Writ
     peer.spec.validate()?;
     let record = format!("peer/{}", peer.spec.id);
     let before = rows::peer(connection, &peer.spec.id)?;
-    let version = next_version(
-        &record,
-        expect,
-        before.as_ref().map_or(0, |peer| peer.record_version),
-    )?;
-    let peer = Peer {
-        record_version: version,
-        ..peer.clone()
-    };
+    let version = next_version(&record, expect, before.as_ref().map_or(0, |peer| peer.record_version))?;
+    let peer = Peer { record_version: version, ..peer.clone() };
     let spec = json(&peer.spec)?;
     connection
         .prepare_cached("INSERT OR REPLACE INTO peers VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")
@@ -178,12 +147,7 @@ fn put_peer(connection: &Connection, peer: &Peer, expect: Expect) -> Result<Writ
             ])
         })
         .map_err(|error| backend(&error))?;
-    Ok(Written {
-        record,
-        version,
-        before: before.as_ref().map(json).transpose()?,
-        after: json(&peer)?,
-    })
+    Ok(Written { record, version, before: before.as_ref().map(json).transpose()?, after: json(&peer)? })
 }
 
 fn put_namespace(
@@ -194,18 +158,16 @@ fn put_namespace(
     namespace.validate()?;
     let record = format!("namespace/{}", namespace.name);
     let found: Option<(Namespace, u64)> = connection
-        .prepare_cached("SELECT name, shards, service, strategy, record_version FROM namespaces WHERE name = ?1")
+        .prepare_cached(
+            "SELECT name, shards, service, strategy, record_version FROM namespaces WHERE name = ?1",
+        )
         .and_then(|mut statement| {
             statement
                 .query_row([&namespace.name], |row| Ok((rows::namespace_of(row)?, row.get(4)?)))
                 .optional()
         })
         .map_err(|error| backend(&error))?;
-    let version = next_version(
-        &record,
-        expect,
-        found.as_ref().map_or(0, |(_, version)| *version),
-    )?;
+    let version = next_version(&record, expect, found.as_ref().map_or(0, |(_, version)| *version))?;
     connection
         .prepare_cached("INSERT OR REPLACE INTO namespaces VALUES (?1, ?2, ?3, ?4, ?5)")
         .and_then(|mut statement| {
@@ -234,30 +196,17 @@ fn put_shard(
 ) -> Result<Written, StoreError> {
     let record = format!("shard/{}/{}", shard.namespace, shard.id);
     let before = rows::shard(connection, &shard.namespace, shard.id)?;
-    let version = next_version(
-        &record,
-        expect,
-        before.as_ref().map_or(0, |shard| shard.record_version),
-    )?;
+    let version = next_version(&record, expect, before.as_ref().map_or(0, |shard| shard.record_version))?;
     let current = before.as_ref().map_or(0, |shard| shard.fence);
-    let moved = before
-        .as_ref()
-        .is_some_and(|before| before.owner != shard.owner);
-    let stale = |presented| StoreError::StaleFence {
-        record: record.clone(),
-        presented,
-        current,
-    };
+    let moved = before.as_ref().is_some_and(|before| before.owner != shard.owner);
+    let stale = |presented| StoreError::StaleFence { record: record.clone(), presented, current };
     if fence != current {
         return Err(stale(fence));
     }
     if shard.fence < current || (moved && shard.fence == current) {
         return Err(stale(shard.fence));
     }
-    let shard = Shard {
-        record_version: version,
-        ..shard.clone()
-    };
+    let shard = Shard { record_version: version, ..shard.clone() };
     connection
         .prepare_cached("INSERT OR REPLACE INTO shards VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")
         .and_then(|mut statement| {
@@ -273,10 +222,5 @@ fn put_shard(
             ])
         })
         .map_err(|error| backend(&error))?;
-    Ok(Written {
-        record,
-        version,
-        before: before.as_ref().map(json).transpose()?,
-        after: json(&shard)?,
-    })
+    Ok(Written { record, version, before: before.as_ref().map(json).transpose()?, after: json(&shard)? })
 }

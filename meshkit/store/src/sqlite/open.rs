@@ -43,19 +43,11 @@ pub(super) fn open(path: &Path) -> Result<Opened, OperatorError> {
     let found = inspect(path)?;
     let mut connection = Connection::open_with_flags(
         path,
-        OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )
     .map_err(|error| refused(path, &error))?;
-    let (identity, revision) =
-        prepare(&mut connection, &found).map_err(|error| refused(path, &error))?;
-    Ok(Opened {
-        connection,
-        identity,
-        revision,
-        lock,
-    })
+    let (identity, revision) = prepare(&mut connection, &found).map_err(|error| refused(path, &error))?;
+    Ok(Opened { connection, identity, revision, lock })
 }
 
 fn prepare(connection: &mut Connection, found: &Found) -> rusqlite::Result<(Identity, u64)> {
@@ -70,10 +62,7 @@ fn prepare(connection: &mut Connection, found: &Found) -> rusqlite::Result<(Iden
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     }
     let identity = connection.query_row("SELECT store_id, incarnation FROM meta", [], |row| {
-        Ok(Identity {
-            id: row.get(0)?,
-            incarnation: row.get(1)?,
-        })
+        Ok(Identity { id: row.get(0)?, incarnation: row.get(1)? })
     })?;
     Ok((identity, rows::revision(connection)?))
 }
@@ -86,12 +75,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 fn lock(path: &Path) -> Result<Lock, OperatorError> {
     let lock_path = beside(path, ".lock");
-    let opened = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&lock_path);
+    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&lock_path);
     let mut file = opened.map_err(|error| {
         let hint = match error.kind() {
             IoKind::NotFound => "make the directory first, or set `store.path` to one that exists",
@@ -108,32 +92,26 @@ fn lock(path: &Path) -> Result<Lock, OperatorError> {
     match file.try_lock() {
         Ok(()) => {
             // The number is a help for people; the lock itself is the kernel's.
-            let _note = file
-                .set_len(0)
-                .and_then(|()| writeln!(file, "{}", std::process::id()));
+            let _note = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
             Ok(Lock { _file: file })
         }
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
             let _note = file.read_to_string(&mut holder);
-            let error = OperatorError::new(
-                ErrorKind::Conflict,
-                "the store is in use by another meshkitd",
-            )
-            .at(path.display().to_string())
-            .hint("stop the other one, or give this one its own `store.path`");
+            let error = OperatorError::new(ErrorKind::Conflict, "the store is in use by another meshkitd")
+                .at(path.display().to_string())
+                .hint("stop the other one, or give this one its own `store.path`");
             Err(match holder.trim() {
                 "" => error,
                 pid => error.because(format!("process {pid} holds {}", lock_path.display())),
             })
         }
-        Err(TryLockError::Error(error)) => Err(OperatorError::new(
-            ErrorKind::Io,
-            "the store cannot be locked",
-        )
-        .at(lock_path.display().to_string())
-        .caused_by(&error)
-        .hint("set `store.path` to a file system that supports locks")),
+        Err(TryLockError::Error(error)) => {
+            Err(OperatorError::new(ErrorKind::Io, "the store cannot be locked")
+                .at(lock_path.display().to_string())
+                .caused_by(&error)
+                .hint("set `store.path` to a file system that supports locks"))
+        }
     }
 }
 
@@ -172,16 +150,10 @@ fn inspect(path: &Path) -> Result<Found, OperatorError> {
 fn check(path: &Path, length: u64) -> Result<Found, OperatorError> {
     // Without a write-ahead log the file is all there is, and SQLite need not make files beside it.
     let has_log = std::fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0);
-    let uri = format!(
-        "file:{}?mode=ro{}",
-        escaped(path),
-        if has_log { "" } else { "&immutable=1" }
-    );
+    let uri = format!("file:{}?mode=ro{}", escaped(path), if has_log { "" } else { "&immutable=1" });
     let connection = Connection::open_with_flags(
         uri,
-        OpenFlags::SQLITE_OPEN_READ_ONLY
-            | OpenFlags::SQLITE_OPEN_URI
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )
     .map_err(|error| refused(path, &error))?;
     let number = |pragma: &str| {
@@ -194,16 +166,13 @@ fn check(path: &Path, length: u64) -> Result<Found, OperatorError> {
     }
     let version = number("user_version")?;
     if version > i64::from(schema::VERSION) {
-        return Err(OperatorError::new(
-            ErrorKind::Config,
-            "the store was made by a newer meshkitd",
-        )
-        .at(path.display().to_string())
-        .because(format!(
-            "it has schema {version}; this meshkitd knows schemas up to {}",
-            schema::VERSION
-        ))
-        .hint("run the newer meshkitd again, or set `store.path` to a new file"));
+        return Err(OperatorError::new(ErrorKind::Config, "the store was made by a newer meshkitd")
+            .at(path.display().to_string())
+            .because(format!(
+                "it has schema {version}; this meshkitd knows schemas up to {}",
+                schema::VERSION
+            ))
+            .hint("run the newer meshkitd again, or set `store.path` to a new file"));
     }
     if length <= CHECKED_IN_FULL {
         let verdict: String = connection
@@ -246,27 +215,23 @@ fn foreign(path: &Path, cause: &str) -> OperatorError {
 }
 
 fn damaged(path: &Path) -> OperatorError {
-    OperatorError::new(ErrorKind::Config, "the store is damaged")
-        .at(path.display().to_string())
-        .hint("restore the file from a backup, or move it away to begin with an empty store; it was left as it is")
+    OperatorError::new(ErrorKind::Config, "the store is damaged").at(path.display().to_string()).hint(
+        "restore the file from a backup, or move it away to begin with an empty store; it was left as it is",
+    )
 }
 
 fn refused(path: &Path, error: &rusqlite::Error) -> OperatorError {
     use rusqlite::ErrorCode::{
-        CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, PermissionDenied, ReadOnly,
-        SystemIoFailure,
+        CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, PermissionDenied, ReadOnly, SystemIoFailure,
     };
     let message = match error.sqlite_error_code() {
         Some(CannotOpen | PermissionDenied | ReadOnly) => "the store cannot be opened for writing",
         Some(DiskFull | SystemIoFailure) => "the disk refuses the store",
         Some(DatabaseBusy | DatabaseLocked) => {
-            return OperatorError::new(
-                ErrorKind::Conflict,
-                "the store is in use by another program",
-            )
-            .at(path.display().to_string())
-            .caused_by(error)
-            .hint("close the other program (an `sqlite3` shell, a backup) and start again");
+            return OperatorError::new(ErrorKind::Conflict, "the store is in use by another program")
+                .at(path.display().to_string())
+                .caused_by(error)
+                .hint("close the other program (an `sqlite3` shell, a backup) and start again");
         }
         _ => return damaged(path).caused_by(error),
     };

@@ -21,11 +21,7 @@ pub(super) struct Readers {
 
 impl Readers {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self {
-            path,
-            idle: Arc::default(),
-            turns: Semaphore::new(AT_ONCE),
-        }
+        Self { path, idle: Arc::default(), turns: Semaphore::new(AT_ONCE) }
     }
 
     pub(super) async fn run<T, F>(&self, read: F) -> Result<T, StoreError>
@@ -45,9 +41,7 @@ impl Readers {
             let outcome = read(&connection);
             // A connection that failed is not trusted again.
             if outcome.is_ok() {
-                idle.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(connection);
+                idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
             }
             outcome
         });

@@ -36,21 +36,14 @@ pub(super) fn peers(connection: &Connection, query: &PeerQuery) -> Result<Page<P
     clauses.page(connection, PEER, "id", query.limit, peer_of)
 }
 
-pub(super) fn shard(
-    connection: &Connection,
-    namespace: &str,
-    id: u32,
-) -> Result<Option<Shard>, StoreError> {
+pub(super) fn shard(connection: &Connection, namespace: &str, id: u32) -> Result<Option<Shard>, StoreError> {
     connection
         .prepare_cached(&format!("{SHARD} WHERE namespace = ?1 AND id = ?2"))
         .and_then(|mut statement| statement.query_row((namespace, id), shard_of).optional())
         .map_err(|error| backend(&error))
 }
 
-pub(super) fn shards(
-    connection: &Connection,
-    query: &ShardQuery,
-) -> Result<Page<Shard>, StoreError> {
+pub(super) fn shards(connection: &Connection, query: &ShardQuery) -> Result<Page<Shard>, StoreError> {
     let status = query.status.map(ShardStatus::as_str);
     let mut clauses = Clauses::default();
     clauses.equal("namespace", query.namespace.as_ref());
@@ -119,9 +112,7 @@ pub(super) fn changes(
 }
 
 pub(super) fn revision(connection: &Connection) -> rusqlite::Result<u64> {
-    connection
-        .prepare_cached("SELECT revision FROM meta")?
-        .query_row([], |row| row.get(0))
+    connection.prepare_cached("SELECT revision FROM meta")?.query_row([], |row| row.get(0))
 }
 
 /// The conditions of a listing and what they compare with.
@@ -169,11 +160,7 @@ impl<'a> Clauses<'a> {
             let mut items = collect(&snapshot, &sql, &values, item)?;
             let more = items.len() > wanted;
             items.truncate(wanted);
-            Ok(Page {
-                items,
-                more,
-                revision,
-            })
+            Ok(Page { items, more, revision })
         };
         read().map_err(|error| backend(&error))
     }
@@ -185,10 +172,7 @@ fn collect<T>(
     values: &[&dyn ToSql],
     item: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<Vec<T>> {
-    connection
-        .prepare_cached(sql)?
-        .query_map(values, item)?
-        .collect()
+    connection.prepare_cached(sql)?.query_map(values, item)?.collect()
 }
 
 fn peer_of(row: &Row<'_>) -> rusqlite::Result<Peer> {
@@ -208,11 +192,7 @@ fn shard_of(row: &Row<'_>) -> rusqlite::Result<Shard> {
         namespace: row.get(0)?,
         id: row.get(1)?,
         strategy: parsed(row, 2)?,
-        owner: if owner.is_empty() {
-            None
-        } else {
-            Some(PeerId::new(owner).map_err(|error| odd(3, error))?)
-        },
+        owner: if owner.is_empty() { None } else { Some(PeerId::new(owner).map_err(|error| odd(3, error))?) },
         status: parsed(row, 4)?,
         fence: row.get(5)?,
         record_version: row.get(6)?,
@@ -222,12 +202,7 @@ fn shard_of(row: &Row<'_>) -> rusqlite::Result<Shard> {
 
 /// A namespace from the columns name, shards, service, strategy.
 pub(super) fn namespace_of(row: &Row<'_>) -> rusqlite::Result<Namespace> {
-    Ok(Namespace {
-        name: row.get(0)?,
-        shards: row.get(1)?,
-        service: row.get(2)?,
-        strategy: parsed(row, 3)?,
-    })
+    Ok(Namespace { name: row.get(0)?, shards: row.get(1)?, service: row.get(2)?, strategy: parsed(row, 3)? })
 }
 
 fn time(row: &Row<'_>, at: usize) -> rusqlite::Result<Timestamp> {

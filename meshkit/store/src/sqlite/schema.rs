@@ -70,10 +70,7 @@ CREATE INDEX changes_by_revision ON changes (revision, number);
 /// Makes a new file ours, in one transaction.
 pub(super) fn create(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.execute_batch(TABLES)?;
-    transaction.execute(
-        "INSERT INTO meta VALUES (1, ?1, lower(hex(randomblob(16))), 1, 0)",
-        [VERSION],
-    )?;
+    transaction.execute("INSERT INTO meta VALUES (1, ?1, lower(hex(randomblob(16))), 1, 0)", [VERSION])?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)
 }

@@ -25,14 +25,8 @@ pub(super) struct Writer {
 }
 
 enum Job {
-    Commit(
-        Box<Mutation>,
-        oneshot::Sender<Result<Committed, StoreError>>,
-    ),
-    Touch(
-        Vec<(PeerId, Timestamp)>,
-        oneshot::Sender<Result<(), StoreError>>,
-    ),
+    Commit(Box<Mutation>, oneshot::Sender<Result<Committed, StoreError>>),
+    Touch(Vec<(PeerId, Timestamp)>, oneshot::Sender<Result<(), StoreError>>),
 }
 
 /// A job that was applied and waits for the group's commit to be acknowledged.
@@ -49,10 +43,7 @@ impl Writer {
     ) -> Result<Self, OperatorError> {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let (publish, revisions) = watch::channel(revision);
-        let kept = apply::Kept {
-            audit: options.audit_kept,
-            changes: options.changes_kept,
-        };
+        let kept = apply::Kept { audit: options.audit_kept, changes: options.changes_kept };
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || work(connection, jobs, &publish, kept))
@@ -61,11 +52,7 @@ impl Writer {
                     .caused_by(&error)
                     .hint("check the limit on threads (`ulimit -u`)")
             })?;
-        Ok(Self {
-            queue: Some(queue),
-            revisions,
-            thread: Some(thread),
-        })
+        Ok(Self { queue: Some(queue), revisions, thread: Some(thread) })
     }
 
     pub(super) fn revisions(&self) -> watch::Receiver<u64> {
@@ -73,8 +60,7 @@ impl Writer {
     }
 
     pub(super) async fn commit(&self, mutation: Mutation) -> Result<Committed, StoreError> {
-        self.send(|reply| Job::Commit(Box::new(mutation), reply))
-            .await
+        self.send(|reply| Job::Commit(Box::new(mutation), reply)).await
     }
 
     pub(super) async fn touch(&self, heard: Vec<(PeerId, Timestamp)>) -> Result<(), StoreError> {
@@ -166,12 +152,10 @@ fn commit_group(
                     Err(error) => answer(reply, Err(error)),
                 }
             }
-            Job::Touch(heard, reply) => {
-                match apart(&mut transaction, |t| apply::touch(t, &heard)) {
-                    Ok(()) => applied.push(Applied::Touch(reply)),
-                    Err(error) => answer(reply, Err(error)),
-                }
-            }
+            Job::Touch(heard, reply) => match apart(&mut transaction, |t| apply::touch(t, &heard)) {
+                Ok(()) => applied.push(Applied::Touch(reply)),
+                Err(error) => answer(reply, Err(error)),
+            },
         }
     }
     apply::forget(&transaction, kept).map_err(|error| backend(&error))?;

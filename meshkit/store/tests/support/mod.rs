@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use meshkit_model::{
-    Namespace, Peer, PeerId, PeerSpec, PeerStatus, Shard, ShardStatus, Strategy, Timestamp,
-};
+use meshkit_model::{Namespace, Peer, PeerId, PeerSpec, PeerStatus, Shard, ShardStatus, Strategy, Timestamp};
 use meshkit_store::{Committed, Expect, Mutation, Store, StoreError, Write};
 
 pub fn at(ms: i64) -> Timestamp {
@@ -57,26 +55,15 @@ pub fn shard(number: u32, owner: Option<&str>, fence: u64) -> Shard {
 }
 
 pub fn put_peer(peer: Peer, expect: Expect) -> Write {
-    Write::Peer {
-        peer: Box::new(peer),
-        expect,
-    }
+    Write::Peer { peer: Box::new(peer), expect }
 }
 
 pub fn put_shard(shard: Shard, expect: Expect, fence: u64) -> Write {
-    Write::Shard {
-        shard,
-        expect,
-        fence,
-    }
+    Write::Shard { shard, expect, fence }
 }
 
 pub async fn commit(store: &dyn Store, writes: Vec<Write>) -> Result<Committed, StoreError> {
-    let mutation = Mutation {
-        actor: "tester".to_owned(),
-        reason: "because".to_owned(),
-        at: at(2_000),
-        writes,
-    };
+    let mutation =
+        Mutation { actor: "tester".to_owned(), reason: "because".to_owned(), at: at(2_000), writes };
     store.commit(mutation).await
 }
