@@ -301,23 +301,30 @@ _NORMAL_DEPENDENCIES = {
             "webpki-root-certs": Label("//:webpki-root-certs-1.0.11"),
         },
     },
-    "meshkit/client": {
+    "meshkit/api": {
         _COMMON_CONDITION: {
-            "bytes": Label("//:bytes-1.12.1"),
+            "axum": Label("//:axum-0.8.9"),
             "http": Label("//:http-1.5.0"),
-            "http-body-util": Label("//:http-body-util-0.1.5"),
+            "prost-types": Label("//:prost-types-0.14.4"),
             "serde": Label("//:serde-1.0.229"),
             "serde_json": Label("//:serde_json-1.0.154"),
+            "tonic": Label("//:tonic-0.14.9"),
+        },
+    },
+    "meshkit/client": {
+        _COMMON_CONDITION: {
+            "http": Label("//:http-1.5.0"),
             "thiserror": Label("//:thiserror-2.0.21"),
             "tokio": Label("//:tokio-1.54.1"),
             "tonic": Label("//:tonic-0.14.9"),
             "tower": Label("//:tower-0.5.3"),
+            "tracing": Label("//:tracing-0.1.44"),
         },
     },
     "meshkit/config": {
         _COMMON_CONDITION: {
+            "jiff": Label("//:jiff-0.2.43"),
             "serde": Label("//:serde-1.0.229"),
-            "serde_json": Label("//:serde_json-1.0.154"),
         },
     },
     "meshkit/host": {
@@ -325,16 +332,9 @@ _NORMAL_DEPENDENCIES = {
             "axum": Label("//:axum-0.8.9"),
             "clap": Label("//:clap-4.6.7"),
             "http": Label("//:http-1.5.0"),
-            "http-body-util": Label("//:http-body-util-0.1.5"),
             "jiff": Label("//:jiff-0.2.43"),
             "mimalloc": Label("//:mimalloc-0.1.52"),
-            "prometheus-client": Label("//:prometheus-client-0.25.2"),
-            "serde": Label("//:serde-1.0.229"),
             "serde_json": Label("//:serde_json-1.0.154"),
-            "sha2": Label("//:sha2-0.11.1"),
-            "thiserror": Label("//:thiserror-2.0.21"),
-            "tokio": Label("//:tokio-1.54.1"),
-            "tonic": Label("//:tonic-0.14.9"),
             "tower": Label("//:tower-0.5.3"),
             "tracing": Label("//:tracing-0.1.44"),
         },
@@ -343,54 +343,37 @@ _NORMAL_DEPENDENCIES = {
         _COMMON_CONDITION: {
             "jiff": Label("//:jiff-0.2.43"),
             "serde": Label("//:serde-1.0.229"),
-            "serde_json": Label("//:serde_json-1.0.154"),
-            "sha2": Label("//:sha2-0.11.1"),
             "thiserror": Label("//:thiserror-2.0.21"),
         },
     },
     "meshkit/registry": {
         _COMMON_CONDITION: {
             "axum": Label("//:axum-0.8.9"),
-            "base64": Label("//:base64-0.22.1"),
             "http": Label("//:http-1.5.0"),
-            "http-body-util": Label("//:http-body-util-0.1.5"),
-            "jiff": Label("//:jiff-0.2.43"),
-            "prost": Label("//:prost-0.14.4"),
+            "prometheus-client": Label("//:prometheus-client-0.25.2"),
             "serde": Label("//:serde-1.0.229"),
-            "serde_json": Label("//:serde_json-1.0.154"),
-            "sha2": Label("//:sha2-0.11.1"),
-            "thiserror": Label("//:thiserror-2.0.21"),
             "tokio": Label("//:tokio-1.54.1"),
             "tonic": Label("//:tonic-0.14.9"),
-            "tower": Label("//:tower-0.5.3"),
             "tracing": Label("//:tracing-0.1.44"),
         },
     },
     "meshkit/shards": {
         _COMMON_CONDITION: {
             "axum": Label("//:axum-0.8.9"),
-            "base64": Label("//:base64-0.22.1"),
             "http": Label("//:http-1.5.0"),
-            "http-body-util": Label("//:http-body-util-0.1.5"),
-            "jiff": Label("//:jiff-0.2.43"),
-            "prost": Label("//:prost-0.14.4"),
+            "prometheus-client": Label("//:prometheus-client-0.25.2"),
             "serde": Label("//:serde-1.0.229"),
-            "serde_json": Label("//:serde_json-1.0.154"),
-            "sha2": Label("//:sha2-0.11.1"),
-            "thiserror": Label("//:thiserror-2.0.21"),
             "tokio": Label("//:tokio-1.54.1"),
             "tonic": Label("//:tonic-0.14.9"),
-            "tower": Label("//:tower-0.5.3"),
             "tracing": Label("//:tracing-0.1.44"),
         },
     },
     "meshkit/store": {
         _COMMON_CONDITION: {
-            "jiff": Label("//:jiff-0.2.43"),
+            "base64": Label("//:base64-0.22.1"),
             "rusqlite": Label("//:rusqlite-0.41.1"),
             "serde": Label("//:serde-1.0.229"),
             "serde_json": Label("//:serde_json-1.0.154"),
-            "sha2": Label("//:sha2-0.11.1"),
             "thiserror": Label("//:thiserror-2.0.21"),
             "tokio": Label("//:tokio-1.54.1"),
             "tracing": Label("//:tracing-0.1.44"),
@@ -399,21 +382,29 @@ _NORMAL_DEPENDENCIES = {
     "cli": {
         _COMMON_CONDITION: {
             "anstyle": Label("//:anstyle-1.0.14"),
+            "base64": Label("//:base64-0.22.1"),
             "bytes": Label("//:bytes-1.12.1"),
             "clap": Label("//:clap-4.6.7"),
+            "clap_complete": Label("//:clap_complete-4.6.11"),
             "http": Label("//:http-1.5.0"),
             "http-body-util": Label("//:http-body-util-0.1.5"),
             "jiff": Label("//:jiff-0.2.43"),
             "prost": Label("//:prost-0.14.4"),
             "prost-reflect": Label("//:prost-reflect-0.16.5"),
+            "prost-types": Label("//:prost-types-0.14.4"),
             "rcgen": Label("//:rcgen-0.14.10"),
+            "rustls": Label("//:rustls-0.23.46"),
             "serde": Label("//:serde-1.0.229"),
             "serde_json": Label("//:serde_json-1.0.154"),
+            "sha2": Label("//:sha2-0.11.1"),
             "thiserror": Label("//:thiserror-2.0.21"),
             "tokio": Label("//:tokio-1.54.1"),
             "toml": Label("//:toml-1.2.1+spec-1.1.0"),
             "tower": Label("//:tower-0.5.3"),
             "tracing": Label("//:tracing-0.1.44"),
+        },
+        "cfg(unix)": {
+            "rustix": Label("//:rustix-1.1.6"),
         },
     },
     "proto": {
@@ -441,18 +432,11 @@ _NORMAL_DEPENDENCIES = {
     },
     "samples": {
         _COMMON_CONDITION: {
-            "bytes": Label("//:bytes-1.12.1"),
             "clap": Label("//:clap-4.6.7"),
             "http": Label("//:http-1.5.0"),
-            "http-body-util": Label("//:http-body-util-0.1.5"),
             "prost": Label("//:prost-0.14.4"),
             "serde": Label("//:serde-1.0.229"),
-            "serde_json": Label("//:serde_json-1.0.154"),
-            "thiserror": Label("//:thiserror-2.0.21"),
-            "tokio": Label("//:tokio-1.54.1"),
-            "tonic": Label("//:tonic-0.14.9"),
             "tower": Label("//:tower-0.5.3"),
-            "tracing": Label("//:tracing-0.1.44"),
         },
     },
     "proto/gen": {
@@ -466,16 +450,15 @@ _NORMAL_DEPENDENCIES = {
     },
     "relay/client": {
         _COMMON_CONDITION: {
+            "arc-swap": Label("//:arc-swap-1.9.3"),
             "bytes": Label("//:bytes-1.12.1"),
-            "futures-util": Label("//:futures-util-0.3.34"),
             "h3": Label("//:h3-0.0.8"),
             "http": Label("//:http-1.5.0"),
             "http-body": Label("//:http-body-1.1.0"),
-            "http-body-util": Label("//:http-body-util-0.1.5"),
             "hyper": Label("//:hyper-1.12.0"),
             "hyper-util": Label("//:hyper-util-0.1.21"),
             "quinn": Label("//:quinn-0.11.12"),
-            "rustls": Label("//:rustls-0.23.46"),
+            "rustls-pki-types": Label("//:rustls-pki-types-1.15.1"),
             "thiserror": Label("//:thiserror-2.0.21"),
             "tokio": Label("//:tokio-1.54.1"),
             "tokio-rustls": Label("//:tokio-rustls-0.26.6"),
@@ -485,6 +468,7 @@ _NORMAL_DEPENDENCIES = {
     },
     "relay/config": {
         _COMMON_CONDITION: {
+            "jiff": Label("//:jiff-0.2.43"),
             "serde": Label("//:serde-1.0.229"),
             "serde_json": Label("//:serde_json-1.0.154"),
         },
@@ -500,33 +484,36 @@ _NORMAL_DEPENDENCIES = {
         _COMMON_CONDITION: {
             "jiff": Label("//:jiff-0.2.43"),
             "serde": Label("//:serde-1.0.229"),
-            "thiserror": Label("//:thiserror-2.0.21"),
         },
     },
     "relay/server": {
         _COMMON_CONDITION: {
-            "arc-swap": Label("//:arc-swap-1.9.3"),
-            "axum": Label("//:axum-0.8.9"),
             "bytes": Label("//:bytes-1.12.1"),
             "clap": Label("//:clap-4.6.7"),
             "futures-util": Label("//:futures-util-0.3.34"),
             "http": Label("//:http-1.5.0"),
             "http-body": Label("//:http-body-1.1.0"),
             "http-body-util": Label("//:http-body-util-0.1.5"),
+            "jiff": Label("//:jiff-0.2.43"),
             "mimalloc": Label("//:mimalloc-0.1.52"),
             "prometheus-client": Label("//:prometheus-client-0.25.2"),
+            "prost": Label("//:prost-0.14.4"),
+            "prost-reflect": Label("//:prost-reflect-0.16.5"),
             "serde": Label("//:serde-1.0.229"),
             "serde_json": Label("//:serde_json-1.0.154"),
-            "sha2": Label("//:sha2-0.11.1"),
-            "thiserror": Label("//:thiserror-2.0.21"),
             "tokio": Label("//:tokio-1.54.1"),
             "tower": Label("//:tower-0.5.3"),
             "tracing": Label("//:tracing-0.1.44"),
         },
     },
+    "relay/testkit": {
+        _COMMON_CONDITION: {
+            "rcgen": Label("//:rcgen-0.14.10"),
+            "tempfile": Label("//:tempfile-3.27.0"),
+        },
+    },
     "relay/transport": {
         _COMMON_CONDITION: {
-            "arc-swap": Label("//:arc-swap-1.9.3"),
             "bytes": Label("//:bytes-1.12.1"),
             "futures-util": Label("//:futures-util-0.3.34"),
             "h3": Label("//:h3-0.0.8"),
@@ -540,8 +527,10 @@ _NORMAL_DEPENDENCIES = {
             "rustls": Label("//:rustls-0.23.46"),
             "rustls-pki-types": Label("//:rustls-pki-types-1.15.1"),
             "rustls-webpki": Label("//:rustls-webpki-0.103.16"),
+            "serde": Label("//:serde-1.0.229"),
+            "serde_json": Label("//:serde_json-1.0.154"),
+            "sha2": Label("//:sha2-0.11.1"),
             "socket2": Label("//:socket2-0.6.5"),
-            "thiserror": Label("//:thiserror-2.0.21"),
             "tokio": Label("//:tokio-1.54.1"),
             "tokio-rustls": Label("//:tokio-rustls-0.26.6"),
             "tokio-util": Label("//:tokio-util-0.7.20"),
@@ -558,6 +547,10 @@ _NORMAL_ALIASES = {
         _COMMON_CONDITION: {
         },
     },
+    "meshkit/api": {
+        _COMMON_CONDITION: {
+        },
+    },
     "meshkit/client": {
         _COMMON_CONDITION: {
         },
@@ -588,6 +581,8 @@ _NORMAL_ALIASES = {
     },
     "cli": {
         _COMMON_CONDITION: {
+        },
+        "cfg(unix)": {
         },
     },
     "proto": {
@@ -626,6 +621,10 @@ _NORMAL_ALIASES = {
         _COMMON_CONDITION: {
         },
     },
+    "relay/testkit": {
+        _COMMON_CONDITION: {
+        },
+    },
     "relay/transport": {
         _COMMON_CONDITION: {
         },
@@ -636,38 +635,45 @@ _NORMAL_ALIASES = {
 _NORMAL_DEV_DEPENDENCIES = {
     "tools/ca-roots": {
     },
-    "meshkit/client": {
+    "meshkit/api": {
     },
-    "meshkit/config": {
+    "meshkit/client": {
         _COMMON_CONDITION: {
             "tempfile": Label("//:tempfile-3.27.0"),
         },
     },
+    "meshkit/config": {
+    },
     "meshkit/host": {
         _COMMON_CONDITION: {
             "rcgen": Label("//:rcgen-0.14.10"),
+            "rusqlite": Label("//:rusqlite-0.41.1"),
+            "sha2": Label("//:sha2-0.11.1"),
             "tempfile": Label("//:tempfile-3.27.0"),
+            "tokio": Label("//:tokio-1.54.1"),
         },
     },
     "meshkit/model": {
         _COMMON_CONDITION: {
             "proptest": Label("//:proptest-1.12.0"),
+            "serde_json": Label("//:serde_json-1.0.154"),
         },
     },
     "meshkit/registry": {
         _COMMON_CONDITION: {
+            "serde_json": Label("//:serde_json-1.0.154"),
             "tempfile": Label("//:tempfile-3.27.0"),
+            "tower": Label("//:tower-0.5.3"),
         },
     },
     "meshkit/shards": {
         _COMMON_CONDITION: {
-            "proptest": Label("//:proptest-1.12.0"),
             "tempfile": Label("//:tempfile-3.27.0"),
         },
     },
     "meshkit/store": {
         _COMMON_CONDITION: {
-            "proptest": Label("//:proptest-1.12.0"),
+            "futures-util": Label("//:futures-util-0.3.34"),
             "tempfile": Label("//:tempfile-3.27.0"),
         },
     },
@@ -692,8 +698,8 @@ _NORMAL_DEV_DEPENDENCIES = {
     },
     "relay/client": {
         _COMMON_CONDITION: {
-            "rcgen": Label("//:rcgen-0.14.10"),
-            "tempfile": Label("//:tempfile-3.27.0"),
+            "futures-util": Label("//:futures-util-0.3.34"),
+            "http-body-util": Label("//:http-body-util-0.1.5"),
         },
     },
     "relay/config": {
@@ -713,14 +719,11 @@ _NORMAL_DEV_DEPENDENCIES = {
         },
     },
     "relay/server": {
-        _COMMON_CONDITION: {
-            "rcgen": Label("//:rcgen-0.14.10"),
-            "tempfile": Label("//:tempfile-3.27.0"),
-        },
+    },
+    "relay/testkit": {
     },
     "relay/transport": {
         _COMMON_CONDITION: {
-            "rcgen": Label("//:rcgen-0.14.10"),
             "tempfile": Label("//:tempfile-3.27.0"),
         },
     },
@@ -730,11 +733,13 @@ _NORMAL_DEV_DEPENDENCIES = {
 _NORMAL_DEV_ALIASES = {
     "tools/ca-roots": {
     },
-    "meshkit/client": {
+    "meshkit/api": {
     },
-    "meshkit/config": {
+    "meshkit/client": {
         _COMMON_CONDITION: {
         },
+    },
+    "meshkit/config": {
     },
     "meshkit/host": {
         _COMMON_CONDITION: {
@@ -789,8 +794,8 @@ _NORMAL_DEV_ALIASES = {
         },
     },
     "relay/server": {
-        _COMMON_CONDITION: {
-        },
+    },
+    "relay/testkit": {
     },
     "relay/transport": {
         _COMMON_CONDITION: {
@@ -802,6 +807,8 @@ _NORMAL_DEV_ALIASES = {
 _PROC_MACRO_DEPENDENCIES = {
     "tools/ca-roots": {
     },
+    "meshkit/api": {
+    },
     "meshkit/client": {
     },
     "meshkit/config": {
@@ -835,6 +842,8 @@ _PROC_MACRO_DEPENDENCIES = {
     "relay/policy": {
     },
     "relay/server": {
+    },
+    "relay/testkit": {
     },
     "relay/transport": {
     },
@@ -844,6 +853,8 @@ _PROC_MACRO_DEPENDENCIES = {
 _PROC_MACRO_ALIASES = {
     "tools/ca-roots": {
     },
+    "meshkit/api": {
+    },
     "meshkit/client": {
     },
     "meshkit/config": {
@@ -877,6 +888,8 @@ _PROC_MACRO_ALIASES = {
     "relay/policy": {
     },
     "relay/server": {
+    },
+    "relay/testkit": {
     },
     "relay/transport": {
     },
@@ -886,6 +899,8 @@ _PROC_MACRO_ALIASES = {
 _PROC_MACRO_DEV_DEPENDENCIES = {
     "tools/ca-roots": {
     },
+    "meshkit/api": {
+    },
     "meshkit/client": {
     },
     "meshkit/config": {
@@ -919,6 +934,8 @@ _PROC_MACRO_DEV_DEPENDENCIES = {
     "relay/policy": {
     },
     "relay/server": {
+    },
+    "relay/testkit": {
     },
     "relay/transport": {
     },
@@ -928,11 +945,13 @@ _PROC_MACRO_DEV_DEPENDENCIES = {
 _PROC_MACRO_DEV_ALIASES = {
     "tools/ca-roots": {
     },
-    "meshkit/client": {
+    "meshkit/api": {
     },
-    "meshkit/config": {
+    "meshkit/client": {
         _COMMON_CONDITION: {
         },
+    },
+    "meshkit/config": {
     },
     "meshkit/host": {
         _COMMON_CONDITION: {
@@ -987,8 +1006,8 @@ _PROC_MACRO_DEV_ALIASES = {
         },
     },
     "relay/server": {
-        _COMMON_CONDITION: {
-        },
+    },
+    "relay/testkit": {
     },
     "relay/transport": {
         _COMMON_CONDITION: {
@@ -1000,6 +1019,8 @@ _PROC_MACRO_DEV_ALIASES = {
 _BUILD_DEPENDENCIES = {
     "tools/ca-roots": {
     },
+    "meshkit/api": {
+    },
     "meshkit/client": {
     },
     "meshkit/config": {
@@ -1033,6 +1054,8 @@ _BUILD_DEPENDENCIES = {
     "relay/policy": {
     },
     "relay/server": {
+    },
+    "relay/testkit": {
     },
     "relay/transport": {
     },
@@ -1042,6 +1065,8 @@ _BUILD_DEPENDENCIES = {
 _BUILD_ALIASES = {
     "tools/ca-roots": {
     },
+    "meshkit/api": {
+    },
     "meshkit/client": {
     },
     "meshkit/config": {
@@ -1075,6 +1100,8 @@ _BUILD_ALIASES = {
     "relay/policy": {
     },
     "relay/server": {
+    },
+    "relay/testkit": {
     },
     "relay/transport": {
     },
@@ -1084,6 +1111,8 @@ _BUILD_ALIASES = {
 _BUILD_PROC_MACRO_DEPENDENCIES = {
     "tools/ca-roots": {
     },
+    "meshkit/api": {
+    },
     "meshkit/client": {
     },
     "meshkit/config": {
@@ -1117,6 +1146,8 @@ _BUILD_PROC_MACRO_DEPENDENCIES = {
     "relay/policy": {
     },
     "relay/server": {
+    },
+    "relay/testkit": {
     },
     "relay/transport": {
     },
@@ -1126,6 +1157,8 @@ _BUILD_PROC_MACRO_DEPENDENCIES = {
 _BUILD_PROC_MACRO_ALIASES = {
     "tools/ca-roots": {
     },
+    "meshkit/api": {
+    },
     "meshkit/client": {
     },
     "meshkit/config": {
@@ -1159,6 +1192,8 @@ _BUILD_PROC_MACRO_ALIASES = {
     "relay/policy": {
     },
     "relay/server": {
+    },
+    "relay/testkit": {
     },
     "relay/transport": {
     },
@@ -1506,6 +1541,16 @@ def crate_repositories():
         urls = [crate_url("clap_builder", "4.6.7")],
         strip_prefix = "clap_builder-4.6.7",
         build_file = Label("//third_party/crates:BUILD.clap_builder-4.6.7.bazel"),
+    )
+
+    maybe(
+        http_archive,
+        name = "crates__clap_complete-4.6.11",
+        sha256 = "037e2a1a92236d0aff7e845093f64661d6df4c02c9fcc61a60e9e1d736fa392f",
+        type = "tar.gz",
+        urls = [crate_url("clap_complete", "4.6.11")],
+        strip_prefix = "clap_complete-4.6.11",
+        build_file = Label("//third_party/crates:BUILD.clap_complete-4.6.11.bazel"),
     )
 
     maybe(
@@ -3755,6 +3800,7 @@ def crate_repositories():
        struct(repo="crates__base64-0.22.1", is_dev_dep = False),
        struct(repo="crates__bytes-1.12.1", is_dev_dep = False),
        struct(repo="crates__clap-4.6.7", is_dev_dep = False),
+       struct(repo="crates__clap_complete-4.6.11", is_dev_dep = False),
        struct(repo="crates__futures-util-0.3.34", is_dev_dep = False),
        struct(repo="crates__h3-0.0.8", is_dev_dep = False),
        struct(repo="crates__http-1.5.0", is_dev_dep = False),
@@ -3773,6 +3819,7 @@ def crate_repositories():
        struct(repo="crates__quinn-0.11.12", is_dev_dep = False),
        struct(repo="crates__rcgen-0.14.10", is_dev_dep = False),
        struct(repo="crates__rusqlite-0.41.1", is_dev_dep = False),
+       struct(repo="crates__rustix-1.1.6", is_dev_dep = False),
        struct(repo="crates__rustls-0.23.46", is_dev_dep = False),
        struct(repo="crates__rustls-pki-types-1.15.1", is_dev_dep = False),
        struct(repo="crates__rustls-webpki-0.103.16", is_dev_dep = False),
@@ -3782,6 +3829,7 @@ def crate_repositories():
        struct(repo="crates__sha2-0.11.1", is_dev_dep = False),
        struct(repo="crates__socket2-0.6.5", is_dev_dep = False),
        struct(repo="crates__strsim-0.11.1", is_dev_dep = False),
+       struct(repo="crates__tempfile-3.27.0", is_dev_dep = False),
        struct(repo="crates__thiserror-2.0.21", is_dev_dep = False),
        struct(repo="crates__tokio-1.54.1", is_dev_dep = False),
        struct(repo="crates__tokio-rustls-0.26.6", is_dev_dep = False),
@@ -3796,5 +3844,4 @@ def crate_repositories():
        struct(repo="crates__webpki-root-certs-1.0.11", is_dev_dep = False),
        struct(repo="crates__webpki-roots-1.0.10", is_dev_dep = False),
          struct(repo = "crates__proptest-1.12.0", is_dev_dep = True),
-         struct(repo = "crates__tempfile-3.27.0", is_dev_dep = True),
     ]
