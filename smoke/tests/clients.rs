@@ -1,0 +1,152 @@
+//! The mesh as programs see it that share no code with it: curl, grpcio and aioquic.
+#![allow(clippy::expect_used, clippy::panic, reason = "a check says by panicking that it failed")]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use omnirelay_smoke::{Mesh, Ran, Suite, run, until};
+use relay_core::Protocol::{self, Http1, Http2, Http3};
+use serde_json::{Value, json};
+
+/// How long a client may take; the most of it is Python's start on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn main() -> ExitCode {
+    let mut suite = Suite::new("clients").check("every sample registers", samples_register);
+    for protocol in [Http3, Http2, Http1] {
+        suite = suite
+            .check(format!("curl reads peers and shards over {protocol}"), move |mesh| {
+                curl_reads(mesh, protocol);
+            })
+            .check(format!("curl calls through a relay over {protocol}"), move |mesh| {
+                curl_calls(mesh, protocol);
+            });
+    }
+    suite
+        .check("curl with a wrong token is refused", curl_is_refused)
+        .check("grpcio lists peers", grpcio_lists_peers)
+        .check("grpcio calls through a relay", grpcio_calls)
+        .check("aioquic reads peers over HTTP/3", aioquic_reads)
+        .run(Mesh::start)
+}
+
+/// Runs curl with one version of HTTP; the last line it prints is that version and the status.
+fn curl(mesh: &Mesh, protocol: Protocol, url: &str, more: &[&str]) -> Ran {
+    let (flag, ca) = match protocol {
+        Http3 => ("--http3-only", mesh.operator().ca),
+        Http2 => ("--http2", mesh.operator().ca),
+        Http1 => ("--http1.1", mesh.operator().ca),
+    };
+    let ca = ca.unwrap_or_default().display().to_string();
+    let base = [flag, "--silent", "--show-error", "--max-time", "30", "--cacert", &ca];
+    let form = ["--write-out", "\n%{http_version} %{http_code}", url];
+    let words = base.iter().chain(more).chain(&form).copied();
+    let ran = run("curl", words, PATIENCE);
+    assert!(
+        ran.code != 2 || protocol != Http3,
+        "this curl speaks no HTTP/3: `OMNIRELAY_BAZEL_MODE=debian ./bazelw test //smoke/...` brings one\n{ran}"
+    );
+    ran.exits(0)
+}
+
+/// The body, once the version of HTTP and the status are as expected.
+fn answer(ran: &Ran, protocol: Protocol, status: &str) -> Value {
+    let (body, line) = ran.stdout.rsplit_once('\n').expect("curl writes a last line");
+    let version = match protocol {
+        Http3 => "3",
+        Http2 => "2",
+        Http1 => "1.1",
+    };
+    assert_eq!(line, format!("{version} {status}"), "{ran}");
+    serde_json::from_str(body).unwrap_or_else(|error| panic!("no JSON ({error})\n{ran}"))
+}
+
+fn bearer(mesh: &Mesh) -> String {
+    format!("authorization: Bearer {}", mesh.token())
+}
+
+fn ids(list: &Value) -> Vec<&str> {
+    let peers = list["peers"].as_array().expect("a list of peers").iter();
+    peers.filter_map(|peer| peer["id"].as_str()).collect()
+}
+
+fn samples_register(mesh: &Mesh) {
+    until("all samples are alive", PATIENCE, || {
+        let list = mesh.client("meshkitd", Http2).get("/meshkit/peers?role=service&status=alive").json();
+        if ids(&list) == ["greeter", "inventory-1", "inventory-2"] { Ok(()) } else { Err(list.to_string()) }
+    });
+}
+
+fn curl_reads(mesh: &Mesh, protocol: Protocol) {
+    let (url, bearer) = (mesh.url("meshkitd", protocol), bearer(mesh));
+    let token = ["--header", bearer.as_str()];
+    let peers = curl(mesh, protocol, &format!("{url}/meshkit/peers?role=service"), &token);
+    assert_eq!(ids(&answer(&peers, protocol, "200")), ["greeter", "inventory-1", "inventory-2"]);
+    let shards = curl(mesh, protocol, &format!("{url}/meshkit/shards?namespace=inventory"), &token);
+    assert_eq!(answer(&shards, protocol, "200")["shards"].as_array().map(Vec::len), Some(16));
+}
+
+fn curl_calls(mesh: &Mesh, protocol: Protocol) {
+    let url = format!("{}/yarpc/v1", mesh.url("relay-1", protocol));
+    let call: Vec<&str> = [
+        "rpc-caller: curl",
+        "rpc-service: greeter",
+        "rpc-procedure: Greeter::Greet",
+        "rpc-encoding: json",
+        "context-ttl-ms: 20000",
+        "content-type: application/json",
+    ]
+    .into_iter()
+    .flat_map(|header| ["--header", header])
+    .chain(["--data", r#"{"name":"curl"}"#])
+    .collect();
+    let greeting = answer(&curl(mesh, protocol, &url, &call), protocol, "200");
+    assert_eq!(greeting, json!({ "message": "Hello, curl!", "servedBy": "greeter" }));
+}
+
+fn curl_is_refused(mesh: &Mesh) {
+    for protocol in [Http3, Http2, Http1] {
+        let url = format!("{}/meshkit/peers", mesh.url("meshkitd", protocol));
+        let refused = curl(mesh, protocol, &url, &["--header", "authorization: Bearer guessed"]);
+        assert_eq!(answer(&refused, protocol, "401")["status"], 401);
+    }
+}
+
+/// A script beside this one; Bazel and cargo start suites in different folders.
+fn script(name: &str) -> String {
+    let own = PathBuf::from(std::env::var_os("SMOKE_CLIENTS").expect("SMOKE_CLIENTS names the folder"));
+    own.join(name).display().to_string()
+}
+
+fn grpcio(mesh: &Mesh, process: &str, method: &str, body: &str) -> Value {
+    let target = mesh.url(process, Http2).replace("https://", "");
+    let tls = mesh.operator();
+    let files = [tls.ca, tls.certificate, tls.private_key].map(|file| file.unwrap_or_default().display().to_string());
+    let [ca, certificate, key] = &files;
+    let descriptors = mesh.engine.scratch(&format!("grpc-{process}")).join("descriptors.bin");
+    std::fs::write(&descriptors, omnirelay_proto::DESCRIPTOR_SET).expect("the scratch folder can be written");
+    let descriptors = descriptors.display().to_string();
+    let script = script("grpc_calls.py");
+    let words = [script.as_str(), &target, ca, certificate, key, &descriptors, method, body];
+    run("python3", words, PATIENCE).exits(0).json()
+}
+
+fn grpcio_lists_peers(mesh: &Mesh) {
+    let list = grpcio(mesh, "meshkitd", "meshkit.v1.RegistryService/ListPeers", r#"{"role":"service"}"#);
+    assert_eq!(ids(&list), ["greeter", "inventory-1", "inventory-2"]);
+    assert_eq!(list["peers"][0]["status"], "PEER_STATUS_ALIVE", "{list}");
+}
+
+fn grpcio_calls(mesh: &Mesh) {
+    let greeting = grpcio(mesh, "relay-2", "samples.v1.Greeter/Greet", r#"{"name":"grpcio"}"#);
+    assert_eq!(greeting, json!({ "message": "Hello, grpcio!", "servedBy": "greeter" }));
+}
+
+fn aioquic_reads(mesh: &Mesh) {
+    let url = format!("{}/meshkit/peers", mesh.url("meshkitd", Http3));
+    let ca = mesh.operator().ca.unwrap_or_default().display().to_string();
+    let script = script("http3_get.py");
+    let list = run("python3", [script.as_str(), &url, &ca, &mesh.token()], PATIENCE).exits(0).json();
+    assert!(ids(&list).contains(&"greeter"), "{list}");
+}
