@@ -155,6 +155,14 @@ impl Container {
         let _sent = self.docker("kill --signal", &[signal]).exits(0);
     }
 
+    /// Removes it before the end of the run, which removes everything.
+    ///
+    /// # Panics
+    /// Where the engine refuses.
+    pub fn remove(&self) {
+        let _removed = self.docker("rm --force", &[]).exits(0);
+    }
+
     /// Freezes it: it stays on the network and answers nothing.
     ///
     /// # Panics
@@ -180,15 +188,22 @@ impl Container {
         self.docker("inspect --format", &[template]).exits(0).stdout.trim().to_owned()
     }
 
-    /// The user id that its first process runs as.
+    /// The user id that its first process runs as, seen from the machine of the engine.
     ///
     /// # Panics
-    /// Where the engine refuses.
+    /// Where the engine does not tell.
     #[must_use]
     pub fn user(&self) -> String {
-        let table = process::run("docker", ["top", &self.id, "-o", "uid,pid"], DEADLINE).exits(0).stdout;
-        let first = table.lines().nth(1).and_then(|line| line.split_whitespace().next());
-        first.unwrap_or_else(|| panic!("no process in {}:\n{table}", self.name)).to_owned()
+        // Docker takes options of `ps`; podman takes columns of its own, and has no `ps` in the image.
+        let dialects = [["-o", "uid,pid"].as_slice(), &["huser"]];
+        let tables = dialects.map(|dialect| {
+            let words = ["top", self.id.as_str()].into_iter().chain(dialect.iter().copied());
+            process::run("docker", words, DEADLINE)
+        });
+        let told = tables.iter().find_map(|table| {
+            table.stdout.lines().nth(1).filter(|_| table.code == 0)?.split_whitespace().next()
+        });
+        told.unwrap_or_else(|| panic!("the engine does not list the processes of {}: {tables:?}", self.name)).to_owned()
     }
 
     /// Copies a file of this machine into it.
@@ -228,7 +243,7 @@ impl Container {
     /// Its state and its log, for people.
     pub(crate) fn report(&self) -> String {
         let state = self.docker("inspect --format", &["{{.State.Status}}, exit code {{.State.ExitCode}}"]);
-        let logs = self.docker("logs --tail", &["200"]);
+        let logs = self.logs();
         let name = &self.name;
         let text = [logs.stdout.trim_end(), logs.stderr.trim_end()].join("\n");
         format!("--- log of {name} ({}) ---\n{}\n--- end of {name} ---", state.stdout.trim(), text.trim())

@@ -15,6 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Exit codes, as docs/reference/cli.md lists them.
 const CONFIG: i32 = 3;
+const CONFLICT: i32 = 6;
 const IO: i32 = 9;
 
 fn main() -> ExitCode {
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         .check("a configuration that is not there is refused", missing_config)
         .check("a certificate that is not there is refused", missing_certificate)
         .check("a port that is taken is told", port_taken)
+        .check("a second control plane on the same store is refused", store_in_use)
         .check("a store that cannot be written is refused", unwritable_store)
         .check("a corrupt database is refused and stays as it is", corrupt_database)
         .check("no process runs as root", nobody_is_root)
@@ -41,7 +43,7 @@ fn refusal(mesh: &Mesh, name: &str, daemon: &str, args: &[&str]) -> Ran {
 /// Insists on what every refusal has in common.
 fn told_once(ran: Ran) -> Ran {
     assert!(ran.code != 0 && ran.stdout.is_empty(), "{ran}");
-    assert_eq!(ran.stderr.matches("error: ").count(), 1, "one error was expected\n{ran}");
+    assert_eq!(ran.stderr.lines().filter(|line| line.starts_with("error: ")).count(), 1, "one error was expected\n{ran}");
     assert!(!ran.stderr.contains("panic"), "{ran}");
     ran.tells("hint:")
 }
@@ -77,8 +79,12 @@ fn missing_config(mesh: &Mesh) {
 
 fn missing_certificate(mesh: &Mesh) {
     for (daemon, file, section) in [("relayd", "relay-1.toml", "data"), ("meshkitd", "meshkit.toml", "listener")] {
+        let config = state(file);
         let set = format!("{section}.tls.certificate=/nowhere.pem");
-        let args = ["--config", &state(file), "--set", &set];
+        let mut args = vec!["--config", &config, "--set", &set];
+        if daemon == "meshkitd" {
+            args.extend(["--set", "store.path=/var/lib/omnirelay/mesh/data/spare.sqlite"]);
+        }
         let refused = refusal(mesh, &format!("no-certificate-{daemon}"), daemon, &args);
         let _told = refused.exits(CONFIG).tells("/nowhere.pem");
     }
@@ -90,8 +96,17 @@ fn port_taken(mesh: &Mesh) {
     let options = ["--network".to_owned(), network];
     let container = mesh.engine.container("port-taken", &mesh.relayd).options(options);
     let container = container.volume(&mesh.volume, "/var/lib/omnirelay", Mount::Writable);
-    let refused = container.args(["--config", &state("relay-2.toml")]).create().run(PATIENCE);
+    let container = container.args(["--config", &state("relay-2.toml")]).create();
+    let refused = container.run(PATIENCE);
+    // Nothing can be removed while another uses its network, and at the end all goes at once.
+    container.remove();
     let _told = told_once(refused).exits(IO).tells("7412");
+}
+
+fn store_in_use(mesh: &Mesh) {
+    let refused = refusal(mesh, "second-meshkitd", "meshkitd", &["--config", &state("meshkit.toml")]);
+    let _told = refused.exits(CONFLICT).tells("meshkit.sqlite");
+    let _answer = mesh.client("meshkitd", Http2).get("/meshkit/peers").has(200);
 }
 
 fn unwritable_store(mesh: &Mesh) {
