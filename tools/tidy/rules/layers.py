@@ -24,6 +24,7 @@ _MODULES = {"meshkit-registry", "meshkit-shards"}
 ALLOWED: dict[str, set[str]] = {
     "omnirelay-proto": set(),
     "proto-gen": set(),
+    "ca-roots": set(),
     "omnirelay-runtime": _CONTRACTS,
     "relay-core": set(),
     "relay-policy": {"relay-core"},
