@@ -43,6 +43,7 @@ def rust_crate(
       test_size: how long the integration tests may take, as Bazel's `size`.
       visibility: who may depend on the library: a group of //tools/bazel/layers.
     """
+
     # Generated code is included by hand-written files and not formatted.
     generated = ["src/gen/**"]
     sources = native.glob(["src/**/*.rs"], exclude = generated)
@@ -98,6 +99,15 @@ def rust_crate(
         test_size = test_size,
     )
 
+    # What //tools/bazel/layers and //tools/crates compare.
+    native.filegroup(
+        name = "manifests",
+        srcs = [
+            "BUILD.bazel",
+            "Cargo.toml",
+        ],
+        visibility = ["//tools:__subpackages__"],
+    )
     rust_clippy(
         name = "clippy",
         testonly = True,
