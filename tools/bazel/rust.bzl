@@ -11,13 +11,14 @@ load("@rules_rust//rust:defs.bzl", "rust_binary", "rust_clippy", "rust_library",
 _FLAGS = RUSTC_LINTS + ["-Dwarnings"]
 
 # One pass over all crates of a binary makes it smaller and faster; libraries and tests do not pay for it.
-_BINARY_FLAGS = _FLAGS + ["-Clto=thin", "-Ccodegen-units=1"]
+_SHIPPED_FLAGS = _FLAGS + ["-Clto=thin", "-Ccodegen-units=1"]
 
 def rust_crate(
         name,
         crate_name,
         deps = [],
         bins = [],
+        ships = True,
         compile_data = [],
         data = [],
         test_data = [],
@@ -35,6 +36,7 @@ def rust_crate(
       crate_name: the package's name in its Cargo.toml.
       deps: first-party libraries, the same as in Cargo.toml.
       bins: names of binaries: src/bin/NAME.rs, or src/main.rs for one that has no such file.
+      ships: whether the binaries are worth a whole-program pass; not for tools of the build.
       compile_data: files which the sources include at compile time.
       data: files which the binaries read when they run.
       test_data: files and programs which the tests use.
@@ -43,6 +45,7 @@ def rust_crate(
       test_size: how long the integration tests may take, as Bazel's `size`.
       visibility: who may depend on the library: a group of //tools/bazel/layers.
     """
+
     # Generated code is included by hand-written files and not formatted.
     generated = ["src/gen/**"]
     sources = native.glob(["src/**/*.rs"], exclude = generated)
@@ -78,7 +81,7 @@ def rust_crate(
             crate_name = bin.replace("-", "_"),
             crate_root = own if own in sources else "src/main.rs",
             data = data,
-            rustc_flags = _BINARY_FLAGS,
+            rustc_flags = _SHIPPED_FLAGS if ships else _FLAGS,
             visibility = ["//visibility:public"],
             deps = crate_deps + ([":" + name] if has_library else []),
             **common
@@ -98,6 +101,15 @@ def rust_crate(
         test_size = test_size,
     )
 
+    # What //tools/bazel/layers and //tools/crates compare.
+    native.filegroup(
+        name = "manifests",
+        srcs = [
+            "BUILD.bazel",
+            "Cargo.toml",
+        ],
+        visibility = ["//tools:__subpackages__"],
+    )
     rust_clippy(
         name = "clippy",
         testonly = True,
