@@ -41,7 +41,8 @@ fn check(bench: &Bench, args: &[&str], code: i32, words: &[&str]) {
     let output = bench.refused(args);
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(code), "{stderr}");
-    assert_eq!(stderr.matches("error:").count(), 1, "{stderr}");
+    let errors = stderr.lines().filter(|line| line.starts_with("error:"));
+    assert_eq!(errors.count(), 1, "{stderr}");
     for word in words.iter().chain(&["hint:"]) {
         assert!(stderr.contains(word), "{word} is missing in:\n{stderr}");
     }
@@ -80,8 +81,8 @@ fn a_damaged_store_is_refused_untouched() {
     drop(bench.start(&[]));
     let good = bytes(&bench.store);
     let mut bad = good.clone();
-    let middle = bad.len() / 2;
-    bad[middle..middle + 512].fill(0xAA);
+    // The second page holds records of the store itself; damage in unused space is none.
+    bad[4_096..8_192].fill(0xAA);
     for bad in [bad, good[..good.len() / 2].to_vec(), b"not a database".to_vec()] {
         std::fs::write(&bench.store, bad).unwrap();
         check(&bench, &[], 3, &["the store", "cause:", "mesh.db"]);

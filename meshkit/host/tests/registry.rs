@@ -164,7 +164,7 @@ async fn bad_requests_name_what_is_off() {
             serde_json::json!({ "id": "a", "role": "service", "endpoints": [{ "url": "http://x:1", "protocols": ["http3"] }] }),
             "endpoints[0].url",
         ),
-        (serde_json::json!([1]), "sequence"),
+        (serde_json::json!("x"), "expected struct"),
     ] {
         let answer = post("/meshkit/peers", body).await;
         assert_eq!(answer.problem().0, 400);
