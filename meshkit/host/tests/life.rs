@@ -132,6 +132,7 @@ async fn records_survive_a_restart_and_a_kill() {
             meshkitd.kill();
         } else {
             assert_eq!(meshkitd.terminate().0, Some(0));
+            assert!(!bench.log_of_store().exists(), "a clean end leaves one file");
         }
     }
     assert_eq!(ids(&bench.start(&[])).await, expected);

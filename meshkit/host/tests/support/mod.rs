@@ -61,6 +61,13 @@ impl Bench {
         Self { ca, config, store }
     }
 
+    /// The store's write-ahead log.
+    pub fn log_of_store(&self) -> PathBuf {
+        let mut path = self.store.clone().into_os_string();
+        path.push("-wal");
+        path.into()
+    }
+
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_meshkitd"));
         command
