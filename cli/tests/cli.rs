@@ -7,10 +7,8 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 fn omnirelay() -> Command {
-    let binary = std::env::var_os("OMNIRELAY_CLI")
-        .map(|path| std::path::absolute(path).unwrap())
-        .or_else(|| option_env!("CARGO_BIN_EXE_omnirelay").map(PathBuf::from))
-        .expect("OMNIRELAY_CLI names the binary under test");
+    let named = std::env::var_os("CARGO_BIN_EXE_omnirelay").map(|path| std::path::absolute(path).unwrap());
+    let binary = named.unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_omnirelay")));
     let mut command = Command::new(binary);
     command.env_remove("OMNIRELAY_CONTEXT").env("NO_COLOR", "1").stdin(Stdio::null());
     command

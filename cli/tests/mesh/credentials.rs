@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::harness::{Finished, Mesh, run};
+use crate::harness::{Finished, Mesh, cli, run};
 
 /// Runs a command with a context that knows a token and no certificate.
 fn with_token(mesh: &Mesh, token: &str, args: &[&str]) -> Finished {
@@ -17,9 +17,7 @@ fn with_token(mesh: &Mesh, token: &str, args: &[&str]) -> Finished {
         .collect();
     let path = mesh.dir.path().join("token.toml");
     fs::write(&path, format!("token_file = {file:?}\n{context}")).unwrap();
-    let cli = std::env::var_os("OMNIRELAY_CLI").map(|path| std::path::absolute(path).unwrap());
-    let cli = cli.unwrap_or_else(|| option_env!("CARGO_BIN_EXE_omnirelay").unwrap().into());
-    run(Command::new(cli).args(args).env("OMNIRELAY_CONTEXT", path))
+    run(Command::new(cli()).args(args).env("OMNIRELAY_CONTEXT", path))
 }
 
 #[test]
@@ -43,13 +41,11 @@ fn tokens_open_what_their_scope_allows_and_nothing_else() {
 fn another_authority_is_not_believed() {
     let mesh = Mesh::start();
     let other = mesh.dir.path().join("other");
-    let cli = std::env::var_os("OMNIRELAY_CLI").map(|path| std::path::absolute(path).unwrap());
-    let cli = cli.unwrap_or_else(|| option_env!("CARGO_BIN_EXE_omnirelay").unwrap().into());
     let base = mesh.base_port.to_string();
     let init = ["dev", "init", "--dir", other.to_str().unwrap(), "--base-port", &base];
-    run(Command::new(&cli).args(init)).ok();
+    run(Command::new(cli()).args(init)).ok();
     let context = other.join("cli.toml");
-    let refused = run(Command::new(&cli).args(["mesh", "peers", "list"]).env("OMNIRELAY_CONTEXT", context));
+    let refused = run(Command::new(cli()).args(["mesh", "peers", "list"]).env("OMNIRELAY_CONTEXT", context));
     assert_ne!(refused.code, 0);
     assert!(refused.err.contains("hint:") && refused.out.is_empty(), "{}", refused.err);
 }

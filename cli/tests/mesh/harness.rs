@@ -57,7 +57,7 @@ impl Mesh {
     /// Runs a command with this mesh's context.
     pub(crate) fn run(&self, args: &[&str]) -> Finished {
         let context = self.path().join("cli.toml");
-        run(Command::new(binary("OMNIRELAY_CLI")).args(args).env("OMNIRELAY_CONTEXT", context))
+        run(Command::new(cli()).args(args).env("OMNIRELAY_CONTEXT", context))
     }
 
     /// The processes by name, as `up` told them.
@@ -88,7 +88,7 @@ impl Mesh {
                 self.up.stderr.take().unwrap().read_to_string(&mut err).unwrap();
                 return (status, err);
             }
-            std::thread::sleep(Duration::from_millis(10));
+            pause(Duration::from_millis(10));
         }
         panic!("`up` does not end");
     }
@@ -131,12 +131,12 @@ fn start_up(dir: &Path, base_port: u16) -> (Child, String) {
 
 /// The command that starts a mesh.
 pub(crate) fn up(dir: &Path, base_port: u16) -> Command {
-    let mut command = Command::new(binary("OMNIRELAY_CLI"));
+    let mut command = Command::new(cli());
     command
         .args(["up", "--dir", dir.to_str().unwrap(), "--base-port", &base_port.to_string()])
-        .env("OMNIRELAY_MESHKITD", binary("OMNIRELAY_MESHKITD"))
-        .env("OMNIRELAY_RELAYD", binary("OMNIRELAY_RELAYD"))
-        .env("OMNIRELAY_SAMPLES", binary("OMNIRELAY_SAMPLES"))
+        .env("OMNIRELAY_MESHKITD", daemon("OMNIRELAY_MESHKITD", "meshkitd"))
+        .env("OMNIRELAY_RELAYD", daemon("OMNIRELAY_RELAYD", "relayd"))
+        .env("OMNIRELAY_SAMPLES", daemon("OMNIRELAY_SAMPLES", "omnirelay-samples"))
         .stdin(Stdio::null());
     command
 }
@@ -150,19 +150,18 @@ pub(crate) fn run(command: &mut Command) -> Finished {
     }
 }
 
-/// The binary that a variable names, or else the one that cargo built beside the CLI.
-fn binary(variable: &str) -> PathBuf {
+/// The command line under test.
+pub(crate) fn cli() -> PathBuf {
+    let named = std::env::var_os("CARGO_BIN_EXE_omnirelay").map(|path| std::path::absolute(path).unwrap());
+    named.unwrap_or_else(|| env!("CARGO_BIN_EXE_omnirelay").into())
+}
+
+/// The daemon that a variable names, or else the one that cargo built beside the command line.
+fn daemon(variable: &str, name: &str) -> PathBuf {
     if let Some(path) = std::env::var_os(variable) {
         return std::path::absolute(path).unwrap();
     }
-    let cli = PathBuf::from(option_env!("CARGO_BIN_EXE_omnirelay").expect("OMNIRELAY_CLI names the CLI"));
-    let name = match variable {
-        "OMNIRELAY_MESHKITD" => "meshkitd",
-        "OMNIRELAY_RELAYD" => "relayd",
-        "OMNIRELAY_SAMPLES" => "omnirelay-samples",
-        _ => return cli,
-    };
-    let path = cli.with_file_name(name);
+    let path = cli().with_file_name(name);
     assert!(path.is_file(), "there is no {}; first run: cargo build --bins", path.display());
     path
 }
@@ -196,7 +195,12 @@ pub(crate) fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) ->
         if let Some(found) = check() {
             return found;
         }
-        std::thread::sleep(Duration::from_millis(50));
+        pause(Duration::from_millis(50));
     }
     panic!("{what} does not happen");
+}
+
+#[allow(clippy::disallowed_methods, reason = "a test has its thread to itself and no runtime")]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
 }
