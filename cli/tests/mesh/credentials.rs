@@ -38,6 +38,19 @@ fn tokens_open_what_their_scope_allows_and_nothing_else() {
 }
 
 #[test]
+fn calls_need_a_certificate_and_carry_no_token() {
+    let mesh = Mesh::start();
+    let secret = fs::read_to_string(mesh.path().join("tokens/operator.token")).unwrap();
+    for protocol in ["http1", "http2", "http3", "auto"] {
+        let args = ["request", "greeter", "Greeter::Greet", "--timeout", "10s", "--protocol", protocol];
+        let refused = with_token(&mesh, &secret, &args);
+        assert_eq!((refused.code, refused.out.as_str()), (7, ""), "{protocol}: {}", refused.err);
+        assert!(refused.err.to_lowercase().contains("certificate"), "{protocol}: {}", refused.err);
+        assert!(!refused.err.contains(secret.trim()), "{protocol}: {}", refused.err);
+    }
+}
+
+#[test]
 fn another_authority_is_not_believed() {
     let mesh = Mesh::start();
     let other = mesh.dir.path().join("other");

@@ -98,3 +98,37 @@ fn a_binary_that_cannot_start_is_named_with_its_words() {
     let missing = run(&mut command);
     assert_eq!(missing.code, 5, "{}", missing.err);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_a_killed_mesh_left_behind_is_named() {
+    let mut mesh = Mesh::start();
+    let processes = mesh.processes();
+    mesh.signal(Signal::KILL);
+    mesh.ended();
+    let again = run(&mut up(&mesh.path(), mesh.base_port));
+    for (_, pid) in &processes {
+        kill_process(*pid, Signal::KILL).unwrap();
+    }
+    assert_eq!(again.code, 6, "{}", again.err);
+    let kill: Vec<String> = processes.iter().map(|(_, pid)| pid.as_raw_nonzero().to_string()).collect();
+    assert!(again.err.contains(&format!("`kill {}`", kill.join(" "))), "{}", again.err);
+}
+
+#[test]
+fn a_second_signal_ends_what_does_not_drain() {
+    let mut mesh = Mesh::start();
+    let processes = mesh.processes();
+    let (_, relay) = processes.iter().find(|(name, _)| name == "relay-1").unwrap();
+    kill_process(*relay, Signal::STOP).unwrap();
+    mesh.signal(Signal::INT);
+    crate::harness::eventually("the other relay drains", || {
+        let (_, other) = processes.iter().find(|(name, _)| name == "relay-2").unwrap();
+        (!is_alive(*other)).then_some(())
+    });
+    mesh.signal(Signal::INT);
+    let (status, err) = mesh.ended();
+    assert_eq!(status.code(), Some(8), "{err}");
+    assert!(err.contains("relay-1 had to be killed"), "{err}");
+    assert!(processes.iter().all(|(_, pid)| !is_alive(*pid)));
+}
