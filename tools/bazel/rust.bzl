@@ -21,6 +21,7 @@ def rust_crate(
         ships = True,
         compile_data = [],
         data = [],
+        test_compile_data = [],
         test_data = [],
         test_deps = [],
         test_env = {},
@@ -39,9 +40,10 @@ def rust_crate(
       ships: whether the binaries are worth a whole-program pass; not for tools of the build.
       compile_data: files which the sources include at compile time.
       data: files which the binaries read when they run.
-      test_data: files and programs which the tests use.
+      test_compile_data: files which the tests include at compile time.
+      test_data: files and programs which the integration tests use.
       test_deps: first-party libraries which only the tests use.
-      test_env: environment of the tests; `CARGO_BIN_EXE_NAME` of each binary is there already.
+      test_env: environment of the integration tests; `CARGO_BIN_EXE_NAME` of each binary is there already.
       test_size: how long the integration tests may take, as Bazel's `size`.
       visibility: who may depend on the library: a group of //tools/bazel/layers.
     """
@@ -95,6 +97,7 @@ def rust_crate(
         deps = crate_deps,
         has_library = has_library,
         linted = linted,
+        test_compile_data = test_compile_data,
         test_data = test_data,
         test_deps = test_deps,
         test_env = test_env,
@@ -121,11 +124,11 @@ def rust_crate(
         targets = linted,
     )
 
-def _tests(name, bins, common, deps, has_library, linted, test_data, test_deps, test_env, test_size):
+def _tests(name, bins, common, deps, has_library, linted, test_compile_data, test_data, test_deps, test_env, test_size):
     """Unit tests of the library (of the binary, where there is no library) and one test per file in tests/."""
     test_common = dict(
         common,
-        data = test_data,
+        compile_data = common["compile_data"] + test_compile_data,
         rustc_env = {"CARGO": "cargo"},
         rustc_flags = _FLAGS,
     )
@@ -140,7 +143,6 @@ def _tests(name, bins, common, deps, has_library, linted, test_data, test_deps, 
         name = name + "_unit_test",
         size = "small",
         crate = ":" + (name if has_library else bins[0]),
-        env = test_env,
         version = VERSION,
         deps = dev_deps,
         **unit
