@@ -26,7 +26,8 @@ pub(crate) struct Context {
     pub(crate) certificate: Option<PathBuf>,
     #[serde(default)]
     pub(crate) private_key: Option<PathBuf>,
-    /// A bearer token's file; used where there is no certificate.
+    /// A bearer token's file, for the control plane and diagnostics; used where there is no
+    /// certificate. Calls never carry it.
     #[serde(default)]
     pub(crate) token_file: Option<PathBuf>,
     /// Known relays, the first of them the default.

@@ -12,6 +12,7 @@ use relay_core::{Code, Protocol, Status};
 use relay_transport::tls::ClientTlsConfig;
 
 use crate::context::{Bearer, Context};
+use crate::output::printable;
 
 /// The longest answer that is read whole.
 pub(crate) const MAX_ANSWER_BYTES: usize = 64 << 20;
@@ -72,14 +73,17 @@ pub(crate) fn status_error(status: &Status) -> OperatorError {
         Code::Unavailable | Code::ResourceExhausted => ErrorKind::Unavailable,
         Code::Ok | Code::Unknown | Code::Internal | Code::DataLoss => ErrorKind::Internal,
     };
-    let message = if status.message.is_empty() {
-        status.code.to_string()
-    } else {
-        format!("{}: {}", status.code, crate::output::printable(&status.message))
+    // On the wire a hint stands behind the message.
+    let (message, hint) = match (&status.hint, status.message.split_once("; ")) {
+        (None, Some((message, hint))) => (message, Some(hint)),
+        (hint, _) => (status.message.as_str(), hint.as_deref()),
     };
-    let error = OperatorError::new(kind, message);
-    match &status.hint {
-        Some(hint) => error.hint(crate::output::printable(hint)),
+    let error = match message {
+        "" => OperatorError::new(kind, status.code.to_string()),
+        message => OperatorError::new(kind, format!("{}: {}", status.code, printable(message))),
+    };
+    match hint {
+        Some(hint) => error.hint(printable(hint)),
         None => error,
     }
 }

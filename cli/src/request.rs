@@ -121,13 +121,20 @@ fn protocols(args: &Request) -> Result<Vec<Protocol>> {
 
 async fn send(context: &Context, relay: &str, protocols: Vec<Protocol>, call: &Call<'_>) -> Result<Answer> {
     let channel = remote::channel(relay, remote::context_tls(context), protocols, call.args.timeout)?;
-    let mut request = if call.args.grpc { grpc::request(call)? } else { yarpc::request(call)? };
-    if let Some(bearer) = context.bearer()? {
-        let (name, value) = remote::authorization(&bearer)?;
-        request.headers_mut().insert(name, value);
-    }
+    // No token goes along: a relay hands headers on, and the service has no business with it.
+    let request = if call.args.grpc { grpc::request(call)? } else { yarpc::request(call)? };
     let began = Instant::now();
-    let response = channel.send(request).await.map_err(OperatorError::from)?;
+    let response = channel.send(request).await.map_err(|error| {
+        let error = OperatorError::from(error);
+        // In TLS 1.3 a client hears late, or not at all, that a certificate was missing.
+        match context.certificate {
+            Some(_) => error,
+            None => error.hint(
+                "the relay may want to see a certificate: name `certificate` and `private_key` in the context, \
+                 or check that it runs",
+            ),
+        }
+    })?;
     let negotiated = response.extensions().get::<Negotiated>().copied();
     let (head, body) = response.into_parts();
     let (bytes, trailers) = body::collect_with_trailers(body, remote::MAX_ANSWER_BYTES)

@@ -2,6 +2,7 @@
 
 mod binaries;
 mod events;
+mod leftovers;
 mod ports;
 mod process;
 mod progress;

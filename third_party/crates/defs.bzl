@@ -349,6 +349,7 @@ _NORMAL_DEPENDENCIES = {
     "meshkit/registry": {
         _COMMON_CONDITION: {
             "axum": Label("//:axum-0.8.9"),
+            "futures-util": Label("//:futures-util-0.3.34"),
             "http": Label("//:http-1.5.0"),
             "prometheus-client": Label("//:prometheus-client-0.25.2"),
             "serde": Label("//:serde-1.0.229"),
@@ -646,10 +647,7 @@ _NORMAL_DEV_DEPENDENCIES = {
     },
     "meshkit/host": {
         _COMMON_CONDITION: {
-            "rcgen": Label("//:rcgen-0.14.10"),
-            "rusqlite": Label("//:rusqlite-0.41.1"),
             "sha2": Label("//:sha2-0.11.1"),
-            "tempfile": Label("//:tempfile-3.27.0"),
             "tokio": Label("//:tokio-1.54.1"),
         },
     },

@@ -1,4 +1,4 @@
-"""What Bazel needs to know of the root Cargo.toml: `@cargo_workspace//:defs.bzl` with VERSION, EDITION, RUSTC_LINTS.
+"""What Bazel needs to know of the root Cargo.toml: `@cargo_workspace//:defs.bzl` with MEMBERS, VERSION, EDITION, RUSTC_LINTS.
 
 Lints, versions and editions thus stand in Cargo.toml alone. Only the few forms which that file uses are read:
 `key = "value"` and `key = { level = "…", priority = N }`, one a line.
@@ -48,12 +48,18 @@ def _lint_flags(text, section, prefix):
     # rustc reads its flags from left to right and the last one wins; cargo puts low priorities first.
     return ["--{}={}{}".format(level, prefix, name.replace("-", "_")) for _, name, level in sorted(lints)]
 
+def _members(text):
+    """The folders of the workspace's crates."""
+    listed = text.partition("members = [")[2].partition("]")[0]
+    return [line.split("\"")[1] for line in listed.split("\n") if line.strip().startswith("\"")]
+
 def _cargo_workspace_repository_impl(rctx):
     text = rctx.read(rctx.attr.manifest)
     package = dict(_section(text, "workspace.package"))
     flags = _lint_flags(text, "workspace.lints.rust", "") + _lint_flags(text, "workspace.lints.clippy", "clippy::")
     rctx.file("BUILD.bazel", "exports_files([\"defs.bzl\"])\n")
-    rctx.file("defs.bzl", "VERSION = {}\nEDITION = {}\nREPOSITORY = {}\nLICENSE = {}\nRUSTC_LINTS = {}\n".format(
+    rctx.file("defs.bzl", "MEMBERS = {}\nVERSION = {}\nEDITION = {}\nREPOSITORY = {}\nLICENSE = {}\nRUSTC_LINTS = {}\n".format(
+        repr(_members(text)),
         repr(_string(package["version"], "version")),
         repr(_string(package["edition"], "edition")),
         repr(_string(package["repository"], "repository")),

@@ -11,15 +11,17 @@ load("@rules_rust//rust:defs.bzl", "rust_binary", "rust_clippy", "rust_library",
 _FLAGS = RUSTC_LINTS + ["-Dwarnings"]
 
 # One pass over all crates of a binary makes it smaller and faster; libraries and tests do not pay for it.
-_BINARY_FLAGS = _FLAGS + ["-Clto=thin", "-Ccodegen-units=1"]
+_SHIPPED_FLAGS = _FLAGS + ["-Clto=thin", "-Ccodegen-units=1"]
 
 def rust_crate(
         name,
         crate_name,
         deps = [],
         bins = [],
+        ships = True,
         compile_data = [],
         data = [],
+        test_compile_data = [],
         test_data = [],
         test_deps = [],
         test_env = {},
@@ -35,14 +37,17 @@ def rust_crate(
       crate_name: the package's name in its Cargo.toml.
       deps: first-party libraries, the same as in Cargo.toml.
       bins: names of binaries: src/bin/NAME.rs, or src/main.rs for one that has no such file.
+      ships: whether the binaries are worth a whole-program pass; not for tools of the build.
       compile_data: files which the sources include at compile time.
       data: files which the binaries read when they run.
-      test_data: files and programs which the tests use.
+      test_compile_data: files which the tests include at compile time.
+      test_data: files and programs which the integration tests use.
       test_deps: first-party libraries which only the tests use.
-      test_env: environment of the tests; `CARGO_BIN_EXE_NAME` of each binary is there already.
+      test_env: environment of the integration tests; `CARGO_BIN_EXE_NAME` of each binary is there already.
       test_size: how long the integration tests may take, as Bazel's `size`.
       visibility: who may depend on the library: a group of //tools/bazel/layers.
     """
+
     # Generated code is included by hand-written files and not formatted.
     generated = ["src/gen/**"]
     sources = native.glob(["src/**/*.rs"], exclude = generated)
@@ -78,7 +83,7 @@ def rust_crate(
             crate_name = bin.replace("-", "_"),
             crate_root = own if own in sources else "src/main.rs",
             data = data,
-            rustc_flags = _BINARY_FLAGS,
+            rustc_flags = _SHIPPED_FLAGS if ships else _FLAGS,
             visibility = ["//visibility:public"],
             deps = crate_deps + ([":" + name] if has_library else []),
             **common
@@ -92,12 +97,22 @@ def rust_crate(
         deps = crate_deps,
         has_library = has_library,
         linted = linted,
+        test_compile_data = test_compile_data,
         test_data = test_data,
         test_deps = test_deps,
         test_env = test_env,
         test_size = test_size,
     )
 
+    # What //tools/bazel/layers and //tools/crates compare.
+    native.filegroup(
+        name = "manifests",
+        srcs = [
+            "BUILD.bazel",
+            "Cargo.toml",
+        ],
+        visibility = ["//tools:__subpackages__"],
+    )
     rust_clippy(
         name = "clippy",
         testonly = True,
@@ -109,11 +124,11 @@ def rust_crate(
         targets = linted,
     )
 
-def _tests(name, bins, common, deps, has_library, linted, test_data, test_deps, test_env, test_size):
+def _tests(name, bins, common, deps, has_library, linted, test_compile_data, test_data, test_deps, test_env, test_size):
     """Unit tests of the library (of the binary, where there is no library) and one test per file in tests/."""
     test_common = dict(
         common,
-        data = test_data,
+        compile_data = common["compile_data"] + test_compile_data,
         rustc_env = {"CARGO": "cargo"},
         rustc_flags = _FLAGS,
     )
@@ -128,7 +143,6 @@ def _tests(name, bins, common, deps, has_library, linted, test_data, test_deps, 
         name = name + "_unit_test",
         size = "small",
         crate = ":" + (name if has_library else bins[0]),
-        env = test_env,
         version = VERSION,
         deps = dev_deps,
         **unit

@@ -148,7 +148,21 @@ run_on_host() {
   script=$cache/run/$(printf '%s\0' "$workspace" "${before[@]}" | sha256sum | cut -c1-16).sh
   enter_line line "${startup[@]}" run "${flags[@]}" --script_path="$script" "${before[@]}"
   "${line[@]}" || exit $?
+  [[ $mode == registry ]] || offer_root_tools
   exec "$script" "${after[@]}"
+}
+
+# Programs of the root which `run` targets call: found after the machine's own.
+offer_root_tools() {
+  local tool=skopeo
+  mkdir -p "$cache/bin"
+  cat >"$cache/bin/$tool.$$" <<WRAPPER
+#!/bin/sh
+exec bwrap --dev-bind / / --ro-bind "$root/usr" /usr --ro-bind "$root/etc/ssl" /etc/ssl $tool "\$@"
+WRAPPER
+  chmod +x "$cache/bin/$tool.$$"
+  mv "$cache/bin/$tool.$$" "$cache/bin/$tool"
+  export PATH=$PATH:$cache/bin
 }
 
 # `test` runs with a container engine at hand, which suites reach through DOCKER_HOST.

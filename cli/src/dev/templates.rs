@@ -53,7 +53,7 @@ shards = 16
 
     fn relay(&self, component: &Component) -> String {
         let (node, auth, mesh) = (node(component), self.auth(), self.mesh(component));
-        let data = self.listener(component, "data", 0, false);
+        let data = self.listener(component, "data", 0, true);
         let admin = self.listener(component, "admin", 1, false);
         let mut text = format!("{HEADER}kind = \"relay\"\n{node}\n{data}\n{admin}\n{auth}\n{mesh}");
         for (name, grpc_service) in [("greeter", "samples.v1.Greeter"), ("inventory", "samples.v1.Inventory")]
@@ -89,8 +89,8 @@ grpc_services = ["{grpc_service}"]
         format!("{HEADER}kind = \"sample\"\n{node}\n{listener}\n{mesh}")
     }
 
-    /// `[listener]` and its like. Services take calls from the mesh alone, so they ask for a
-    /// certificate; the others know tokens as well.
+    /// `[listener]` and its like. Calls carry no tokens, so whoever calls shows a certificate; the
+    /// control plane and diagnostics know tokens as well.
     fn listener(
         &self,
         component: &Component,

@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 
 use omnirelay_runtime::{ErrorKind, OperatorError, Result};
 
+use super::leftovers;
 use crate::dev::{DevMesh, LAST_PORT};
 
 /// How far above the wanted ports free ones are looked for.
@@ -34,7 +35,14 @@ pub(super) fn check(mesh: &DevMesh) -> Result<()> {
                 .flat_map(|component| &component.listens)
                 .all(|address| probe(SocketAddr::new(address.ip(), other + (address.port() - base))).is_ok())
         });
+    let leftovers = leftovers::alive(&mesh.directory);
     let hint = match free {
+        _ if !leftovers.is_empty() => {
+            format!(
+                "an earlier `up` was killed and left processes behind; end them with `kill {}`",
+                leftovers.join(" ")
+            )
+        }
         Some(base) => format!("stop what holds them, or use others with `--base-port {base}`"),
         None => "stop what holds them, or use others with `--base-port N`".to_owned(),
     };

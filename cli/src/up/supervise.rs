@@ -11,7 +11,7 @@ use super::events::{self, Event, Receiver, Sender};
 use super::process::{Process, describe};
 use super::progress::{Progress, TICK};
 use super::signals::Signals;
-use super::{ready, summary};
+use super::{leftovers, ready, summary};
 use crate::dev::{DevMesh, Kind};
 use crate::output;
 
@@ -84,6 +84,7 @@ impl Supervisor<'_> {
             let probe = ready::Probe::new(self.mesh, component).map_err(End::Failure)?;
             let (sender, began) = (self.sender.clone(), process.began);
             self.processes.push(process);
+            leftovers::note(&self.mesh.directory, &self.processes);
             omnirelay_runtime::spawn("ready", async move {
                 probe.wait().await;
                 // Nobody listens once the mesh is down.
@@ -174,6 +175,7 @@ impl Supervisor<'_> {
         for kind in [Kind::Relay, Kind::Sample, Kind::Meshkit] {
             self.stop_kind(kind, &mut killed).await;
         }
+        leftovers::forget(&self.mesh.directory);
         if killed.is_empty() {
             return Ok(());
         }

@@ -15,5 +15,5 @@ pub use condition::{Reply, etag_of_record, etag_of_revision};
 pub use error::{Problem, grpc_status, invalid, store_status};
 pub use listing::{MAX_PAGE, page_size, start_of_page};
 pub use module::{Context, Module, Readiness};
-pub use request::{Caller, json_body, query};
+pub use request::{Caller, json_body, json_body_or_default, query};
 pub use time::{now, timestamp};

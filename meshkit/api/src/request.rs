@@ -1,5 +1,7 @@
 //! Reading a request strictly: who sent it, its query and its body.
 
+use std::ops::Deref;
+
 use axum::extract::Query;
 use http::header::CONTENT_TYPE;
 use http::{Extensions, HeaderMap, Uri};
@@ -75,15 +77,36 @@ pub async fn json_body<T: DeserializeOwned>(
     headers: &HeaderMap,
     body: axum::body::Body,
 ) -> Result<T, Status> {
+    parse(headers, &read(body).await?)
+}
+
+/// As [`json_body`]; no bytes at all stand for the default.
+///
+/// # Errors
+/// As [`json_body`].
+pub async fn json_body_or_default<T: DeserializeOwned + Default>(
+    headers: &HeaderMap,
+    body: axum::body::Body,
+) -> Result<T, Status> {
+    let bytes = read(body).await?;
+    if bytes.is_empty() {
+        return Ok(T::default());
+    }
+    parse(headers, &bytes)
+}
+
+async fn read(body: axum::body::Body) -> Result<impl Deref<Target = [u8]>, Status> {
+    relay_transport::body::collect_limited(relay_transport::body::boxed(body), MAX_BODY).await
+}
+
+fn parse<T: DeserializeOwned>(headers: &HeaderMap, bytes: &[u8]) -> Result<T, Status> {
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let essence = kind.and_then(|kind| kind.split(';').next()).unwrap_or("");
     if !essence.trim().eq_ignore_ascii_case("application/json") {
         return Err(Status::invalid_argument("the body is not declared as JSON")
             .with_hint("send `content-type: application/json`"));
     }
-    let body = relay_transport::body::boxed(body);
-    let bytes = relay_transport::body::collect_limited(body, MAX_BODY).await?;
-    serde_json::from_slice(&bytes).map_err(|error| {
+    serde_json::from_slice(bytes).map_err(|error| {
         Status::invalid_argument(format!("the body is off: {error}"))
             .with_hint("docs/reference/meshkit.md shows the fields")
     })

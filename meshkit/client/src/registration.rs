@@ -14,6 +14,8 @@ use crate::error::MeshError;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long one attempt may take: a control plane that died without a word answers nothing.
+const ATTEMPT: Duration = Duration::from_secs(2);
 /// How long saying goodbye may hold up the end of the process.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -58,9 +60,11 @@ impl RegistrationHandle {
 }
 
 impl Registration {
-    /// A peer to register with `client`. Its status, times and version are the registry's to set.
+    /// A peer to register with `client`, whose channel is connected anew where the control plane
+    /// does not answer in 2 s. The peer's status, times and version are the registry's to set.
     #[must_use]
     pub fn new(client: MeshClient, peer: v1::Peer) -> Self {
+        let client = client.with_timeout(ATTEMPT);
         Self { client, peer }
     }
 
@@ -127,6 +131,11 @@ impl Registration {
                             hint = error.hint,
                             "registration fails and is tried again: {error}"
                         );
+                    }
+                    if error.code == Code::DeadlineExceeded {
+                        // Whoever was at the other end is gone; waiting for the connection's idle
+                        // time would keep us out of a control plane that is back long since.
+                        self.client.channel().close().await;
                     }
                     tokio::time::sleep(jittered(pause)).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);

@@ -29,6 +29,8 @@ const MODULES_DRAIN: Duration = Duration::from_secs(2);
 pub async fn start(mut startup: Startup, args: Args) -> Result<Running, OperatorError> {
     let config = configuration(args)?;
     startup.step("configuration");
+    // The listener reads these files again; here they are only tried, before a store is made.
+    relay_transport::tls::server_config(&config.listener.tls, &config.listener.protocols)?;
     let auth = Authenticator::new(&config.auth)?;
     if config.auth.identities.is_empty() && config.auth.tokens.is_empty() {
         warn!(hint = "add `auth.identities` or `auth.tokens`", "nobody may call");

@@ -89,9 +89,19 @@ async fn not_found(request: Request) -> Response {
 
 async fn method_not_allowed(request: Request) -> Response {
     let message = format!("{} is not done to {}", request.method(), request.uri().path());
-    let status = Status::unimplemented(message).with_hint("the header `allow` lists the methods");
-    let mut response = Problem(status).into_response();
-    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    // No canonical code means this one status, so the document is written by hand.
+    let mut response = json(
+        StatusCode::METHOD_NOT_ALLOWED,
+        &serde_json::json!({
+            "type": "urn:omnirelay:method-not-allowed",
+            "title": "Method Not Allowed",
+            "status": 405,
+            "detail": message,
+            "hint": "the header `allow` lists the methods",
+        }),
+    );
+    let kind = HeaderValue::from_static("application/problem+json");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
     response
 }
 

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::extract::{Path, Request, State};
 use axum::routing::{get, post};
 use http::request::Parts;
-use meshkit_api::{Caller, Problem, Reply, etag_of_record, invalid, json_body, query};
+use meshkit_api::{Caller, Problem, Reply, etag_of_record, invalid, json_body, json_body_or_default, query};
 use meshkit_model::{Endpoint, Peer, PeerId, PeerSpec, PeerStatus};
 use relay_core::{Scope, Status};
 use serde::{Deserialize, Serialize};
@@ -157,15 +157,9 @@ async fn verb(State(registry): Shared, Path(id): Path<String>, request: Request)
             .with_hint("post to /meshkit/peers/{id}:heartbeat, or to /meshkit/peers to register");
         return Err(status.into());
     };
-    let empty = http_body_is_empty(&body);
-    let body = if empty { HeartbeatBody::default() } else { json_body(&parts.headers, body).await? };
+    let body: HeartbeatBody = json_body_or_default(&parts.headers, body).await?;
     registry.heartbeat(&caller, id, body.leaving).await?;
     Ok(Reply::json(&HeartbeatReply { heartbeat_interval_ms: registry.heartbeat_interval_ms() })?)
-}
-
-fn http_body_is_empty(body: &axum::body::Body) -> bool {
-    use axum::body::HttpBody as _;
-    body.is_end_stream() || body.size_hint().exact() == Some(0)
 }
 
 fn caller(registry: &Registry, parts: &Parts, scope: Scope) -> Result<Caller, Status> {

@@ -50,9 +50,10 @@ pub struct SqliteStore(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     identity: Identity,
-    // Fields are dropped in this order: the writer ends, then the readers, then the lock.
-    writer: Writer,
+    // Fields are dropped in this order: the writer is the last to close the file, since only it can
+    // fold the write-ahead log into it, and the lock is given back when nobody has it open.
     readers: Readers,
+    writer: Writer,
     _lock: open::Lock,
 }
 

@@ -21,6 +21,11 @@ use crate::endpoint::target;
 use crate::error::ChannelError;
 use crate::http3::{self, Live, Path, PathError, SendError};
 
+/// A peer that was killed says nothing: a connection is given up after so many milliseconds
+/// without a packet, and probed often enough that a living peer always sends one.
+const DEAD_AFTER_MS: u32 = 9_000;
+const PROBE_EVERY: Duration = Duration::from_secs(3);
+
 /// Whom to call and how.
 #[derive(Clone, Debug)]
 pub struct ChannelConfig {
@@ -95,7 +100,8 @@ impl Channel {
                     .timer(TokioTimer::new())
                     .pool_max_idle_per_host(64)
                     .http2_only(over_tcp == [Protocol::Http2])
-                    .http2_keep_alive_interval(Duration::from_secs(20))
+                    .http2_keep_alive_interval(PROBE_EVERY)
+                    .http2_keep_alive_timeout(Duration::from_millis(DEAD_AFTER_MS.into()))
                     .http2_initial_stream_window_size(1 << 20)
                     .http2_initial_connection_window_size(8 << 20)
                     .build(Connector { target, tls });
@@ -281,7 +287,8 @@ fn quic_config(config: &ClientTlsConfig) -> Result<quinn::ClientConfig> {
         .send_window(8 << 20)
         .max_concurrent_bidi_streams(0_u32.into())
         .datagram_receive_buffer_size(None)
-        .keep_alive_interval(Some(Duration::from_secs(20)));
+        .max_idle_timeout(Some(quinn::VarInt::from_u32(DEAD_AFTER_MS).into()))
+        .keep_alive_interval(Some(PROBE_EVERY));
     let mut quic = quinn::ClientConfig::new(Arc::new(crypto));
     quic.transport_config(Arc::new(transport));
     Ok(quic)

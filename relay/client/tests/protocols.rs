@@ -140,7 +140,11 @@ async fn a_panic_is_one_failed_request_and_no_more() {
         assert_eq!(channel.send(get("/panic")).await.unwrap().status(), 500, "{protocol}");
         assert_eq!(channel.send(get("/who")).await.unwrap().status(), 200, "{protocol}");
     }
-    assert!(server.metrics.render().contains("panics_total 3"), "{}", server.metrics.render());
+    assert!(
+        server.metrics.render().contains("panics_total{listener=\"test\"} 3"),
+        "{}",
+        server.metrics.render()
+    );
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
     TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, Request, Response};
@@ -46,6 +46,8 @@ async fn forward(
         head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     strip_hop_by_hop(&mut head.headers);
     head.headers.remove(HOST);
+    // The listener has answered `100 Continue` already.
+    head.headers.remove(EXPECT);
     let outgoing = match length {
         Some(length) if length <= REPLAY_MAX => {
             let body = body::collect_limited(body, REPLAY_MAX).await?;

@@ -5,6 +5,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
 use relay_core::Protocol;
 
 /// Labels of what happens on a listener; each has a handful of values.
@@ -18,6 +19,36 @@ struct ByProtocol {
 struct ByBound {
     listener: &'static str,
     bound: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByListener {
+    listener: &'static str,
+}
+
+/// What all listeners of a process count in.
+#[derive(Clone, Default)]
+struct Families {
+    requests: Family<ByProtocol, Counter>,
+    connections: Family<ByProtocol, Counter>,
+    refused: Family<ByBound, Counter>,
+    panics: Family<ByListener, Counter>,
+    in_flight: Family<ByListener, Gauge>,
+    open: Family<ByListener, Gauge>,
+}
+
+impl Families {
+    fn register(registry: &mut Registry) -> Self {
+        let families = Self::default();
+        let registry = registry.sub_registry_with_prefix("omnirelay_listener");
+        registry.register("requests", "Requests by protocol", families.requests.clone());
+        registry.register("connections", "Accepted connections by protocol", families.connections.clone());
+        registry.register("refused", "Refusals by the bound that was met", families.refused.clone());
+        registry.register("panics", "Requests that ended in a panic of ours", families.panics.clone());
+        registry.register("in_flight", "Requests in flight", families.in_flight.clone());
+        registry.register("open_connections", "Open connections", families.open.clone());
+        families
+    }
 }
 
 /// Why a listener refused something.
@@ -41,33 +72,21 @@ pub struct ListenerStats {
 
 impl ListenerStats {
     pub(crate) fn new(listener: &'static str, metrics: &Metrics) -> Self {
-        let requests = Family::<ByProtocol, Counter>::default();
-        let connections = Family::<ByProtocol, Counter>::default();
-        let refused = Family::<ByBound, Counter>::default();
-        let panics = Counter::default();
-        let (in_flight, open) = (Gauge::default(), Gauge::default());
-        metrics.register(|registry| {
-            let registry = registry.sub_registry_with_prefix("omnirelay_listener");
-            registry.register("requests", "Requests by protocol", requests.clone());
-            registry.register("connections", "Accepted connections by protocol", connections.clone());
-            registry.register("refused", "Refusals by the bound that was met", refused.clone());
-            registry.register("panics", "Requests that ended in a panic of ours", panics.clone());
-            registry.register("in_flight", "Requests in flight", in_flight.clone());
-            registry.register("open_connections", "Open connections", open.clone());
-        });
+        let families = metrics.shared(Families::register);
         let by_protocol = |family: &Family<ByProtocol, Counter>| {
             [Protocol::Http1, Protocol::Http2, Protocol::Http3].map(|protocol| {
                 family.get_or_create(&ByProtocol { listener, protocol: protocol.name() }).clone()
             })
         };
+        let labels = ByListener { listener };
         Self {
-            requests: by_protocol(&requests),
-            connections: by_protocol(&connections),
+            requests: by_protocol(&families.requests),
+            connections: by_protocol(&families.connections),
             refused: ["max_connections", "max_requests_in_flight", "handshake"]
-                .map(|bound| refused.get_or_create(&ByBound { listener, bound }).clone()),
-            panics,
-            in_flight,
-            open,
+                .map(|bound| families.refused.get_or_create(&ByBound { listener, bound }).clone()),
+            panics: families.panics.get_or_create(&labels).clone(),
+            in_flight: families.in_flight.get_or_create(&labels).clone(),
+            open: families.open.get_or_create(&labels).clone(),
         }
     }
 
@@ -122,5 +141,27 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_listeners_share_each_family() {
+        let metrics = Metrics::default();
+        ListenerStats::new("data", &metrics).request(Protocol::Http3);
+        let _admin = ListenerStats::new("admin", &metrics);
+        let text = metrics.render();
+        assert_eq!(text.matches("# TYPE omnirelay_listener_requests counter").count(), 1, "{text}");
+        assert!(
+            text.contains("omnirelay_listener_requests_total{listener=\"data\",protocol=\"http3\"} 1"),
+            "{text}"
+        );
+        assert!(
+            text.contains("omnirelay_listener_requests_total{listener=\"admin\",protocol=\"http3\"} 0"),
+            "{text}"
+        );
     }
 }

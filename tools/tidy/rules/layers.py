@@ -24,6 +24,7 @@ _MODULES = {"meshkit-registry", "meshkit-shards"}
 ALLOWED: dict[str, set[str]] = {
     "omnirelay-proto": set(),
     "proto-gen": set(),
+    "ca-roots": set(),
     "omnirelay-runtime": _CONTRACTS,
     "relay-core": set(),
     "relay-policy": {"relay-core"},
@@ -42,6 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "meshkit-host": _MODULE | _MODULES | {"relay-policy", "meshkit-config"},
     "omnirelay-cli": _CONTRACTS | _LIFE | _CLIENT | {"relay-config", "meshkit-config", "meshkit-client"},
     "omnirelay-samples": _CONTRACTS | _LIFE | _CLIENT | {"relay-server", "meshkit-client"},
+    "ca-roots": set(),
 }
 
 

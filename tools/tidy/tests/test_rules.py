@@ -83,6 +83,10 @@ class Sources(Case):
             self.assertEqual([p.rsplit(":", 1)[0].rsplit(":", 1)[0] for p in self.found(sources.check)],
                              ["cli/src/lib.rs:2"], text)
 
+    def test_a_child_process_is_an_accepted_reason(self):
+        self.write("cli/tests/kill.rs", "#[ig" 'nore = "the child of the test below"]\n')
+        self.assertEqual(self.found(sources.check), [])
+
     def test_innocent_words_pass(self):
         self.write("tools/x.sh", 'mktemp -d /tmp/x.' + "X" * 6 + '\n# a todo list, hackers\n')
         self.assertEqual(self.found(sources.check), [])

@@ -13,9 +13,9 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use super::{rows, schema};
 use crate::api::Identity;
 
-/// A file up to this size is checked in full at every start, which takes some milliseconds; of a
+/// A file up to this size is checked in full at every start, which takes some ten milliseconds at most; of a
 /// larger one only what the start needs.
-const CHECKED_IN_FULL: u64 = 16 << 20;
+const CHECKED_IN_FULL: u64 = 4 << 20;
 
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 

@@ -1,0 +1,17 @@
+//! The command line against a mesh of real processes that `omnirelay up` started.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test may panic")]
+#![cfg(unix)]
+
+#[path = "mesh/calls.rs"]
+mod calls;
+#[path = "mesh/credentials.rs"]
+mod credentials;
+#[path = "mesh/golden.rs"]
+mod golden;
+#[path = "mesh/harness.rs"]
+mod harness;
+#[path = "mesh/life.rs"]
+mod life;
+#[path = "mesh/listings.rs"]
+mod listings;
