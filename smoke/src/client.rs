@@ -62,7 +62,8 @@ impl Client {
             let (parts, body) = response.into_parts();
             let collected = body.collect().await.map_err(|error| format!("the answer broke off: {error}"))?;
             let trailers = collected.trailers().cloned().unwrap_or_default();
-            let protocol = parts.extensions.get::<Negotiated>().ok_or("the channel tells no protocol")?.protocol;
+            let protocol =
+                parts.extensions.get::<Negotiated>().ok_or("the channel tells no protocol")?.protocol;
             let (status, body) = (parts.status.as_u16(), collected.to_bytes());
             Ok(Reply { status, protocol, headers: parts.headers, trailers, body })
         };
@@ -141,7 +142,8 @@ impl Client {
         let reply = self.insist(request);
         let status = reply.trailers.get(headers::GRPC_STATUS).or(reply.headers.get(headers::GRPC_STATUS));
         assert_eq!(status, Some(&HeaderValue::from_static("0")), "{path} did not succeed: {reply:?}");
-        let frame = reply.body.get(5..).unwrap_or_else(|| panic!("{path} answered without a message: {reply:?}"));
+        let frame =
+            reply.body.get(5..).unwrap_or_else(|| panic!("{path} answered without a message: {reply:?}"));
         R::decode(frame).unwrap_or_else(|error| panic!("{path} answered something else: {error}"))
     }
 }

@@ -203,7 +203,8 @@ impl Container {
         let told = tables.iter().find_map(|table| {
             table.stdout.lines().nth(1).filter(|_| table.code == 0)?.split_whitespace().next()
         });
-        told.unwrap_or_else(|| panic!("the engine does not list the processes of {}: {tables:?}", self.name)).to_owned()
+        told.unwrap_or_else(|| panic!("the engine does not list the processes of {}: {tables:?}", self.name))
+            .to_owned()
     }
 
     /// Copies a file of this machine into it.

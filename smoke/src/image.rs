@@ -67,7 +67,8 @@ impl Image {
         let archive = scratch.join("image.tar");
         let entries = std::fs::read_dir(&unpacked).expect("the unpacked image can be read");
         let entries: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.file_name())).collect();
-        let mut args = vec!["-cf".into(), archive.clone().into_os_string(), "-C".into(), unpacked.into_os_string()];
+        let mut args =
+            vec!["-cf".into(), archive.clone().into_os_string(), "-C".into(), unpacked.into_os_string()];
         args.extend(entries);
         tar(args.iter().map(std::ffi::OsString::as_os_str));
         engine.keep_image(&name);

@@ -85,7 +85,8 @@ impl Mesh {
         let _made = init.run(COMMAND).exits(0);
         init.fetch(STATE, &files);
 
-        let mut mesh = Self { engine, cli, relayd, meshkitd, network, volume, files, members: BTreeMap::new() };
+        let mut mesh =
+            Self { engine, cli, relayd, meshkitd, network, volume, files, members: BTreeMap::new() };
         let plan = mesh.plan();
         let (first, rest): (Vec<_>, Vec<_>) = plan.into_iter().partition(|one| one["kind"] == "meshkit");
         for components in [first, rest] {

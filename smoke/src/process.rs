@@ -89,7 +89,10 @@ impl Ran {
 impl std::fmt::Display for Ran {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { command, code, stdout, stderr } = self;
-        write!(f, "$ {command}\nexit code {code}\n--- standard output\n{stdout}\n--- standard error\n{stderr}\n---")
+        write!(
+            f,
+            "$ {command}\nexit code {code}\n--- standard output\n{stdout}\n--- standard error\n{stderr}\n---"
+        )
     }
 }
 
@@ -99,7 +102,8 @@ impl std::fmt::Display for Ran {
 /// Where it cannot be started, or has not ended `within` that time; then it is killed.
 pub fn run<A: Into<OsString>>(program: &str, args: impl IntoIterator<Item = A>, within: Duration) -> Ran {
     let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
-    let words = std::iter::once(program.to_owned()).chain(args.iter().map(|a| a.to_string_lossy().into_owned()));
+    let words =
+        std::iter::once(program.to_owned()).chain(args.iter().map(|a| a.to_string_lossy().into_owned()));
     let command = words.collect::<Vec<_>>().join(" ");
     let output = block_on(async {
         let mut process = Command::new(program);

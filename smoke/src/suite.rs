@@ -95,7 +95,10 @@ fn sweep_when_told_to_end(engine: &Arc<Engine>) {
             println!("told to end (Bazel's time limit?)");
             engine.print_logs();
             engine.sweep();
-            #[allow(clippy::disallowed_methods, reason = "`main` is somewhere in a check and does not come back")]
+            #[allow(
+                clippy::disallowed_methods,
+                reason = "`main` is somewhere in a check and does not come back"
+            )]
             std::process::exit(1);
         }
     });

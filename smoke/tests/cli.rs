@@ -48,9 +48,14 @@ fn version(mesh: &Mesh) {
 
 fn peers(mesh: &Mesh) {
     let listed = until("all peers are alive", PATIENCE, || {
-        let listed = mesh.cli(&["mesh", "peers", "list", "--status", "alive", "--output", "json"]).exits(0).json();
+        let listed =
+            mesh.cli(&["mesh", "peers", "list", "--status", "alive", "--output", "json"]).exits(0).json();
         let ids = names(&listed, "peers", "id");
-        if ids == ["greeter", "inventory-1", "inventory-2", "relay-1", "relay-2"] { Ok(listed) } else { Err(format!("{ids:?}")) }
+        if ids == ["greeter", "inventory-1", "inventory-2", "relay-1", "relay-2"] {
+            Ok(listed)
+        } else {
+            Err(format!("{ids:?}"))
+        }
     });
     assert_eq!(listed["peers"][0]["endpoints"][0]["url"], "https://greeter:7420", "{listed}");
     let table = mesh.cli(&["mesh", "peers", "list"]).exits(0).prints("ID ").prints("STATUS").tells("http3");
@@ -90,7 +95,11 @@ fn request(mesh: &Mesh, protocol: &str, encoding: &str) {
     let words = [call.as_slice(), &how].concat();
     let document = mesh.cli(&[words.as_slice(), &["--output", "json"]].concat()).exits(0).json();
     assert_eq!(document["body"]["message"], "Hello, Ada!", "{document}");
-    assert_eq!((&document["protocol"], &document["encoding"]), (&json!(protocol), &json!(encoding)), "{document}");
+    assert_eq!(
+        (&document["protocol"], &document["encoding"]),
+        (&json!(protocol), &json!(encoding)),
+        "{document}"
+    );
 }
 
 fn request_for_people(mesh: &Mesh) {
@@ -103,7 +112,8 @@ fn request_by_grpc(mesh: &Mesh) {
     for protocol in ["http3", "http2"] {
         let call = ["request", "greeter", "samples.v1.Greeter/Greet", "--grpc", "--relay", "relay-2"];
         let rest = ["--body", r#"{"name":"Ada"}"#, "--protocol", protocol, "--timeout", "20s"];
-        let _told = mesh.cli(&[call.as_slice(), &rest].concat()).exits(0).prints("Hello, Ada!").tells(protocol);
+        let _told =
+            mesh.cli(&[call.as_slice(), &rest].concat()).exits(0).prints("Hello, Ada!").tells(protocol);
     }
 }
 
@@ -116,7 +126,8 @@ fn request_is_refused(mesh: &Mesh) {
 fn validate_accepts(mesh: &Mesh) {
     for (file, kind) in [("meshkit.toml", "meshkit"), ("relay-1.toml", "relay")] {
         let path = format!("{STATE}/{file}");
-        let _judged = mesh.cli(&["mesh", "config", "validate", &path]).exits(0).prints(&format!("valid {kind}"));
+        let _judged =
+            mesh.cli(&["mesh", "config", "validate", &path]).exits(0).prints(&format!("valid {kind}"));
     }
 }
 
@@ -165,7 +176,8 @@ fn wrong_token(mesh: &Mesh) {
 
 fn nobody_there(mesh: &Mesh) {
     // A port of a living host that nobody listens on.
-    let call = ["request", "greeter", "Greeter::Greet", "--relay", "https://greeter:7999", "--timeout", "20s"];
+    let call =
+        ["request", "greeter", "Greeter::Greet", "--relay", "https://greeter:7999", "--timeout", "20s"];
     let _told = mesh.cli(&call).exits(7).tells("https://greeter:7999").tells("hint");
 }
 

@@ -33,12 +33,12 @@ fn main() -> ExitCode {
 
 /// Runs curl with one version of HTTP; the last line it prints is that version and the status.
 fn curl(mesh: &Mesh, protocol: Protocol, url: &str, more: &[&str]) -> Ran {
-    let (flag, ca) = match protocol {
-        Http3 => ("--http3-only", mesh.operator().ca),
-        Http2 => ("--http2", mesh.operator().ca),
-        Http1 => ("--http1.1", mesh.operator().ca),
+    let flag = match protocol {
+        Http3 => "--http3-only",
+        Http2 => "--http2",
+        Http1 => "--http1.1",
     };
-    let ca = ca.unwrap_or_default().display().to_string();
+    let ca = shown(mesh.operator().ca);
     let base = [flag, "--silent", "--show-error", "--max-time", "30", "--cacert", &ca];
     let form = ["--write-out", "\n%{http_version} %{http_code}", url];
     let words = base.iter().chain(more).chain(&form).copied();
@@ -60,6 +60,11 @@ fn answer(ran: &Ran, protocol: Protocol, status: &str) -> Value {
     };
     assert_eq!(line, format!("{version} {status}"), "{ran}");
     serde_json::from_str(body).unwrap_or_else(|error| panic!("no JSON ({error})\n{ran}"))
+}
+
+/// A path as an argument.
+fn shown(path: Option<PathBuf>) -> String {
+    path.unwrap_or_default().display().to_string()
 }
 
 fn bearer(mesh: &Mesh) -> String {
@@ -89,6 +94,8 @@ fn curl_reads(mesh: &Mesh, protocol: Protocol) {
 
 fn curl_calls(mesh: &Mesh, protocol: Protocol) {
     let url = format!("{}/yarpc/v1", mesh.url("relay-1", protocol));
+    let tls = mesh.operator();
+    let (certificate, key) = (shown(tls.certificate), shown(tls.private_key));
     let call: Vec<&str> = [
         "rpc-caller: curl",
         "rpc-service: greeter",
@@ -99,7 +106,8 @@ fn curl_calls(mesh: &Mesh, protocol: Protocol) {
     ]
     .into_iter()
     .flat_map(|header| ["--header", header])
-    .chain(["--data", r#"{"name":"curl"}"#])
+    // A relay knows who calls by the certificate.
+    .chain(["--cert", &certificate, "--key", &key, "--data", r#"{"name":"curl"}"#])
     .collect();
     let greeting = answer(&curl(mesh, protocol, &url, &call), protocol, "200");
     assert_eq!(greeting, json!({ "message": "Hello, curl!", "servedBy": "greeter" }));
@@ -122,8 +130,7 @@ fn script(name: &str) -> String {
 fn grpcio(mesh: &Mesh, process: &str, method: &str, body: &str) -> Value {
     let target = mesh.url(process, Http2).replace("https://", "");
     let tls = mesh.operator();
-    let files = [tls.ca, tls.certificate, tls.private_key].map(|file| file.unwrap_or_default().display().to_string());
-    let [ca, certificate, key] = &files;
+    let [ca, certificate, key] = &[tls.ca, tls.certificate, tls.private_key].map(shown);
     let descriptors = mesh.engine.scratch(&format!("grpc-{process}")).join("descriptors.bin");
     std::fs::write(&descriptors, omnirelay_proto::DESCRIPTOR_SET).expect("the scratch folder can be written");
     let descriptors = descriptors.display().to_string();
@@ -145,7 +152,7 @@ fn grpcio_calls(mesh: &Mesh) {
 
 fn aioquic_reads(mesh: &Mesh) {
     let url = format!("{}/meshkit/peers", mesh.url("meshkitd", Http3));
-    let ca = mesh.operator().ca.unwrap_or_default().display().to_string();
+    let ca = shown(mesh.operator().ca);
     let script = script("http3_get.py");
     let list = run("python3", [script.as_str(), &url, &ca, &mesh.token()], PATIENCE).exits(0).json();
     assert!(ids(&list).contains(&"greeter"), "{list}");

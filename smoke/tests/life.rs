@@ -43,7 +43,11 @@ fn refusal(mesh: &Mesh, name: &str, daemon: &str, args: &[&str]) -> Ran {
 /// Insists on what every refusal has in common.
 fn told_once(ran: Ran) -> Ran {
     assert!(ran.code != 0 && ran.stdout.is_empty(), "{ran}");
-    assert_eq!(ran.stderr.lines().filter(|line| line.starts_with("error: ")).count(), 1, "one error was expected\n{ran}");
+    assert_eq!(
+        ran.stderr.lines().filter(|line| line.starts_with("error: ")).count(),
+        1,
+        "one error was expected\n{ran}"
+    );
     assert!(!ran.stderr.contains("panic"), "{ran}");
     ran.tells("hint:")
 }
@@ -57,7 +61,8 @@ fn unknown_key(mesh: &Mesh) {
     for (daemon, file) in [("relayd", "relay-1.toml"), ("meshkitd", "meshkit.toml")] {
         let good = std::fs::read_to_string(mesh.file(file)).expect("`dev init` wrote it");
         let lines: Vec<&str> = good.lines().collect();
-        let number = lines.iter().position(|line| line.starts_with("address")).expect("a listener has one") + 1;
+        let number =
+            lines.iter().position(|line| line.starts_with("address")).expect("a listener has one") + 1;
         let local = mesh.engine.scratch(&format!("unknown-{daemon}")).join("broken.toml");
         let broken = good.replacen("\naddress =", "\nadress =", 1);
         std::fs::write(&local, broken).expect("the scratch folder can be written");
@@ -78,7 +83,9 @@ fn missing_config(mesh: &Mesh) {
 }
 
 fn missing_certificate(mesh: &Mesh) {
-    for (daemon, file, section) in [("relayd", "relay-1.toml", "data"), ("meshkitd", "meshkit.toml", "listener")] {
+    for (daemon, file, section) in
+        [("relayd", "relay-1.toml", "data"), ("meshkitd", "meshkit.toml", "listener")]
+    {
         let config = state(file);
         let set = format!("{section}.tls.certificate=/nowhere.pem");
         let mut args = vec!["--config", &config, "--set", &set];
@@ -181,7 +188,8 @@ fn relay_drains(mesh: &Mesh) {
     assert!(calls.iter().all(|call| !call.is_finished()), "a call ended although nobody answered it");
     greeter.unpause();
     for (call, protocol) in calls.into_iter().zip(protocols) {
-        let reply = block_on(call).expect("the task goes on").unwrap_or_else(|error| panic!("{protocol}: {error}"));
+        let reply =
+            block_on(call).expect("the task goes on").unwrap_or_else(|error| panic!("{protocol}: {error}"));
         assert_eq!(reply.has(200).json(), json!({ "message": "Hello, slow!", "servedBy": "greeter" }));
     }
     assert_eq!(relay.ended(PATIENCE), 0, "{}", relay.logs());

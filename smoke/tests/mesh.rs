@@ -28,15 +28,16 @@ const SETTLED: Duration = Duration::from_secs(60);
 fn main() -> ExitCode {
     let mut suite = Suite::new("mesh")
         .check("every peer registers and every shard finds an owner", settles)
-        .check("REST wants to know who asks", |mesh| strangers_are_refused(mesh));
+        .check("REST wants to know who asks", strangers_are_refused);
     for protocol in [Http3, Http2, Http1] {
         suite = suite
             .check(format!("peers by REST over {protocol}"), move |mesh| rest_peers(mesh, protocol))
             .check(format!("shards by REST over {protocol}"), move |mesh| rest_shards(mesh, protocol));
     }
     for protocol in [Http3, Http2] {
-        suite = suite
-            .check(format!("peers and shards by gRPC over {protocol}"), move |mesh| grpc_lists(mesh, protocol));
+        suite = suite.check(format!("peers and shards by gRPC over {protocol}"), move |mesh| {
+            grpc_lists(mesh, protocol)
+        });
     }
     for relay in ["relay-1", "relay-2"] {
         for protocol in [Http3, Http2, Http1] {

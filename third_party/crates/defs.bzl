@@ -440,6 +440,17 @@ _NORMAL_DEPENDENCIES = {
             "tower": Label("//:tower-0.5.3"),
         },
     },
+    "smoke": {
+        _COMMON_CONDITION: {
+            "bytes": Label("//:bytes-1.12.1"),
+            "http": Label("//:http-1.5.0"),
+            "http-body-util": Label("//:http-body-util-0.1.5"),
+            "prost": Label("//:prost-0.14.4"),
+            "serde_json": Label("//:serde_json-1.0.154"),
+            "tempfile": Label("//:tempfile-3.27.0"),
+            "tokio": Label("//:tokio-1.54.1"),
+        },
+    },
     "proto/gen": {
         _COMMON_CONDITION: {
             "prost": Label("//:prost-0.14.4"),
@@ -598,6 +609,10 @@ _NORMAL_ALIASES = {
         _COMMON_CONDITION: {
         },
     },
+    "smoke": {
+        _COMMON_CONDITION: {
+        },
+    },
     "proto/gen": {
         _COMMON_CONDITION: {
         },
@@ -692,6 +707,8 @@ _NORMAL_DEV_DEPENDENCIES = {
     },
     "samples": {
     },
+    "smoke": {
+    },
     "proto/gen": {
     },
     "relay/client": {
@@ -773,6 +790,8 @@ _NORMAL_DEV_ALIASES = {
     },
     "samples": {
     },
+    "smoke": {
+    },
     "proto/gen": {
     },
     "relay/client": {
@@ -829,6 +848,8 @@ _PROC_MACRO_DEPENDENCIES = {
     },
     "samples": {
     },
+    "smoke": {
+    },
     "proto/gen": {
     },
     "relay/client": {
@@ -875,6 +896,8 @@ _PROC_MACRO_ALIASES = {
     },
     "samples": {
     },
+    "smoke": {
+    },
     "proto/gen": {
     },
     "relay/client": {
@@ -920,6 +943,8 @@ _PROC_MACRO_DEV_DEPENDENCIES = {
     "runtime": {
     },
     "samples": {
+    },
+    "smoke": {
     },
     "proto/gen": {
     },
@@ -985,6 +1010,8 @@ _PROC_MACRO_DEV_ALIASES = {
     },
     "samples": {
     },
+    "smoke": {
+    },
     "proto/gen": {
     },
     "relay/client": {
@@ -1041,6 +1068,8 @@ _BUILD_DEPENDENCIES = {
     },
     "samples": {
     },
+    "smoke": {
+    },
     "proto/gen": {
     },
     "relay/client": {
@@ -1086,6 +1115,8 @@ _BUILD_ALIASES = {
     "runtime": {
     },
     "samples": {
+    },
+    "smoke": {
     },
     "proto/gen": {
     },
@@ -1133,6 +1164,8 @@ _BUILD_PROC_MACRO_DEPENDENCIES = {
     },
     "samples": {
     },
+    "smoke": {
+    },
     "proto/gen": {
     },
     "relay/client": {
@@ -1178,6 +1211,8 @@ _BUILD_PROC_MACRO_ALIASES = {
     "runtime": {
     },
     "samples": {
+    },
+    "smoke": {
     },
     "proto/gen": {
     },

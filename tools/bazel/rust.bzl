@@ -25,7 +25,9 @@ def rust_crate(
         test_data = [],
         test_deps = [],
         test_env = {},
+        test_harness = True,
         test_size = "small",
+        test_tags = [],
         visibility = None):
     """Declares everything one crate consists of.
 
@@ -44,7 +46,9 @@ def rust_crate(
       test_data: files and programs which the integration tests use.
       test_deps: first-party libraries which only the tests use.
       test_env: environment of the integration tests; `CARGO_BIN_EXE_NAME` of each binary is there already.
+      test_harness: whether the integration tests run under libtest; otherwise each has a `main` of its own.
       test_size: how long the integration tests may take, as Bazel's `size`.
+      test_tags: tags of the integration tests.
       visibility: who may depend on the library: a group of //tools/bazel/layers.
     """
 
@@ -101,7 +105,9 @@ def rust_crate(
         test_data = test_data,
         test_deps = test_deps,
         test_env = test_env,
+        test_harness = test_harness,
         test_size = test_size,
+        test_tags = test_tags,
     )
 
     # What //tools/bazel/layers and //tools/crates compare.
@@ -124,7 +130,20 @@ def rust_crate(
         targets = linted,
     )
 
-def _tests(name, bins, common, deps, has_library, linted, test_compile_data, test_data, test_deps, test_env, test_size):
+def _tests(
+        name,
+        bins,
+        common,
+        deps,
+        has_library,
+        linted,
+        test_compile_data,
+        test_data,
+        test_deps,
+        test_env,
+        test_harness,
+        test_size,
+        test_tags):
     """Unit tests of the library (of the binary, where there is no library) and one test per file in tests/."""
     test_common = dict(
         common,
@@ -164,6 +183,8 @@ def _tests(name, bins, common, deps, has_library, linted, test_compile_data, tes
             crate_name = stem,
             crate_root = file,
             env = env,
+            tags = test_tags,
+            use_libtest_harness = test_harness,
             deps = deps + dev_deps + ([":" + name] if has_library else []),
             **integration
         )
