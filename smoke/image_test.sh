@@ -84,10 +84,8 @@ expect "nothing is set-uid or set-gid" "" "$(tar -tvf "$scratch/export.tar" | gr
 writable=$(tar -tvf "$scratch/export.tar" --numeric-owner | awk '$2 != "0/0" { print $1, $2, $NF }' | sed 's,/$,,')
 expect "only the state folder is the user's" "drwx------ 65532/65532 var/lib/omnirelay" "$writable"
 
-tar -xOf "$scratch/export.tar" "usr/local/bin/$program" >"$scratch/$program"
-expect "the program is static" "" "$(LC_ALL=C readelf --program-headers "$scratch/$program" 2>/dev/null | grep INTERP || true)"
-expect "it trusts public authorities" yes \
-  "$(tar -xOf "$scratch/export.tar" etc/ssl/certs/ca-certificates.crt | grep -q 'BEGIN CERTIFICATE' && echo yes)"
+tar -xOf "$scratch/export.tar" etc/ssl/certs/ca-certificates.crt >"$scratch/authorities.pem"
+expect "it trusts public authorities" yes "$(grep -q 'BEGIN CERTIFICATE' "$scratch/authorities.pem" && echo yes)"
 
 look() { docker inspect --format "$1" "$container"; }
 expect "the user is not root" "65532:65532" "$(look '{{.Config.User}}')"
@@ -99,6 +97,7 @@ done
 expect "the title is the program's name" "$program" \
   "$(look '{{index .Config.Labels "org.opencontainers.image.title"}}')"
 
+# Where there is no library, only a static program starts.
 docker start "$container" >/dev/null
 expect "--version ends with 0" 0 "$(docker wait "$container")"
 version=$(look '{{index .Config.Labels "org.opencontainers.image.version"}}')

@@ -20,8 +20,9 @@ def main(target: str, ca: str, certificate: str, key: str, descriptors: str, met
         pool.Add(file)
     service, name = method.split("/")
     contract = pool.FindServiceByName(service).FindMethodByName(name)
-    request = message_factory.GetMessageClass(contract.input_type)()
-    answer = message_factory.GetMessageClass(contract.output_type)
+    # Older protobuf has a factory instead of the function.
+    message_class = getattr(message_factory, "GetMessageClass", None) or message_factory.MessageFactory(pool).GetPrototype
+    request, answer = message_class(contract.input_type)(), message_class(contract.output_type)
 
     read = lambda path: pathlib.Path(path).read_bytes()
     credentials = grpc.ssl_channel_credentials(read(ca), read(key), read(certificate))
