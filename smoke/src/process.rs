@@ -22,7 +22,6 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 /// Enters the suite's runtime, where a task is to be started beside a check.
-#[must_use]
 pub fn enter() -> tokio::runtime::EnterGuard<'static> {
     RUNTIME.enter()
 }
