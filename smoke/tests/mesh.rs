@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     }
     for protocol in [Http3, Http2] {
         suite = suite.check(format!("peers and shards by gRPC over {protocol}"), move |mesh| {
-            grpc_lists(mesh, protocol)
+            grpc_lists(mesh, protocol);
         });
     }
     for relay in ["relay-1", "relay-2"] {
