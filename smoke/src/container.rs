@@ -77,6 +77,7 @@ impl<'a> ContainerSpec<'a> {
     pub fn create(self) -> Container {
         let words = ["create"].into_iter().chain(self.options.iter().map(String::as_str));
         let words = words.chain([self.image.as_str()]).chain(self.args.iter().map(String::as_str));
+        let _making = self.engine.making();
         let id = self.engine.docker(words).exits(0).stdout.trim().to_owned();
         let container = Container { name: self.name, id };
         self.engine.keep_container(&container);

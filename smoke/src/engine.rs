@@ -2,8 +2,8 @@
 //! name and is removed at the run's end.
 
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
@@ -26,6 +26,7 @@ pub struct Engine {
     /// Containers in the order of their creation, with the check that made them.
     containers: Mutex<Vec<(String, Container)>>,
     check: Mutex<String>,
+    making: Mutex<()>,
     numbers: AtomicU32,
 }
 
@@ -48,6 +49,7 @@ impl Engine {
             images: Mutex::default(),
             containers: Mutex::default(),
             check: Mutex::default(),
+            making: Mutex::default(),
             numbers: AtomicU32::default(),
         };
         let answer = engine.docker(["version", "--format", "{{.Server.Version}}"]);
@@ -106,6 +108,7 @@ impl Engine {
         let name = self.run.as_str();
         let mut args = command.to_vec();
         args.extend(["--label", &label]);
+        let _making = self.making();
         // Networks take their name as the last word; so do volumes.
         args.push(name);
         let _made = self.docker(args).exits(0);
@@ -129,6 +132,11 @@ impl Engine {
 
     pub(crate) fn keep_image(&self, name: &str) {
         lock(&self.images).push(name.to_owned());
+    }
+
+    /// Allows to make something; whoever keeps the answer keeps everybody else from it.
+    pub(crate) fn making(&self) -> MutexGuard<'_, ()> {
+        lock(&self.making)
     }
 
     pub(crate) fn keep_container(&self, container: &Container) {
@@ -181,6 +189,6 @@ impl Engine {
 }
 
 /// A lock that outlives the panic of a check.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

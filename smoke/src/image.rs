@@ -71,6 +71,7 @@ impl Image {
             vec!["-cf".into(), archive.clone().into_os_string(), "-C".into(), unpacked.into_os_string()];
         args.extend(entries);
         tar(args.iter().map(std::ffi::OsString::as_os_str));
+        let _making = engine.making();
         engine.keep_image(&name);
         let archive = archive.display().to_string();
         let _loaded = engine.docker(["load", "--quiet", "--input", &archive]).exits(0);

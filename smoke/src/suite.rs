@@ -74,6 +74,8 @@ impl<T> Suite<T> {
 fn attempt<R>(name: &str, engine: &Engine, piece: impl FnOnce() -> R) -> Option<R> {
     let began = Instant::now();
     let outcome = catch_unwind(AssertUnwindSafe(piece)).ok();
+    // Stops here for good once the suite is told to end.
+    drop(engine.making());
     let word = if outcome.is_some() { "ok    " } else { "FAILED" };
     println!("{word} {name} ({:.1} s)", began.elapsed().as_secs_f64());
     if outcome.is_none() {
@@ -92,6 +94,8 @@ fn sweep_when_told_to_end(engine: &Arc<Engine>) {
     };
     std::thread::spawn(move || {
         if runtime().block_on(signal.recv()).is_some() {
+            // Kept to the end, so that the checks make nothing any more that would be left over.
+            let _making = engine.making();
             println!("told to end (Bazel's time limit?)");
             engine.print_logs();
             engine.sweep();
