@@ -165,7 +165,9 @@ impl Engine {
     pub(crate) fn sweep(&self) {
         let filter = format!("label={}", self.label());
         for (list, remove) in [
+            // Twice: one whose network another uses goes only after that.
             (["ps", "--all", "--quiet"].as_slice(), ["rm", "--force", "--volumes"].as_slice()),
+            (&["ps", "--all", "--quiet"], &["rm", "--force", "--volumes"]),
             (&["network", "ls", "--quiet"], &["network", "rm"]),
             (&["volume", "ls", "--quiet"], &["volume", "rm", "--force"]),
         ] {

@@ -119,7 +119,7 @@ impl Mesh {
             "relay" => &self.relayd,
             _ => &self.cli,
         };
-        let mut spec = self.container(&name, image).args(list("args"));
+        let mut spec = self.stateful(&name, image).network(&self.network).args(list("args"));
         for port in &ports {
             spec = spec.publish(*port);
         }
@@ -154,10 +154,23 @@ impl Mesh {
         });
     }
 
-    /// A container beside the mesh, on its network and with its volume.
+    /// A container beside the mesh: with its volume and without a network.
     #[must_use]
-    pub fn container(&self, name: &str, image: &Image) -> ContainerSpec<'_> {
-        self.engine.container(name, image).network(&self.network).volume(&self.volume, HOME, Mount::Writable)
+    pub fn beside(&self, name: &str, image: &Image) -> ContainerSpec<'_> {
+        self.stateful(name, image).options(["--network", "none"])
+    }
+
+    /// A container inside the mesh: with its volume, in the network of one of its processes. Nothing
+    /// joins or leaves the network for it, which podman's name service answers with lost questions.
+    /// It has to be removed before that process.
+    #[must_use]
+    pub fn inside(&self, name: &str, image: &Image) -> ContainerSpec<'_> {
+        let host = format!("container:{}-greeter", self.engine.run());
+        self.stateful(name, image).options(["--network", &host])
+    }
+
+    fn stateful(&self, name: &str, image: &Image) -> ContainerSpec<'_> {
+        self.engine.container(name, image).volume(&self.volume, HOME, Mount::Writable)
     }
 
     /// Runs a command of the CLI image inside the mesh, as the operator.
@@ -166,7 +179,9 @@ impl Mesh {
         let context = format!("{STATE}/cli.toml");
         let args = ["--context", &context].into_iter().chain(args.iter().copied());
         let name = format!("cli-{}", self.engine.next());
-        let mut ran = self.container(&name, &self.cli).args(args.clone()).create().run(COMMAND);
+        let container = self.inside(&name, &self.cli).args(args.clone()).create();
+        let mut ran = container.run(COMMAND);
+        container.remove();
         ran.command = format!("omnirelay {}", args.collect::<Vec<_>>().join(" "));
         ran
     }

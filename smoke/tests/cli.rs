@@ -138,7 +138,7 @@ fn validate_refuses(mesh: &Mesh) {
     std::fs::write(&file, broken).expect("the scratch folder can be written");
     for output in ["text", "json"] {
         let name = format!("validate-{output}");
-        let spec = mesh.container(&name, &mesh.cli);
+        let spec = mesh.beside(&name, &mesh.cli);
         let command = spec.args(["mesh", "config", "validate", "/broken.toml", "--output", output]).create();
         command.put(&file, "/broken.toml");
         let refused = command.run(PATIENCE).exits(3);
@@ -165,11 +165,13 @@ fn wrong_token(mesh: &Mesh) {
     std::fs::write(&context_file, context).expect("the scratch folder can be written");
     std::fs::write(&token_file, "guessed\n").expect("the scratch folder can be written");
     for (name, args) in [("peers", ["mesh", "peers", "list"].as_slice()), ("introspect", &["introspect"])] {
-        let spec = mesh.container(&format!("stranger-{name}"), &mesh.cli);
+        let spec = mesh.inside(&format!("stranger-{name}"), &mesh.cli);
         let command = spec.args(["--context", "/cli.toml"]).args(args.iter().copied()).create();
         command.put(&context_file, "/cli.toml");
         command.put(&token_file, "/token");
-        let refused = command.run(PATIENCE).exits(4).tells("hint");
+        let refused = command.run(PATIENCE);
+        command.remove();
+        let refused = refused.exits(4).tells("hint");
         assert!(refused.stdout.is_empty() && !refused.stderr.contains("guessed"), "{refused}");
     }
 }

@@ -36,7 +36,7 @@ fn main() -> ExitCode {
 /// Starts a daemon beside the mesh and returns how it refused.
 fn refusal(mesh: &Mesh, name: &str, daemon: &str, args: &[&str]) -> Ran {
     let image = if daemon == "relayd" { &mesh.relayd } else { &mesh.meshkitd };
-    let ran = mesh.container(name, image).args(args.iter().copied()).create().run(PATIENCE);
+    let ran = mesh.beside(name, image).args(args.iter().copied()).create().run(PATIENCE);
     told_once(ran)
 }
 
@@ -67,7 +67,7 @@ fn unknown_key(mesh: &Mesh) {
         let broken = good.replacen("\naddress =", "\nadress =", 1);
         std::fs::write(&local, broken).expect("the scratch folder can be written");
         let image = if daemon == "relayd" { &mesh.relayd } else { &mesh.meshkitd };
-        let container = mesh.container(&format!("unknown-key-{daemon}"), image);
+        let container = mesh.beside(&format!("unknown-key-{daemon}"), image);
         let container = container.args(["--config", "/broken.toml"]).create();
         container.put(&local, "/broken.toml");
         let refused = told_once(container.run(PATIENCE)).exits(CONFIG);
@@ -123,7 +123,7 @@ fn unwritable_store(mesh: &Mesh) {
     let refused = refusal(mesh, "store-of-root", "meshkitd", &["--config", &config, "--set", set]);
     let _told = refused.exits(IO).tells("/usr/local/bin/mesh.sqlite");
     // A volume for reading.
-    let container = mesh.engine.container("store-read-only", &mesh.meshkitd);
+    let container = mesh.engine.container("store-read-only", &mesh.meshkitd).options(["--network", "none"]);
     let container = container.volume(&mesh.volume, "/var/lib/omnirelay", Mount::ReadOnly);
     let set = format!("store.path={STATE}/data/other.sqlite");
     let refused = container.args(["--config", &config, "--set", &set]).create().run(PATIENCE);
@@ -135,7 +135,7 @@ fn corrupt_database(mesh: &Mesh) {
     let (before, after) = (folder.join("before.sqlite"), folder.join("after.sqlite"));
     std::fs::write(&before, "no database at all\n".repeat(500)).expect("the scratch folder can be written");
     // As root, so that nothing but the content stands in the way.
-    let container = mesh.container("corrupt", &mesh.meshkitd).options(["--user", "0:0"]);
+    let container = mesh.beside("corrupt", &mesh.meshkitd).options(["--user", "0:0"]);
     let set = "store.path=/corrupt.sqlite";
     let container = container.args(["--config", &state("meshkit.toml"), "--set", set]).create();
     container.put(&before, "/corrupt.sqlite");
