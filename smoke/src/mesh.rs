@@ -160,9 +160,9 @@ impl Mesh {
         self.stateful(name, image).options(["--network", "none"])
     }
 
-    /// A container inside the mesh: with its volume, in the network of one of its processes. Nothing
-    /// joins or leaves the network for it, which podman's name service answers with lost questions.
-    /// It has to be removed before that process.
+    /// A container inside the mesh: with its volume, in the network of one of its processes, so that
+    /// none joins or leaves the mesh's own (docs/operations/smoke.md says why). It has to be removed
+    /// before that process.
     #[must_use]
     pub fn inside(&self, name: &str, image: &Image) -> ContainerSpec<'_> {
         let host = format!("container:{}-greeter", self.engine.run());
