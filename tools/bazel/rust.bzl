@@ -10,15 +10,20 @@ load("@rules_rust//rust:defs.bzl", "rust_binary", "rust_clippy", "rust_library",
 
 _FLAGS = RUSTC_LINTS + ["-Dwarnings"]
 
-# One pass over all crates of a binary makes it smaller and faster; libraries and tests do not pay for it.
-_SHIPPED_FLAGS = _FLAGS + ["-Clto=thin", "-Ccodegen-units=1"]
+# What binaries are compiled for. A pass over all crates of a binary makes it smaller and faster; what does not ship does
+# not pay for it.
+_OPTIMIZE = {
+    "none": [],
+    "size": ["-Clto=fat", "-Ccodegen-units=1", "-Copt-level=s"],
+    "speed": ["-Clto=thin", "-Ccodegen-units=1"],
+}
 
 def rust_crate(
         name,
         crate_name,
         deps = [],
         bins = [],
-        ships = True,
+        optimize = "speed",
         compile_data = [],
         data = [],
         test_compile_data = [],
@@ -39,7 +44,7 @@ def rust_crate(
       crate_name: the package's name in its Cargo.toml.
       deps: first-party libraries, the same as in Cargo.toml.
       bins: names of binaries: src/bin/NAME.rs, or src/main.rs for one that has no such file.
-      ships: whether the binaries are worth a whole-program pass; not for tools of the build.
+      optimize: what the binaries are for: `speed` (daemons), `size` (programs one waits for), `none` (tools of the build).
       compile_data: files which the sources include at compile time.
       data: files which the binaries read when they run.
       test_compile_data: files which the tests include at compile time.
@@ -87,7 +92,7 @@ def rust_crate(
             crate_name = bin.replace("-", "_"),
             crate_root = own if own in sources else "src/main.rs",
             data = data,
-            rustc_flags = _SHIPPED_FLAGS if ships else _FLAGS,
+            rustc_flags = _FLAGS + _OPTIMIZE[optimize],
             visibility = ["//visibility:public"],
             deps = crate_deps + ([":" + name] if has_library else []),
             **common
