@@ -516,6 +516,7 @@ _NORMAL_DEPENDENCIES = {
     "relay/testkit": {
         _COMMON_CONDITION: {
             "rcgen": Label("//:rcgen-0.14.10"),
+            "rustix": Label("//:rustix-1.1.6"),
             "tempfile": Label("//:tempfile-3.27.0"),
         },
     },

@@ -60,8 +60,7 @@ impl Relay {
     }
 
     fn terminate(&mut self) -> i32 {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        relay_testkit::terminate(self.child.id());
         let mut rest = String::new();
         self.log.read_to_string(&mut rest).unwrap();
         assert!(rest.contains("\"message\":\"stopped\""), "{rest}");

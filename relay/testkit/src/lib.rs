@@ -3,8 +3,35 @@
 
 use std::path::{Path, PathBuf};
 
+#[cfg(unix)]
+use rustix::process::{Pid, Signal};
+
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
 use relay_transport::tls::{ClientTlsConfig, ServerTlsConfig};
+
+/// Asks a process to end, as an init system does.
+///
+/// # Panics
+/// Where there is no such process.
+#[cfg(unix)]
+pub fn terminate(process: u32) {
+    send(process, Signal::TERM);
+}
+
+/// Ends a process without asking.
+///
+/// # Panics
+/// Where there is no such process.
+#[cfg(unix)]
+pub fn kill(process: u32) {
+    send(process, Signal::KILL);
+}
+
+#[cfg(unix)]
+fn send(process: u32, signal: Signal) {
+    let process = process.try_into().ok().and_then(Pid::from_raw).unwrap();
+    rustix::process::kill_process(process, signal).unwrap();
+}
 
 /// An authority in a temporary folder that is removed with it.
 pub struct TestCa {

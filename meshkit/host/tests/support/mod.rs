@@ -111,7 +111,7 @@ impl Bench {
         let (tell, told) = std::sync::mpsc::channel();
         std::thread::spawn(move || tell.send(child.wait_with_output().unwrap()));
         told.recv_timeout(DEADLINE).unwrap_or_else(|_| {
-            signal(id, "KILL");
+            relay_testkit::kill(id);
             panic!("it went on running");
         })
     }
@@ -150,7 +150,7 @@ impl Meshkitd {
 
     /// SIGTERM; gives the exit code and what stood on standard output.
     pub fn terminate(mut self) -> (Option<i32>, String) {
-        signal(self.child.id(), "TERM");
+        relay_testkit::terminate(self.child.id());
         let began = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -181,11 +181,6 @@ impl Drop for Meshkitd {
             let _closed = std::io::Write::write_all(&mut stderr, self.log().as_bytes());
         }
     }
-}
-
-fn signal(id: u32, name: &str) {
-    let status = Command::new("kill").arg(format!("-{name}")).arg(id.to_string()).status();
-    assert!(status.unwrap().success());
 }
 
 /// A REST answer.
