@@ -25,7 +25,7 @@ need_packages() {
   local purpose=$1 pair missing=()
   shift
   for pair in "$@"; do
-    [[ -e ${pair%%:*} || -n $(PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}") ]] || missing+=("${pair##*:}")
+    [[ -e ${pair%%:*} || -n $(PATH="$PATH:/usr/sbin:/sbin" type -P "${pair%%:*}") ]] || missing+=("${pair##*:}")
   done
   [[ ${#missing[@]} -gt 0 ]] || return 0
   command -v apt-get >/dev/null ||

@@ -7,7 +7,7 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/omnirelay
 mkdir -p "$cache"
 source "$workspace/tools/dev/common.sh"
 
-need_packages "the tests" curl:curl docker-registry:docker-registry file:file openssl:openssl skopeo:skopeo \
+need_packages "the tests" curl:curl docker-registry:docker-registry file:file openssl:openssl kill:procps skopeo:skopeo \
   podman:podman runc:runc iptables:iptables /usr/lib/podman/netavark:netavark /usr/lib/podman/aardvark-dns:aardvark-dns
 if ! python3 -c 'import aioquic, grpc' 2>/dev/null; then
   say "installing aioquic and grpcio into $cache/python"
