@@ -205,12 +205,19 @@ impl Container {
             .to_owned()
     }
 
-    /// Copies a file of this machine into it.
+    /// Copies a file of this machine into it, for every user there: what comes out of a build cache
+    /// may be its owner's alone.
     ///
     /// # Panics
-    /// Where the engine refuses.
+    /// Where the file cannot be read or the engine refuses.
     pub fn put(&self, from: &std::path::Path, to: &str) {
-        let (from, to) = (from.display().to_string(), format!("{}:{to}", self.id));
+        use std::os::unix::fs::PermissionsExt as _;
+        let staged = tempfile::NamedTempFile::new().unwrap();
+        let mode = std::fs::metadata(from).unwrap().permissions().mode();
+        std::fs::write(staged.path(), std::fs::read(from).unwrap()).unwrap();
+        let mode = if mode & 0o100 == 0 { 0o644 } else { 0o755 };
+        std::fs::set_permissions(staged.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+        let (from, to) = (staged.path().display().to_string(), format!("{}:{to}", self.id));
         let _copied = process::run("docker", ["cp", &from, &to], DEADLINE).exits(0);
     }
 

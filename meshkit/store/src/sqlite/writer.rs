@@ -105,11 +105,12 @@ fn work(
                     Applied::Commit(committed, _) => Some(committed.revision),
                     Applied::Touch(_) => None,
                 });
-                for applied in applied {
-                    applied.acknowledge();
-                }
+                // Published first: who has the acknowledgement must not be told an older revision.
                 if let Some(revision) = last {
                     publish.send_replace(revision);
+                }
+                for applied in applied {
+                    applied.acknowledge();
                 }
             }
             Err(error) => {
