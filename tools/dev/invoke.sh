@@ -165,9 +165,20 @@ WRAPPER
   export PATH=$PATH:$cache/bin
 }
 
+# What the tests call, where it is not in Debian's root: set up once per state of tools/dev/setup.sh.
+offer_test_tools() {
+  local stamp
+  stamp=$cache/setup-$(sha256sum "$workspace/tools/dev/setup.sh" | cut -c1-12)
+  if [[ ! -e $stamp ]]; then
+    "$workspace/tools/dev/setup.sh" && touch "$stamp" || say "warning: tests may miss tools: see tools/dev/setup.sh"
+  fi
+  [[ ! -x $cache/python/bin/python3 ]] || flags+=(--test_env="PATH=$cache/python/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
+}
+
 # `test` runs with a container engine at hand, which suites reach through DOCKER_HOST.
 test_with_engine() {
   local line=() bazel_pid code=0
+  [[ $mode == debian ]] || offer_test_tools
   engine_ensure
   flags+=("${engine_flags[@]}")
   enter_line line "${startup[@]}" "$command" "${flags[@]}" "${rest[@]}"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests call where ./bazelw uses the machine's own bazel (Debian's root has all of it already):
-# independent HTTP/3 and gRPC clients, a registry, an image tool, a container engine. Safe to run again.
+# independent HTTP/3 and gRPC clients, a registry, an image tool, a container engine. `./bazelw test` runs it once there.
 set -euo pipefail
 workspace=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/omnirelay
