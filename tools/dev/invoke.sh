@@ -93,7 +93,9 @@ find_rust() {
 # of main write to it; CI says so by OMNIRELAY_CACHE_WRITE=1.
 remote_cache_flags() {
   [[ -n ${BUILDBUDDY_ENDPOINT:-} ]] || return 0
-  flags+=(--remote_cache="$BUILDBUDDY_ENDPOINT" --bes_backend="$BUILDBUDDY_ENDPOINT")
+  # The report is sent while the build goes on, and a service that is away fails nothing.
+  flags+=(--remote_cache="$BUILDBUDDY_ENDPOINT" --bes_backend="$BUILDBUDDY_ENDPOINT"
+    --bes_upload_mode=nowait_for_upload_complete)
   [[ -z ${BUILDBUDDY_API_KEY:-} ]] || flags+=(--remote_header="x-buildbuddy-api-key=$BUILDBUDDY_API_KEY" --bes_header="x-buildbuddy-api-key=$BUILDBUDDY_API_KEY")
   [[ ${OMNIRELAY_CACHE_WRITE:-0} == 1 ]] || flags+=(--noremote_upload_local_results)
 }
@@ -118,9 +120,9 @@ enter_line() {
   [[ $PWD == "$workspace" || $PWD == "$workspace"/* ]] || inside=$workspace
   local sockets=()
   engine_binds sockets
-  # The root is read-only, with a scratch folder above it. No --die-with-parent and no pid namespace: the server
-  # outlives this call, which makes the next one quick.
-  into=(bwrap --tmpfs / --dev-bind /dev /dev --bind /proc /proc --ro-bind /sys /sys
+  # The root is read-only, with a scratch folder above it. No pid namespace: bazel's server outlives this call, which
+  # makes the next one quick; --die-with-parent ends only the client.
+  into=(bwrap --die-with-parent --tmpfs / --dev-bind /dev /dev --bind /proc /proc --ro-bind /sys /sys
     --ro-bind "$root/usr" /usr --ro-bind "$root/etc" /etc --ro-bind "$root/var" /var
     --symlink usr/bin /bin --symlink usr/sbin /sbin --symlink usr/lib /lib --symlink usr/lib64 /lib64
     --dir /tmp --dir /run --tmpfs /etc/bazel
@@ -175,6 +177,14 @@ offer_test_tools() {
   [[ ! -x $cache/python/bin/python3 ]] || flags+=(--test_env="PATH=$cache/python/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
 }
 
+# terminate PID: asks bazel to end; in the debian mode PID is bubblewrap, and its child is bazel.
+terminate() {
+  local children=""
+  [[ $mode == registry ]] || children=$(cat "/proc/$1/task/$1/children" 2>/dev/null)
+  # shellcheck disable=SC2086  # one word per process
+  kill -TERM ${children:-$1} 2>/dev/null
+}
+
 # `test` runs with a container engine at hand, which suites reach through DOCKER_HOST.
 test_with_engine() {
   local line=() bazel_pid code=0
@@ -187,7 +197,7 @@ test_with_engine() {
   "${line[@]}" <&0 7>&- &
   bazel_pid=$!
   trap : INT
-  trap 'kill -TERM "$bazel_pid" 2>/dev/null' TERM HUP
+  trap 'terminate "$bazel_pid"' TERM HUP
   while :; do
     code=0
     wait "$bazel_pid" || code=$?
