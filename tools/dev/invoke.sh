@@ -96,7 +96,13 @@ remote_cache_flags() {
   # The report is sent while the build goes on, and a service that is away fails nothing.
   flags+=(--remote_cache="$BUILDBUDDY_ENDPOINT" --bes_backend="$BUILDBUDDY_ENDPOINT"
     --bes_upload_mode=nowait_for_upload_complete)
-  [[ -z ${BUILDBUDDY_API_KEY:-} ]] || flags+=(--remote_header="x-buildbuddy-api-key=$BUILDBUDDY_API_KEY" --bes_header="x-buildbuddy-api-key=$BUILDBUDDY_API_KEY")
+  if [[ -n ${BUILDBUDDY_API_KEY:-} ]]; then
+    # In a file of the user's alone: everybody on a machine can read the arguments of a process.
+    local secret=$cache/run/remote-cache.bazelrc
+    mkdir -p "$cache/run"
+    (umask 077 && printf 'build --%s_header=x-buildbuddy-api-key=%s\n' remote "$BUILDBUDDY_API_KEY" bes "$BUILDBUDDY_API_KEY" >"$secret")
+    startup+=(--bazelrc="$secret")
+  fi
   [[ ${OMNIRELAY_CACHE_WRITE:-0} == 1 ]] || flags+=(--noremote_upload_local_results)
 }
 
