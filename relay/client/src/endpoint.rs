@@ -52,5 +52,29 @@ fn authority(endpoint: &str) -> Result<Authority> {
     if authority.as_str().contains('@') {
         return Err(wrong("it carries a user's name"));
     }
+    // `port_u16` is also empty for a port that is no port; calling 443 then would be somebody else's.
+    let after_host = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
+    if !after_host.is_empty() && authority.port_u16().unwrap_or_default() == 0 {
+        return Err(wrong("its port is not 1 to 65535"));
+    }
     Ok(authority.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_is_no_port_is_refused_and_never_replaced() {
+        for endpoint in
+            ["https://a", "https://a:1", "https://127.0.0.1:65535", "https://[::1]:7400", "https://[::1]"]
+        {
+            assert!(validate_endpoint(endpoint).is_ok(), "{endpoint}");
+        }
+        for endpoint in
+            ["https://a:", "https://a:0", "https://a:65536", "https://127.0.0.1:99999", "https://[::1]:x"]
+        {
+            assert!(validate_endpoint(endpoint).is_err(), "{endpoint}");
+        }
+    }
 }

@@ -26,10 +26,10 @@ pub async fn start(mut startup: Startup, layers: Layers) -> Result<Running> {
     let loaded = config::load::<RelayConfig>(&layers)?;
     let check = RelayConfig::check(&loaded, Timestamp::now());
     if let Some((first, others)) = check.problems.split_first() {
-        for other in others {
-            tracing::error!(location = other.location(), hint = other.hint_text(), "{other}");
-        }
-        return Err(first.clone());
+        // One error; the command line lists the others with their lines.
+        return Err(others
+            .iter()
+            .fold(first.clone(), |error, other| error.because(format!("also: {other}"))));
     }
     let config = loaded.value;
     startup.step("configuration");
