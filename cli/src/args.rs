@@ -70,7 +70,7 @@ pub(crate) enum Shards {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Check a configuration as `relayd` and `meshkitd` would at their start
+    /// Check a configuration as a daemon does before it opens the files that it names
     Validate(Validate),
 }
 

@@ -17,6 +17,7 @@ mod remote;
 mod request;
 mod table;
 mod up;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -25,10 +26,13 @@ use clap::Parser as _;
 fn main() -> ExitCode {
     let cli = match args::Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help and version come this way too; a closed terminal has nobody to tell.
-            let _closed = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        Err(parsing) => {
+            if let Some(error) = usage::error(&parsing) {
+                return output::fail(&error, usage::wants_json(std::env::args_os()));
+            }
+            // Help or the version; a closed terminal has nobody to tell.
+            let _closed = parsing.print();
+            return ExitCode::SUCCESS;
         }
     };
     let json = cli.command.wants_json();

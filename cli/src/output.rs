@@ -87,7 +87,9 @@ fn no_color() -> bool {
 fn write_all(to: &mut impl io::Write, bytes: &[u8]) -> Result<()> {
     match to.write_all(bytes).and_then(|()| to.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(OperatorError::new(ErrorKind::Io, "standard output cannot be written").caused_by(&error))
+            Err(OperatorError::new(ErrorKind::Io, "standard output cannot be written")
+                .caused_by(&error)
+                .hint("make room where it goes, or send it elsewhere"))
         }
         _ => Ok(()),
     }

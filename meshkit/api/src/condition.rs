@@ -30,6 +30,17 @@ impl Reply {
         Ok(Self { status: StatusCode::OK, etag: None, location: None, json: Some(json) })
     }
 
+    /// JSON with its ETag, or `304 Not Modified` where the caller holds it already.
+    ///
+    /// # Errors
+    /// As [`json`](Self::json).
+    pub fn json_unless_held(headers: &HeaderMap, etag: String, value: &impl Serialize) -> Result<Self, Status> {
+        match Self::not_modified(headers, &etag) {
+            Some(reply) => Ok(reply),
+            None => Ok(Self::json(value)?.tagged(etag)),
+        }
+    }
+
     /// `304 Not Modified` where the caller holds `etag` already.
     #[must_use]
     pub fn not_modified(headers: &HeaderMap, etag: &str) -> Option<Self> {

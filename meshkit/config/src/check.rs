@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 use meshkit_model::PeerId;
-use omnirelay_runtime::config::Loaded;
-use omnirelay_runtime::{ErrorKind, OperatorError};
+use omnirelay_runtime::OperatorError;
+use omnirelay_runtime::config::{Loaded, Problems};
 use relay_core::{Encoding, Protocol};
 use relay_policy::{Endpoint, Policy, Report};
 use relay_transport::auth::Authenticator;
@@ -49,7 +49,7 @@ impl MeshkitConfig {
     #[must_use]
     pub fn check(loaded: &Loaded<Self>, now: Timestamp) -> Check {
         let config = &loaded.value;
-        let mut found = Problems { loaded, list: Vec::new() };
+        let mut found = Problems::new(loaded);
         if config.kind != "meshkit" {
             let problem = format!("`kind` is `{}`", config.kind);
             found.say("kind", &problem, "write `kind = \"meshkit\"`");
@@ -64,8 +64,7 @@ impl MeshkitConfig {
             found.say("store.path", "`store.path` is empty", remedy);
         }
         if let Err(error) = Authenticator::new(&config.auth) {
-            let error = found.locate(error, "auth");
-            found.list.push(error);
+            found.add("auth", error);
         }
         if config.modules.is_empty() {
             let remedy = "leave it out for all, or name some of registry, shards";
@@ -78,31 +77,11 @@ impl MeshkitConfig {
             let problem = format!("{}: {}", finding.subject, finding.problem);
             found.say(&finding.key, &problem, &finding.hint);
         }
-        Check { policy, problems: found.list }
+        Check { policy, problems: found.into_list() }
     }
 }
 
-struct Problems<'a> {
-    loaded: &'a Loaded<MeshkitConfig>,
-    list: Vec<OperatorError>,
-}
-
-impl Problems<'_> {
-    fn say(&mut self, key: &str, problem: &str, hint: &str) {
-        let error = OperatorError::new(ErrorKind::Config, problem).hint(hint);
-        let error = self.locate(error, key);
-        self.list.push(error);
-    }
-
-    fn locate(&self, error: OperatorError, key: &str) -> OperatorError {
-        match self.loaded.locate(key) {
-            Some(location) => error.at(location.to_string()),
-            None => error,
-        }
-    }
-}
-
-fn check_listener(config: &MeshkitConfig, found: &mut Problems<'_>) {
+fn check_listener(config: &MeshkitConfig, found: &mut Problems<'_, MeshkitConfig>) {
     for (key, remedy) in config.listener.limits.problems() {
         let key = format!("listener.limits.{key}");
         found.say(&key, &format!("`{key}` is out of bounds"), remedy);
@@ -113,7 +92,7 @@ fn check_listener(config: &MeshkitConfig, found: &mut Problems<'_>) {
     }
 }
 
-fn check_registry(config: &MeshkitConfig, found: &mut Problems<'_>) {
+fn check_registry(config: &MeshkitConfig, found: &mut Problems<'_, MeshkitConfig>) {
     let registry = &config.registry;
     if !(10..=3_600_000).contains(&registry.heartbeat_interval_ms) {
         let key = "registry.heartbeat_interval_ms";
@@ -139,7 +118,7 @@ fn check_registry(config: &MeshkitConfig, found: &mut Problems<'_>) {
     }
 }
 
-fn check_namespaces(config: &MeshkitConfig, found: &mut Problems<'_>) {
+fn check_namespaces(config: &MeshkitConfig, found: &mut Problems<'_, MeshkitConfig>) {
     let mut names = HashSet::new();
     for (index, namespace) in config.shards.namespaces.iter().enumerate() {
         let key = format!("shards.namespaces.{index}");

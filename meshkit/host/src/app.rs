@@ -8,9 +8,9 @@ use http::{Request, Response};
 use meshkit_api::{Context, Module};
 use meshkit_config::{MeshkitConfig, ModuleName, NamespaceConfig};
 use meshkit_store::{SqliteOptions, SqliteStore};
+use omnirelay_runtime::Result;
 use omnirelay_runtime::bootstrap::{Running, Startup};
-use omnirelay_runtime::config::{Layers, Loaded, load};
-use omnirelay_runtime::{ErrorKind, OperatorError};
+use omnirelay_runtime::config::{Layers, Loaded, load, refuse};
 use relay_transport::auth::Authenticator;
 use relay_transport::{Body, Listener, body};
 use tower::{Service, ServiceExt as _};
@@ -26,18 +26,21 @@ const MODULES_DRAIN: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// A configuration, a store, a certificate or an address that cannot be used.
-pub async fn start(mut startup: Startup, args: Args) -> Result<Running, OperatorError> {
-    let config = configuration(args)?;
+pub async fn start(mut startup: Startup, args: Args) -> Result<Running> {
+    let loaded = configuration(args)?;
+    let config = &loaded.value;
     startup.step("configuration");
     // The listener reads these files again; here they are only tried, before a store is made.
-    relay_transport::tls::server_config(&config.listener.tls, &config.listener.protocols)?;
+    relay_transport::tls::server_config(&config.listener.tls, &config.listener.protocols)
+        .map_err(|error| loaded.place("listener.tls", error))?;
     let auth = Authenticator::new(&config.auth)?;
     if config.auth.identities.is_empty() && config.auth.tokens.is_empty() {
         warn!(hint = "add `auth.identities` or `auth.tokens`", "nobody may call");
     }
     let store = SqliteStore::open(&SqliteOptions::new(&config.store.path))?;
     startup.step("store");
-    let listener = Listener::bind("listener", &config.listener, &startup.metrics)?;
+    let listener = Listener::bind("listener", &config.listener, &startup.metrics)
+        .map_err(|error| loaded.place("listener.address", error))?;
     startup.step("listener");
 
     let context = Context {
@@ -46,7 +49,7 @@ pub async fn start(mut startup: Startup, args: Args) -> Result<Running, Operator
         metrics: startup.metrics.clone(),
         drain: startup.drain.clone(),
     };
-    let modules = modules(&context, &config).await?;
+    let modules = modules(&context, config).await?;
     startup.step("modules");
 
     let address = listener.local_addr();
@@ -60,32 +63,16 @@ pub async fn start(mut startup: Startup, args: Args) -> Result<Running, Operator
     Ok(Running { drain_max: config.listener.limits.drain_max() + MODULES_DRAIN })
 }
 
-fn configuration(args: Args) -> Result<MeshkitConfig, OperatorError> {
+fn configuration(args: Args) -> Result<Loaded<MeshkitConfig>> {
     let mut loaded: Loaded<MeshkitConfig> = load(&Layers::from_process(args.config, args.sets))?;
     if !args.modules.is_empty() {
         loaded.value.modules = args.modules;
     }
-    let problems = MeshkitConfig::check(&loaded, jiff::Timestamp::now()).problems;
-    match problems.as_slice() {
-        [] => Ok(loaded.value),
-        [problem] => Err(problem.clone()),
-        [first, ..] => {
-            let several = format!("the configuration has {} problems", problems.len());
-            let hint = first.hint_text().unwrap_or("correct them one by one");
-            let error = OperatorError::new(ErrorKind::Config, several).hint(format!(
-                "of the first: {hint}; `omnirelay mesh config validate` shows all with their remedies"
-            ));
-            Err(problems.iter().fold(error, |error, problem| {
-                error.because(match problem.location() {
-                    Some(location) => format!("{location}: {problem}"),
-                    None => problem.to_string(),
-                })
-            }))
-        }
-    }
+    refuse(&MeshkitConfig::check(&loaded, jiff::Timestamp::now()).problems)?;
+    Ok(loaded)
 }
 
-async fn modules(context: &Context, config: &MeshkitConfig) -> Result<Vec<Module>, OperatorError> {
+async fn modules(context: &Context, config: &MeshkitConfig) -> Result<Vec<Module>> {
     let mut modules = Vec::new();
     for name in ModuleName::ALL {
         if !config.modules.contains(&name) {

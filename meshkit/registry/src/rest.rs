@@ -117,11 +117,7 @@ async fn read(State(registry): Shared, Path(id): Path<String>, request: Request)
     caller(&registry, &parts, Scope::Read)?;
     let NoQuery {} = query(&parts.uri)?;
     let peer = registry.get(&id).await?;
-    let etag = etag_of_record(peer.record_version);
-    match Reply::not_modified(&parts.headers, &etag) {
-        Some(reply) => Ok(reply),
-        None => Ok(Reply::json(&peer)?.tagged(etag)),
-    }
+    Ok(Reply::json_unless_held(&parts.headers, etag_of_record(peer.record_version), &peer)?)
 }
 
 async fn register(State(registry): Shared, request: Request) -> Result<Reply, Problem> {

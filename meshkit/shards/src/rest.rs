@@ -76,11 +76,7 @@ async fn lookup(State(shards): Shared, request: Request) -> Result<Reply, Proble
     may_read(&shards, &parts)?;
     let asked: LookupQuery = query(&parts.uri)?;
     let shard = shards.lookup(&asked.namespace, asked.key.as_bytes()).await?;
-    let etag = etag_of_record(shard.record_version);
-    match Reply::not_modified(&parts.headers, &etag) {
-        Some(reply) => Ok(reply),
-        None => Ok(Reply::json(&shard)?.tagged(etag)),
-    }
+    Ok(Reply::json_unless_held(&parts.headers, etag_of_record(shard.record_version), &shard)?)
 }
 
 fn may_read(shards: &Shards, parts: &Parts) -> Result<Caller, Status> {

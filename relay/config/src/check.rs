@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
-use omnirelay_runtime::config::Loaded;
-use omnirelay_runtime::{ErrorKind, OperatorError};
+use omnirelay_runtime::OperatorError;
+use omnirelay_runtime::config::{Loaded, Problems};
 use relay_core::{Encoding, Protocol};
 use relay_policy::{Endpoint, Policy, Report};
 use relay_transport::auth::Authenticator;
@@ -72,7 +72,7 @@ impl RelayConfig {
     #[must_use]
     pub fn check(loaded: &Loaded<Self>, now: Timestamp) -> Check {
         let config = &loaded.value;
-        let mut found = Problems { loaded, list: Vec::new() };
+        let mut found = Problems::new(loaded);
         if config.kind != "relay" {
             found.say("kind", &format!("`kind` is `{}`", config.kind), "write `kind = \"relay\"`");
         }
@@ -97,7 +97,7 @@ impl RelayConfig {
             found.say("rpc_path", "`rpc_path` is not a path", "begin it with `/`");
         }
         if let Err(error) = Authenticator::new(&config.auth) {
-            found.list.push(found.locate(error, "auth"));
+            found.add("auth", error);
         }
         if let Some(mesh) = &config.mesh {
             check_url("mesh.endpoint", &mesh.endpoint, &mut found);
@@ -111,30 +111,11 @@ impl RelayConfig {
         for finding in &policy.findings {
             found.say(&finding.key, &format!("{}: {}", finding.subject, finding.problem), &finding.hint);
         }
-        Check { policy, problems: found.list }
+        Check { policy, problems: found.into_list() }
     }
 }
 
-struct Problems<'a> {
-    loaded: &'a Loaded<RelayConfig>,
-    list: Vec<OperatorError>,
-}
-
-impl Problems<'_> {
-    fn say(&mut self, key: &str, problem: &str, hint: &str) {
-        let error = OperatorError::new(ErrorKind::Config, problem).hint(hint);
-        self.list.push(self.locate(error, key));
-    }
-
-    fn locate(&self, error: OperatorError, key: &str) -> OperatorError {
-        match self.loaded.locate(key) {
-            Some(location) => error.at(location.to_string()),
-            None => error,
-        }
-    }
-}
-
-fn check_node(config: &RelayConfig, found: &mut Problems<'_>) {
+fn check_node(config: &RelayConfig, found: &mut Problems<'_, RelayConfig>) {
     let name = &config.node.name;
     let fine = (1..=128).contains(&name.len())
         && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-'));
@@ -147,7 +128,7 @@ fn check_node(config: &RelayConfig, found: &mut Problems<'_>) {
     }
 }
 
-fn check_outbounds(config: &RelayConfig, found: &mut Problems<'_>) {
+fn check_outbounds(config: &RelayConfig, found: &mut Problems<'_, RelayConfig>) {
     let mut names = HashSet::new();
     for (index, outbound) in config.outbounds.iter().enumerate() {
         let key = format!("outbounds.{index}");
@@ -180,7 +161,7 @@ fn check_outbounds(config: &RelayConfig, found: &mut Problems<'_>) {
     }
 }
 
-fn check_routes(config: &RelayConfig, found: &mut Problems<'_>) {
+fn check_routes(config: &RelayConfig, found: &mut Problems<'_, RelayConfig>) {
     for (index, route) in config.routes.iter().enumerate() {
         let key = format!("routes.{index}");
         if !config.outbounds.iter().any(|outbound| outbound.name == route.outbound) {
@@ -205,8 +186,8 @@ fn check_routes(config: &RelayConfig, found: &mut Problems<'_>) {
     }
 }
 
-fn check_url(key: &str, url: &str, found: &mut Problems<'_>) {
+fn check_url(key: &str, url: &str, found: &mut Problems<'_, RelayConfig>) {
     if let Err(error) = relay_client::validate_endpoint(url) {
-        found.list.push(found.locate(error, key));
+        found.add(key, error);
     }
 }

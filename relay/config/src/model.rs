@@ -110,6 +110,18 @@ pub struct RouteConfig {
     pub outbound: String,
 }
 
+impl RouteConfig {
+    /// Whether the route is for a procedure of its service.
+    #[must_use]
+    pub fn takes(&self, procedure: &str) -> bool {
+        self.procedures.is_empty()
+            || self.procedures.iter().any(|pattern| match pattern.strip_suffix('*') {
+                Some(beginning) => procedure.starts_with(beginning),
+                None => pattern == procedure,
+            })
+    }
+}
+
 fn default_rpc_path() -> String {
     headers::DEFAULT_RPC_PATH.to_owned()
 }

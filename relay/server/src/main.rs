@@ -22,7 +22,7 @@ struct Arguments {
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// How log lines look: text or json.
-    #[arg(long, default_value = "text", value_name = "FORMAT")]
+    #[arg(long, default_value = "text", env = "OMNIRELAY_LOG_FORMAT", value_name = "FORMAT")]
     log_format: LogFormat,
     /// What is logged, as `info,relay_transport=debug`.
     #[arg(long, default_value = "info", env = "OMNIRELAY_LOG", value_name = "FILTER")]

@@ -25,27 +25,29 @@ use crate::router::Router;
 pub async fn start(mut startup: Startup, layers: Layers) -> Result<Running> {
     let loaded = config::load::<RelayConfig>(&layers)?;
     let check = RelayConfig::check(&loaded, Timestamp::now());
-    if let Some((first, others)) = check.problems.split_first() {
-        // One error; the command line lists the others with their lines.
-        return Err(others
-            .iter()
-            .fold(first.clone(), |error, other| error.because(format!("also: {other}"))));
-    }
-    let config = loaded.value;
+    config::refuse(&check.problems)?;
+    let config = &loaded.value;
     startup.step("configuration");
 
     let downgrades = Arc::new(Downgrades::new(&startup.metrics));
     let outbounds = config
         .outbounds
         .iter()
-        .map(|outbound| Ok(Arc::new(Outbound::new(outbound, Arc::clone(&downgrades))?)))
+        .enumerate()
+        .map(|(index, outbound)| {
+            let outbound = Outbound::new(outbound, Arc::clone(&downgrades));
+            outbound.map(Arc::new).map_err(|error| loaded.place(&format!("outbounds.{index}.tls"), error))
+        })
         .collect::<Result<Vec<_>>>()?;
     let router = Arc::new(Router::new(&config.routes, &outbounds, &config.rpc_path)?);
     let authenticator = Authenticator::new(&config.auth)?;
     startup.step("outbounds");
 
-    let data = Listener::bind("data", &config.data, &startup.metrics)?;
-    let admin_listener = Listener::bind("admin", &config.admin, &startup.metrics)?;
+    let bind = |name, listener: &ListenerConfig| {
+        Listener::bind(name, listener, &startup.metrics).map_err(|error| loaded.place(name, error))
+    };
+    let data = bind("data", &config.data)?;
+    let admin_listener = bind("admin", &config.admin)?;
     let data_address = data.local_addr();
     let admin_address = admin_listener.local_addr();
     startup.step("listeners");
@@ -62,7 +64,8 @@ pub async fn start(mut startup: Startup, layers: Layers) -> Result<Running> {
         downgrades,
     });
     if let Some(mesh) = &config.mesh {
-        registration::start(mesh, &config, &data, startup.drain.clone())?;
+        registration::start(mesh, config, &data, startup.drain.clone())
+            .map_err(|error| loaded.place("mesh.tls", error))?;
     }
     let data_service = tower::service_fn(move |request| proxy::handle(Arc::clone(&router), request));
     let admin_service = tower::service_fn(move |request| {

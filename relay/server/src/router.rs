@@ -92,18 +92,3 @@ impl Router {
         procedures
     }
 }
-
-/// Whether a route is for a procedure.
-trait Takes {
-    fn takes(&self, procedure: &str) -> bool;
-}
-
-impl Takes for RouteConfig {
-    fn takes(&self, procedure: &str) -> bool {
-        self.procedures.is_empty()
-            || self.procedures.iter().any(|pattern| match pattern.strip_suffix('*') {
-                Some(beginning) => procedure.starts_with(beginning),
-                None => pattern == procedure,
-            })
-    }
-}

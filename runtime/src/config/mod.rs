@@ -4,6 +4,7 @@
 //! where it came from, so that each problem names its file and line.
 
 mod layer;
+mod problems;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,7 @@ use serde::de::DeserializeOwned;
 
 pub use layer::Location;
 use layer::Tree;
+pub use problems::{Problems, refuse};
 
 use crate::error::{ErrorKind, OperatorError, Result};
 
@@ -44,6 +46,15 @@ impl<T> Loaded<T> {
     #[must_use]
     pub fn locate(&self, path: &str) -> Option<&Location> {
         self.tree.locate(path)
+    }
+
+    /// Adds to an error where the value that led to it was set, unless the error knows its place.
+    #[must_use]
+    pub fn place(&self, path: &str, error: OperatorError) -> OperatorError {
+        match self.locate(path) {
+            Some(location) if error.location().is_none() => error.at(location.to_string()),
+            _ => error,
+        }
     }
 }
 
@@ -151,14 +162,14 @@ fn read(file: &PathBuf) -> Result<(String, String)> {
     let read = outcome.map_err(|error| {
         OperatorError::new(ErrorKind::Config, format!("the configuration file {name} cannot be read"))
             .caused_by(&error)
-            .hint("check the path after `--config` and the file's permissions")
+            .hint("check the path and the file's permissions")
     })?;
     if read as u64 > MAX_FILE_BYTES {
         return Err(OperatorError::new(
             ErrorKind::Config,
             format!("the configuration file {name} is above 4 MiB"),
         )
-        .hint("check the path after `--config`: this does not look like configuration"));
+        .hint("check the path: this does not look like configuration"));
     }
     Ok((name, text))
 }

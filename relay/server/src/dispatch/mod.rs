@@ -152,7 +152,11 @@ impl Dispatcher {
         }
         let procedure = meta.procedure.unwrap_or_default();
         self.procedures.get(procedure).map(AsRef::as_ref).ok_or_else(|| {
+            let mut names: Vec<&str> = self.procedures.values().map(|known| known.name()).collect();
+            names.sort_unstable();
+            names.dedup();
             Status::unimplemented(format!("the service `{}` has no procedure `{procedure}`", self.service))
+                .with_hint(format!("it has {}", names.join(", ")))
         })
     }
 }

@@ -42,6 +42,11 @@ impl Procedure {
         Self { name, request: method.input(), response: method.output(), handler: Box::new(handler) }
     }
 
+    /// `package.Service::Method`.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Runs the procedure on one message, for as long as the caller waits.
     pub(super) async fn run(&self, encoding: Encoding, call: Call, message: Bytes) -> Result<Bytes, Status> {
         let timeout = call.timeout;
@@ -71,7 +76,9 @@ impl Procedure {
         let message = DynamicMessage::deserialize(self.request.clone(), &mut reader)
             .and_then(|message| reader.end().map(|()| message));
         let message = message.map_err(|error| {
+            let fields: Vec<String> = self.request.fields().map(|field| field.json_name().to_owned()).collect();
             Status::invalid_argument(format!("the message is no JSON {}: {error}", self.request.full_name()))
+                .with_hint(format!("its fields are {}", fields.join(", ")))
         })?;
         Ok(prost::Message::encode_to_vec(&message).into())
     }
