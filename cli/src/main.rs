@@ -27,12 +27,15 @@ fn main() -> ExitCode {
     let cli = match args::Cli::try_parse() {
         Ok(cli) => cli,
         Err(parsing) => {
-            if let Some(error) = usage::error(&parsing) {
-                return output::fail(&error, usage::wants_json(std::env::args_os()));
-            }
-            // Help or the version; a closed terminal has nobody to tell.
-            let _closed = parsing.print();
-            return ExitCode::SUCCESS;
+            let json = usage::wants_json(std::env::args_os());
+            return match usage::error(&parsing, json) {
+                Some(error) => output::fail(&error, json),
+                None => {
+                    // Help or the version; a closed terminal has nobody to tell.
+                    let _closed = parsing.print();
+                    ExitCode::from(u8::try_from(parsing.exit_code()).unwrap_or(2))
+                }
+            };
         }
     };
     let json = cli.command.wants_json();

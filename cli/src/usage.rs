@@ -6,15 +6,17 @@ use omnirelay_runtime::{ErrorKind, OperatorError};
 #[cfg(test)]
 mod tests;
 
-/// The parser's error; none where it is help or a version that somebody asked for.
-pub(crate) fn error(parsing: &clap::Error) -> Option<OperatorError> {
-    if matches!(parsing.kind(), Parsing::DisplayHelp | Parsing::DisplayVersion) {
-        return None;
-    }
-    if parsing.kind() == Parsing::DisplayHelpOnMissingArgumentOrSubcommand {
-        return Some(OperatorError::new(ErrorKind::Usage, "the command is not complete").hint(
-            "`--help` after what is written so far shows what can follow, `omnirelay --help` where to begin",
-        ));
+/// The parser's error; none where it is help or a version: what was asked for, or what a person reads
+/// who stopped before the command was complete.
+pub(crate) fn error(parsing: &clap::Error, json: bool) -> Option<OperatorError> {
+    match parsing.kind() {
+        Parsing::DisplayHelp | Parsing::DisplayVersion => return None,
+        Parsing::DisplayHelpOnMissingArgumentOrSubcommand if json => {
+            let error = OperatorError::new(ErrorKind::Usage, "the command is not complete");
+            return Some(error.hint("`--help` after what is written so far shows what can follow"));
+        }
+        Parsing::DisplayHelpOnMissingArgumentOrSubcommand => return None,
+        _ => {}
     }
     // Paragraphs: what is wrong, tips, the usage, where there is more.
     let text = parsing.to_string();
@@ -31,9 +33,7 @@ pub(crate) fn error(parsing: &clap::Error) -> Option<OperatorError> {
         }
     }
     hints.push("`--help` tells more".to_owned());
-    Some(
-        error.unwrap_or_else(|| OperatorError::new(ErrorKind::Usage, text.trim())).hint(hints.join("; ")),
-    )
+    Some(error.unwrap_or_else(|| OperatorError::new(ErrorKind::Usage, text.trim())).hint(hints.join("; ")))
 }
 
 /// Whether the arguments ask for JSON, as far as that can be told of a line that cannot be parsed.

@@ -34,10 +34,18 @@ fn the_version_is_that_of_the_crate() {
 
 #[test]
 fn usage_errors_are_told_on_standard_error_with_code_two() {
-    for args in [&["reqest"][..], &["request"], &["request", "a", "b", "--timeout", "2"], &[], &["mesh"]] {
+    for args in [&["reqest"][..], &["request"], &["request", "a", "b", "--timeout", "2"]] {
         let (code, out, err) = run(args);
         assert_eq!((code, out.as_str()), (2, ""), "{args:?}");
-        assert!(err.starts_with("error: ") && err.contains("hint: ") && err.contains("--help"), "{args:?}: {err}");
+        assert!(
+            err.starts_with("error: ") && err.contains("hint: ") && err.contains("--help"),
+            "{args:?}: {err}"
+        );
+    }
+    for args in [&[][..], &["mesh"]] {
+        let (code, out, err) = run(args);
+        assert_eq!((code, out.as_str()), (2, ""), "{args:?}");
+        assert!(err.contains("Usage: ") && err.contains("Commands:"), "{args:?}: {err}");
     }
     let (code, out, err) = run(&["mesh", "peers", "list", "--role", "--output", "json"]);
     let error: serde_json::Value = serde_json::from_str(&err).unwrap();

@@ -6,7 +6,7 @@ use super::*;
 use crate::args::Cli;
 
 fn told(line: &str) -> String {
-    error(&Cli::try_parse_from(line.split(' ')).unwrap_err()).unwrap().report(false)
+    error(&Cli::try_parse_from(line.split(' ')).unwrap_err(), false).unwrap().report(false)
 }
 
 #[test]
@@ -30,8 +30,8 @@ fn what_is_missing_is_named_with_the_usage() {
 
 #[test]
 fn help_is_no_error() {
-    assert!(error(&Cli::try_parse_from(["omnirelay", "--help"]).unwrap_err()).is_none());
-    assert!(error(&Cli::try_parse_from(["omnirelay", "--version"]).unwrap_err()).is_none());
+    assert!(error(&Cli::try_parse_from(["omnirelay", "--help"]).unwrap_err(), false).is_none());
+    assert!(error(&Cli::try_parse_from(["omnirelay", "--version"]).unwrap_err(), false).is_none());
 }
 
 #[test]
