@@ -13,6 +13,7 @@ use h3::error::{Code, StreamError};
 use http::{Request, Response};
 use http_body::Body as _;
 use relay_core::DowngradeReason;
+use relay_core::headers::GRPC_STATUS;
 use relay_transport::quic::{Connection, Opener, RecvStream, Side, message};
 use relay_transport::{Body, BoxError, body};
 use tokio::sync::watch;
@@ -239,7 +240,14 @@ pub(crate) async fn send(live: &Arc<Live>, request: Request<Body>) -> Result<Res
         }
         _ => SendError::Broken(error),
     })?;
-    let incoming = Incoming { message: message::Incoming::new(recv), _sending: sending, _sender: sender };
+    let mut message = message::Incoming::new(recv);
+    if answer.headers().contains_key(GRPC_STATUS) {
+        // A gRPC refusal is its head alone, and whoever it is handed on to takes it for one only so.
+        if let Err(error) = message.look_ahead().await {
+            debug!(error, "a refusal broke off");
+        }
+    }
+    let incoming = Incoming { message, _sending: sending, _sender: sender };
     Ok(answer.map(|()| body::boxed(incoming)))
 }
 

@@ -1,8 +1,7 @@
 //! The `relayd` binary over real sockets: routing, diagnostics, bad input, drain.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says by panicking that it failed")]
 
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::{Child, Command, Stdio};
+mod support;
 
 use http::Request;
 use omnirelay_proto::DESCRIPTOR_SET;
@@ -14,59 +13,7 @@ use relay_core::{Negotiated, Protocol, Status};
 use relay_server::dispatch::{Call, Dispatcher};
 use relay_testkit::TestCa;
 use relay_transport::{Limits, Listener, ListenerConfig, body};
-
-/// A relay of its own, ended with its owner.
-struct Relay {
-    child: Child,
-    data: String,
-    admin: String,
-    log: BufReader<std::process::ChildStderr>,
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        let _ended_already = self.child.kill();
-        let _reaped = self.child.wait();
-    }
-}
-
-fn relayd(ca: &TestCa, config: &str, sets: &[&str]) -> Command {
-    let file = ca.dir().join("relay.toml");
-    std::fs::write(&file, config).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_relayd"));
-    command.arg("--config").arg(file).args(["--log-format", "json"]).stderr(Stdio::piped());
-    for set in sets {
-        command.args(["--set", set]);
-    }
-    command
-}
-
-impl Relay {
-    fn start(ca: &TestCa, config: &str) -> Self {
-        let mut child = relayd(ca, config, &[]).spawn().unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        let (mut data, mut admin) = (String::new(), String::new());
-        while !line.contains("\"message\":\"ready\"") {
-            line.clear();
-            assert!(log.read_line(&mut line).unwrap() > 0, "relayd ended before it was ready");
-            let event: serde_json::Value = serde_json::from_str(&line).unwrap();
-            if event["message"] == "listening" {
-                data = event["data"].as_str().unwrap().to_owned();
-                admin = event["admin"].as_str().unwrap().to_owned();
-            }
-        }
-        Self { child, data: format!("https://{data}"), admin: format!("https://{admin}"), log }
-    }
-
-    fn terminate(&mut self) -> i32 {
-        relay_testkit::terminate(self.child.id());
-        let mut rest = String::new();
-        self.log.read_to_string(&mut rest).unwrap();
-        assert!(rest.contains("\"message\":\"stopped\""), "{rest}");
-        self.child.wait().unwrap().code().unwrap()
-    }
-}
+use support::{Relay, relayd};
 
 fn config(ca: &TestCa, upstream: &str) -> String {
     let server = ca.issue("spiffe://test/relay/one");

@@ -85,6 +85,7 @@ pub async fn send_body(stream: &mut impl Transmit, mut body: Body) -> Result<(),
 pub struct Incoming<S> {
     stream: S,
     reading: Reading,
+    ahead: Option<Frame<Bytes>>,
 }
 
 #[derive(PartialEq, Eq)]
@@ -97,7 +98,19 @@ enum Reading {
 impl<S> Incoming<S> {
     /// Reads from a stream whose headers have been read.
     pub fn new(stream: S) -> Self {
-        Self { stream, reading: Reading::Data }
+        Self { stream, reading: Reading::Data, ahead: None }
+    }
+}
+
+impl<S: Receive + Unpin> Incoming<S> {
+    /// Waits for the first frame or for the end, which [`is_end_stream`](http_body::Body::is_end_stream)
+    /// then knows of: HTTP/3 tells of a message without a body only once its stream ends.
+    ///
+    /// # Errors
+    /// The stream broke off.
+    pub async fn look_ahead(&mut self) -> Result<(), BoxError> {
+        self.ahead = self.frame().await.transpose()?;
+        Ok(())
     }
 }
 
@@ -109,6 +122,9 @@ impl<S: Receive + Unpin> http_body::Body for Incoming<S> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Some(frame) = self.ahead.take() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
         if self.reading == Reading::Data {
             match ready!(self.stream.poll_data(cx))? {
                 Some(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
@@ -126,6 +142,6 @@ impl<S: Receive + Unpin> http_body::Body for Incoming<S> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.reading == Reading::Done
+        self.ahead.is_none() && self.reading == Reading::Done
     }
 }

@@ -1,0 +1,117 @@
+//! Calls between programs that share no code with the relay, through it: grpcio over HTTP/2 and aioquic over
+//! HTTP/3, each on either side.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says by panicking that it failed")]
+
+mod support;
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use relay_testkit::{Issued, TestCa};
+use support::Relay;
+
+/// A program in Python beside this test.
+fn script(name: &str) -> Command {
+    // Where tools/dev/setup.sh has put the packages, if the machine itself lacks them.
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let own = home.join(".cache/omnirelay/python/bin/python3");
+    let mut python = Command::new(if own.exists() { own } else { PathBuf::from("python3") });
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/foreign");
+    python.arg(std::env::var_os("FOREIGN_SCRIPTS").map_or(beside, PathBuf::from).join(name));
+    python
+}
+
+/// A server, ended with its owner.
+struct Server {
+    child: Child,
+    port: String,
+    _ends_it: Option<ChildStdin>,
+}
+
+impl Server {
+    fn start(name: &str, certificate: &Issued) -> Self {
+        let mut command = script(name);
+        command.arg(&certificate.certificate).arg(&certificate.private_key);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut port = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
+        assert!(!port.is_empty(), "{name} does not run: `tools/dev/setup.sh` installs what it needs");
+        Self { port: port.trim().to_owned(), _ends_it: child.stdin.take(), child }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ended_already = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+fn config(ca: &TestCa, port: &str, protocol: &str) -> String {
+    let own = ca.issue("spiffe://test/relay/one");
+    let (certificate, key, authority) = (own.certificate.display(), own.private_key.display(), ca.ca());
+    let tls = format!(
+        "{{ certificate = \"{certificate}\", private_key = \"{key}\", client_ca = \"{}\" }}",
+        authority.display()
+    );
+    format!(
+        r#"kind = "relay"
+node = {{ name = "one" }}
+[data]
+address = "127.0.0.1:0"
+tls = {tls}
+[admin]
+address = "127.0.0.1:0"
+tls = {tls}
+[[outbounds]]
+name = "echo"
+peers = ["https://localhost:{port}"]
+protocols = ["{protocol}"]
+tls = {{ ca = "{}" }}
+[[routes]]
+service = "echo"
+grpc_services = ["test.Echo"]
+outbound = "echo"
+"#,
+        authority.display()
+    )
+}
+
+const CALLS: &str = "unary trailers server-stream client-stream pong-0 pong-1 pong-2 pong-3 pong-4 ping-pong empty-stream fail";
+
+#[track_caller]
+fn check(client: &str, server: &str, upstream: &str) {
+    let ca = TestCa::new();
+    let server = Server::start(server, &ca.issue("spiffe://test/service/echo"));
+    let mut relay = Relay::start(&ca, &config(&ca, &server.port, upstream));
+    let caller = ca.issue("spiffe://test/service/caller");
+    let target = relay.data.replace("https://127.0.0.1", "localhost");
+    let mut command = script(client);
+    command.arg(target).arg(ca.ca()).arg(&caller.certificate).arg(&caller.private_key);
+    let output = command.output().unwrap();
+    let (said, wrong) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "after {said:?}: {wrong}");
+    assert_eq!(said.split_whitespace().collect::<Vec<_>>().join(" "), CALLS);
+    assert_eq!(relay.terminate(), 0);
+}
+
+#[test]
+fn http2_to_http2() {
+    check("grpc_client.py", "grpc_server.py", "http2");
+}
+
+#[test]
+fn http2_to_http3() {
+    check("grpc_client.py", "http3_server.py", "http3");
+}
+
+#[test]
+fn http3_to_http2() {
+    check("http3_client.py", "grpc_server.py", "http2");
+}
+
+#[test]
+fn http3_to_http3() {
+    check("http3_client.py", "http3_server.py", "http3");
+}
