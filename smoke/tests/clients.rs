@@ -1,4 +1,4 @@
-//! The mesh as programs see it that share no code with it: curl, grpcio and aioquic.
+//! The mesh as programs see it that share no code with it: curl, grpcio, aioquic, buf and h2load.
 #![allow(clippy::expect_used, clippy::panic, reason = "a check says by panicking that it failed")]
 
 use std::path::PathBuf;
@@ -28,6 +28,9 @@ fn main() -> ExitCode {
         .check("grpcio lists peers", grpcio_lists_peers)
         .check("grpcio calls through a relay", grpcio_calls)
         .check("aioquic reads peers over HTTP/3", aioquic_reads)
+        .check("buf calls through a relay as gRPC over HTTP/3", |mesh| buf_calls(mesh, Http3))
+        .check("buf calls through a relay as gRPC over HTTP/2", |mesh| buf_calls(mesh, Http2))
+        .check("h2load's requests are all answered", h2load_reads)
         .run(Mesh::start)
 }
 
@@ -131,12 +134,41 @@ fn grpcio(mesh: &Mesh, process: &str, method: &str, body: &str) -> Value {
     let target = mesh.url(process, Http2).replace("https://", "");
     let tls = mesh.operator();
     let [ca, certificate, key] = &[tls.ca, tls.certificate, tls.private_key].map(shown);
-    let descriptors = mesh.engine.scratch(&format!("grpc-{process}")).join("descriptors.bin");
-    std::fs::write(&descriptors, omnirelay_proto::DESCRIPTOR_SET).expect("the scratch folder can be written");
-    let descriptors = descriptors.display().to_string();
+    let descriptors = descriptors(mesh, &format!("grpc-{process}"));
     let script = script("grpc_calls.py");
     let words = [script.as_str(), &target, ca, certificate, key, &descriptors, method, body];
     run("python3", words, PATIENCE).exits(0).json()
+}
+
+/// The contracts as a file.
+fn descriptors(mesh: &Mesh, name: &str) -> String {
+    let file = mesh.engine.scratch(name).join("descriptors.bin");
+    std::fs::write(&file, omnirelay_proto::DESCRIPTOR_SET).expect("the scratch folder can be written");
+    file.display().to_string()
+}
+
+fn buf_calls(mesh: &Mesh, protocol: Protocol) {
+    let url = format!("{}/samples.v1.Greeter/Greet", mesh.url("relay-1", protocol));
+    let tls = mesh.operator();
+    let [ca, certificate, key] = &[tls.ca, tls.certificate, tls.private_key].map(shown);
+    let schema = descriptors(mesh, &format!("buf-{protocol}"));
+    let mut words = vec!["curl", "--protocol", "grpc", "--cacert", ca, "--cert", certificate, "--key", key];
+    words.extend(["--schema", &schema, "--emit-defaults", "--data", r#"{"name":"buf"}"#, &url]);
+    if protocol == Http3 {
+        words.push("--http3");
+    }
+    // It keeps a cache in the home folder, which a sandbox has none of.
+    let home = format!("HOME={}", mesh.engine.scratch("buf-home").display());
+    let greeting = run("env", [home.as_str(), "buf"].into_iter().chain(words), PATIENCE).exits(0).json();
+    assert_eq!(greeting, json!({ "message": "Hello, buf!", "servedBy": "greeter" }));
+}
+
+fn h2load_reads(mesh: &Mesh) {
+    let (url, bearer) = (format!("{}/meshkit/peers", mesh.url("meshkitd", Http2)), bearer(mesh));
+    let words = ["--requests=2000", "--clients=10", "--max-concurrent-streams=20", "--header", &bearer, &url];
+    let ran = run("h2load", words, PATIENCE).exits(0);
+    assert!(ran.stdout.contains("2000 succeeded, 0 failed, 0 errored, 0 timeout"), "{ran}");
+    assert!(ran.stdout.contains("2000 2xx"), "{ran}");
 }
 
 fn grpcio_lists_peers(mesh: &Mesh) {

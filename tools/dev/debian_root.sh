@@ -42,12 +42,19 @@ debian_root_build() {
     as_root rm -rf "$work"
     die "the Debian root could not be made" "the whole log is $cache/root-build.log; is deb.debian.org reachable?"
   fi
-  as_root bash -s "$work/root" <<'ROOT' >>"$cache/root-build.log" 2>&1
+  if ! as_root bash -s "$work/root" >>"$cache/root-build.log" 2>&1 <<'ROOT'
 set -euo pipefail
 root=$1
 # The machine's own authorities, for Java too: needed where a proxy signs TLS anew.
 cp /usr/local/share/ca-certificates/*.crt "$root/usr/local/share/ca-certificates/" 2>/dev/null || true
 bwrap --bind "$root" / --dev /dev --proc /proc update-ca-certificates -f
+# The one client that Debian does not package; it comes from the machine's Python package index.
+pip=()
+[[ ! -e /etc/pip.conf ]] || pip=(--ro-bind /etc/pip.conf /etc/pip.conf)
+touch "$root/etc/pip.conf" "$root/etc/resolv.conf" "$root/etc/hosts"
+bwrap --bind "$root" / --dev /dev --proc /proc --tmpfs /tmp --ro-bind /etc/resolv.conf /etc/resolv.conf \
+  --ro-bind /etc/hosts /etc/hosts "${pip[@]}" --setenv HOME /tmp \
+  python3 -m pip install --quiet --root-user-action=ignore --no-cache-dir --break-system-packages 'buf-bin>=1.75,<2'
 # Modules that Debian's rules name and Debian does not package; nothing of ours uses them.
 stubs=$root/usr/share/bazel/stubs
 for module in apple_support protobuf aspect_rules_js buildozer zlib; do
@@ -62,11 +69,14 @@ def _impl(_):
 buildozer_binary = module_extension(implementation = _impl)
 EOB
 mkdir -p "$root/usr/share/bazel/no-registry"
-# Places where the machine's own files are put.
-touch "$root/etc/resolv.conf" "$root/etc/hosts"
 rm -rf "$root/var/cache/apt/archives" "$root/var/lib/apt/lists"
 touch "$root/.complete"
 ROOT
+  then
+    tail -n 20 "$cache/root-build.log" >&2
+    as_root rm -rf "$work"
+    die "the Debian root could not be completed" "the whole log is $cache/root-build.log; is the Python package index reachable?"
+  fi
   as_root mv "$work/root" "$root"
   rmdir "$work"
   say "Debian's Bazel is ready after $((SECONDS - began)) s"
