@@ -1,26 +1,24 @@
-//! The channel's HTTP/3 connection: opened once for all who wait, replaced when it is gone.
+//! The HTTP/3 path to one target: a few connections, opened once for all who wait, replaced when
+//! they are gone.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwapOption;
-use bytes::Bytes;
-use h3::client::SendRequest;
-use h3::error::{Code, StreamError};
-use http::{Request, Response};
-use http_body::Body as _;
+use arc_swap::ArcSwap;
 use relay_core::DowngradeReason;
-use relay_transport::quic::{Connection, Opener, RecvStream, Side, message};
-use relay_transport::{Body, BoxError, body};
+use relay_transport::BoxError;
+use relay_transport::quic::{Connection, Side};
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
 use tracing::debug;
 
+use super::live::Live;
+use super::watch::watch;
 use crate::connector::Target;
 use crate::path_memory::PathMemory;
+use crate::pool::{Choice, choose};
+use crate::race;
+use crate::tcp::Tcp;
 
 /// A path that did not come about.
 #[derive(Clone, Debug)]
@@ -29,16 +27,9 @@ pub(crate) struct PathError {
     pub(crate) source: Arc<dyn std::error::Error + Send + Sync>,
 }
 
-/// A connection that requests can be sent on.
-pub(crate) struct Live {
-    sender: SendRequest<Opener, Bytes>,
-    connection: quinn::Connection,
-    endpoint: quinn::Endpoint,
-}
-
-impl Live {
-    fn is_usable(&self) -> bool {
-        self.connection.close_reason().is_none()
+impl PathError {
+    fn new(reason: DowngradeReason, source: impl Into<BoxError>) -> Self {
+        Self { reason, source: Arc::from(source.into()) }
     }
 }
 
@@ -48,46 +39,92 @@ type Outcome = Option<Result<Arc<Live>, PathError>>;
 pub(crate) struct Path {
     target: Target,
     config: quinn::ClientConfig,
-    live: ArcSwapOption<Live>,
+    /// What calls use where HTTP/3 does not work, if anything may be.
+    tcp: Option<Arc<Tcp>>,
+    hedge_after: Duration,
+    pool: ArcSwap<Vec<Arc<Live>>>,
     connecting: Mutex<Option<watch::Receiver<Outcome>>>,
     memory: Mutex<PathMemory>,
 }
 
 impl Path {
-    pub(crate) fn new(target: Target, config: quinn::ClientConfig) -> Self {
+    pub(crate) fn new(
+        target: Target,
+        config: quinn::ClientConfig,
+        tcp: Option<Arc<Tcp>>,
+        hedge_after: Duration,
+    ) -> Self {
         Self {
             target,
             config,
-            live: ArcSwapOption::empty(),
+            tcp,
+            hedge_after,
+            pool: ArcSwap::default(),
             connecting: Mutex::default(),
             memory: Mutex::default(),
         }
     }
 
-    /// Why the path is to be left alone for now, where it is.
-    pub(crate) fn broken(&self) -> Option<DowngradeReason> {
-        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.is_broken(Instant::now()).then_some(DowngradeReason::PathBroken)
-    }
-
-    /// Why the path failed last.
-    pub(crate) fn last_reason(&self) -> Option<DowngradeReason> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner).reason()
-    }
-
-    /// A usable connection: the one there is, or the one that all callers then wait for. The
-    /// attempt goes on where a caller stops waiting.
+    /// A usable connection. Where calls may go over TCP, nobody waits for longer than the hedge,
+    /// and nobody waits at all for a path that failed last: it is tried in the background.
     pub(crate) async fn connection(self: &Arc<Self>) -> Result<Arc<Live>, PathError> {
-        if let Some(live) = self.live.load_full().filter(|live| live.is_usable()) {
+        if let Some(live) = self.pick()? {
             return Ok(live);
         }
+        if self.tcp.is_none() {
+            return self.attempt().await;
+        }
+        if self.failed_last()? {
+            self.join_attempt();
+            return Err(PathError::new(DowngradeReason::PathBroken, "HTTP/3 is being tried again"));
+        }
+        match tokio::time::timeout(self.hedge_after, self.attempt()).await {
+            Ok(outcome) => outcome,
+            Err(_elapsed) => Err(PathError::new(DowngradeReason::NoQuicReply, "HTTP/3 is not up")),
+        }
+    }
+
+    /// The connection of the pool that a call goes to; `None` where there is none.
+    fn pick(self: &Arc<Self>) -> Result<Option<Arc<Live>>, PathError> {
+        let pool = self.pool.load();
+        // While packets vanish, calls go over TCP where they may, and this connection is its own probe.
+        let usable = |live: &&Arc<Live>| live.is_usable() && (self.tcp.is_none() || !live.is_silent());
+        let index = match choose(pool.iter().filter(usable).map(|live| live.load())) {
+            Choice::Open if pool.iter().any(|live| live.is_usable()) => {
+                return Err(PathError::new(DowngradeReason::NoQuicReply, "HTTP/3 has fallen silent"));
+            }
+            Choice::Open => return Ok(None),
+            Choice::Use(index) => index,
+            Choice::UseAndGrow(index) => {
+                if !self.memory().is_broken(Instant::now()) {
+                    self.join_attempt();
+                }
+                index
+            }
+        };
+        Ok(pool.iter().filter(usable).nth(index).cloned())
+    }
+
+    /// Whether the path failed last and may be tried again now.
+    fn failed_last(&self) -> Result<bool, PathError> {
+        let memory = self.memory();
+        if memory.is_broken(Instant::now()) {
+            return Err(PathError::new(DowngradeReason::PathBroken, "HTTP/3 failed a short while ago"));
+        }
+        Ok(memory.reason().is_some())
+    }
+
+    fn memory(&self) -> MutexGuard<'_, PathMemory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The outcome of the attempt under way, or of a new one. It goes on where a caller stops
+    /// waiting.
+    async fn attempt(self: &Arc<Self>) -> Result<Arc<Live>, PathError> {
         let mut waiting = self.join_attempt();
         match waiting.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(outcome)) => outcome.clone(),
-            _ => Err(PathError {
-                reason: DowngradeReason::PeerRefused,
-                source: Arc::from(BoxError::from("the connection attempt was given up")),
-            }),
+            _ => Err(PathError::new(DowngradeReason::PeerRefused, "the connection attempt was given up")),
         }
     }
 
@@ -101,36 +138,43 @@ impl Path {
         let path = Arc::clone(self);
         omnirelay_runtime::spawn("h3-connect", async move {
             let outcome = path.connect().await;
-            let mut memory = path.memory.lock().unwrap_or_else(PoisonError::into_inner);
             match &outcome {
-                Ok(live) => {
-                    memory.worked();
-                    path.live.store(Some(Arc::clone(live)));
-                }
-                Err(error) => memory.failed(Instant::now(), error.reason),
+                Ok(live) => path.admit(live),
+                Err(error) => path.memory().failed(Instant::now(), error.reason),
             }
-            drop(memory);
             *path.connecting.lock().unwrap_or_else(PoisonError::into_inner) = None;
             done.send_replace(Some(outcome));
         });
         waiting
     }
 
-    async fn connect(&self) -> Result<Arc<Live>, PathError> {
-        let lost =
-            |error: BoxError| PathError { reason: DowngradeReason::NoQuicReply, source: Arc::from(error) };
-        let addresses = tokio::net::lookup_host((self.target.host.as_ref(), self.target.port));
-        let addresses: Vec<SocketAddr> = addresses.await.map_err(|error| lost(error.into()))?.collect();
-        let mut last = lost(format!("{} has no address", self.target.host).into());
-        for address in addresses {
-            let attempt = tokio::time::timeout(self.target.connect_timeout, self.connect_to(address));
-            match attempt.await {
-                Ok(Ok(live)) => return Ok(Arc::new(live)),
-                Ok(Err(error)) => last = error,
-                Err(_elapsed) => last = lost(format!("no QUIC answer from {address}").into()),
-            }
+    fn admit(self: &Arc<Self>, live: &Arc<Live>) {
+        self.memory().worked();
+        if let Some(tcp) = &self.tcp {
+            let watching =
+                watch(Arc::downgrade(self), Arc::downgrade(live), Arc::clone(tcp), self.hedge_after);
+            omnirelay_runtime::spawn("h3-watch", watching);
         }
-        Err(last)
+        self.pool.rcu(|pool| {
+            let mut pool: Vec<_> = pool.iter().filter(|live| live.is_usable()).cloned().collect();
+            pool.push(Arc::clone(live));
+            pool
+        });
+    }
+
+    async fn connect(&self) -> Result<Arc<Live>, PathError> {
+        let lost = |error: BoxError| PathError::new(DowngradeReason::NoQuicReply, error);
+        let timeout = self.target.connect_timeout;
+        let connecting = async {
+            let addresses = tokio::net::lookup_host((self.target.host.as_ref(), self.target.port));
+            let addresses = race::interleave(addresses.await.map_err(|error| lost(error.into()))?);
+            let won = race::first(addresses, |address| self.connect_to(address)).await;
+            won.unwrap_or_else(|| Err(lost(format!("{} has no address", self.target.host).into())))
+        };
+        match tokio::time::timeout(timeout, connecting).await {
+            Ok(outcome) => outcome.map(Arc::new),
+            Err(_elapsed) => Err(lost(format!("no QUIC answer within {timeout:?}").into())),
+        }
     }
 
     async fn connect_to(&self, address: SocketAddr) -> Result<Live, PathError> {
@@ -138,8 +182,7 @@ impl Path {
             SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
             SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
         };
-        let refused =
-            |error: BoxError| PathError { reason: DowngradeReason::PeerRefused, source: Arc::from(error) };
+        let refused = |error: BoxError| PathError::new(DowngradeReason::PeerRefused, error);
         let endpoint = quinn::Endpoint::client(ours).map_err(|error| refused(error.into()))?;
         let name = self.target.server_name.to_str();
         let connecting = endpoint
@@ -150,29 +193,43 @@ impl Path {
         let mut builder = h3::client::builder();
         builder.max_field_section_size(64 << 10).send_grease(false);
         let (mut driver, sender) = builder.build(h3).await.map_err(|error| refused(error.into()))?;
+        let live = Live::new(sender, connection, endpoint);
+        let ended = Arc::clone(&live.ended);
         omnirelay_runtime::spawn("h3-connection", async move {
-            let ended = driver.wait_idle().await;
-            if !ended.is_h3_no_error() {
-                debug!(%ended, "connection ended");
+            let reason = driver.wait_idle().await;
+            ended.store(true, std::sync::atomic::Ordering::Relaxed);
+            if !reason.is_h3_no_error() {
+                debug!(%reason, "connection ended");
             }
         });
-        Ok(Live { sender, connection, endpoint })
+        Ok(live)
     }
 
     /// Takes a connection out of use; what is in flight on it goes on.
-    pub(crate) fn retire(&self, live: &Arc<Live>) {
-        let current = self.live.load();
-        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, live)) {
-            self.live.compare_and_swap(&current, None);
-        }
+    pub(crate) fn retire(&self, retired: &Arc<Live>) {
+        self.pool
+            .rcu(|pool| pool.iter().filter(|live| !Arc::ptr_eq(live, retired)).cloned().collect::<Vec<_>>());
+    }
+
+    /// The packets of a connection vanish: ends it with what is in flight on it, and looks in the
+    /// background whether a new one comes about.
+    pub(super) fn give_up(self: &Arc<Self>, live: &Arc<Live>, reason: DowngradeReason) {
+        self.memory().failed(Instant::now(), reason);
+        self.retire(live);
+        live.close(b"no packet was acknowledged");
+        self.join_attempt();
     }
 
     /// Tells the peer that we are done and waits until it knows, for at most `max`.
     pub(crate) async fn close(&self, max: Duration) {
-        if let Some(live) = self.live.swap(None) {
-            live.connection.close(quinn::VarInt::from_u32(relay_transport::quic::H3_NO_ERROR), b"");
-            let _best_effort = tokio::time::timeout(max, live.endpoint.wait_idle()).await;
-        }
+        let pool = self.pool.swap(Arc::default());
+        let said = async {
+            for live in pool.iter() {
+                live.close(b"");
+                live.endpoint.wait_idle().await;
+            }
+        };
+        let _best_effort = tokio::time::timeout(max, said).await;
     }
 }
 
@@ -192,85 +249,4 @@ fn handshake_error(error: quinn::ConnectionError) -> PathError {
         _ => DowngradeReason::PeerRefused,
     };
     PathError { reason, source: Arc::new(error) }
-}
-
-/// Why a request got no answer on a connection, and the request itself where it never left.
-pub(crate) enum SendError {
-    /// The connection takes no more requests; nothing was sent.
-    Unsent(Request<Body>),
-    /// The peer says that it did nothing with the request.
-    Refused(StreamError),
-    /// Whether it was carried out is unknown.
-    Broken(StreamError),
-}
-
-/// Sends one request and waits for the head of its answer.
-pub(crate) async fn send(live: &Arc<Live>, request: Request<Body>) -> Result<Response<Body>, SendError> {
-    let (parts, body) = request.into_parts();
-    let mut head = Request::new(());
-    *head.method_mut() = parts.method.clone();
-    *head.uri_mut() = parts.uri.clone();
-    *head.headers_mut() = parts.headers.clone();
-    *head.version_mut() = http::Version::HTTP_3;
-    let mut sender = live.sender.clone();
-    let stream = match sender.send_request(head).await {
-        Ok(stream) => stream,
-        Err(error @ StreamError::HeaderTooBig { .. }) => return Err(SendError::Refused(error)),
-        // The head did not fit onto the connection in full, so that the peer cannot have acted on it.
-        Err(_) => return Err(SendError::Unsent(Request::from_parts(parts, body))),
-    };
-    let (mut send, mut recv) = stream.split();
-    let sending = if body.is_end_stream() {
-        // A peer that has answered already may have closed its side; its answer tells.
-        let _answer_tells = send.finish().await;
-        None
-    } else {
-        let task = omnirelay_runtime::spawn("h3-request-body", async move {
-            if let Err(error) = message::send_body(&mut send, body).await {
-                debug!(error, "request body broke off");
-                send.stop_stream(Code::H3_REQUEST_CANCELLED);
-            }
-        });
-        Some(AbortOnDrop(task.abort_handle()))
-    };
-    let answer = recv.recv_response().await.map_err(|error| match &error {
-        StreamError::RemoteTerminate { code, .. } if *code == Code::H3_REQUEST_REJECTED => {
-            SendError::Refused(error)
-        }
-        _ => SendError::Broken(error),
-    })?;
-    let incoming = Incoming { message: message::Incoming::new(recv), _sending: sending, _sender: sender };
-    Ok(answer.map(|()| body::boxed(incoming)))
-}
-
-struct AbortOnDrop(AbortHandle);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// An answer's body. Dropping it gives up the request's body too; while it lives, so does the
-/// connection, which h3 closes with its last sender.
-struct Incoming {
-    message: message::Incoming<h3::client::RequestStream<RecvStream, Bytes>>,
-    _sending: Option<AbortOnDrop>,
-    _sender: SendRequest<Opener, Bytes>,
-}
-
-impl http_body::Body for Incoming {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.message).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.message.is_end_stream()
-    }
 }
