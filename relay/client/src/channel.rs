@@ -171,7 +171,9 @@ impl Inner {
                 Err(SendError::Silent) => {
                     return Err(self.broken(Protocol::Http3, "no packet was acknowledged".into()));
                 }
-                Err(SendError::Broken(_)) if outgoing.is_idempotent() && outgoing.rewind() => {}
+                // A connection that is gone says nothing of the request; a reset is the peer's answer to it.
+                Err(SendError::Broken(_))
+                    if live.has_ended() && outgoing.is_idempotent() && outgoing.rewind() => {}
                 Err(SendError::Unfit(error)) => return Err(self.refused(Protocol::Http3, error.into())),
                 Err(SendError::Broken(error)) => return Err(self.broken(Protocol::Http3, error.into())),
             }

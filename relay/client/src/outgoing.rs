@@ -122,16 +122,23 @@ fn look_at(body: &mut Body, cx: &mut Context<'_>) -> Result<Content, Vec<Kept>> 
                     }
                 });
             }
+            Poll::Ready(Some(Ok(frame))) if holds_nothing(&frame) => {}
             Poll::Ready(Some(Ok(frame))) => kept.push(Kept::of(frame)),
             Poll::Ready(Some(Err(error))) => kept.push(Kept::Error(Some(error))),
             Poll::Pending => return Err(kept),
         }
         match kept.as_slice() {
+            [] => {}
             [Kept::Data(bytes)] if body.is_end_stream() => return Ok(Content::Whole(bytes.clone())),
             [Kept::Data(bytes)] if bytes.len() <= MAX_KEPT => {}
             _ => return Err(kept),
         }
     }
+}
+
+/// Trailers that hold nothing are never sent.
+fn holds_nothing(frame: &Frame<Bytes>) -> bool {
+    frame.trailers_ref().is_some_and(HeaderMap::is_empty)
 }
 
 /// What was taken of a body.
@@ -187,6 +194,7 @@ impl Tape {
             return Poll::Ready(Some(frame));
         }
         let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            Some(Ok(frame)) if holds_nothing(&frame) => return Poll::Ready(None),
             Some(Ok(frame)) => frame,
             other => return Poll::Ready(other),
         };

@@ -53,6 +53,11 @@ impl Live {
         !self.ended.load(Ordering::Relaxed)
     }
 
+    /// As [`Self::is_usable`] denied, and certain: for once a call has failed.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.connection.close_reason().is_some()
+    }
+
     /// Whether something is on its way and the peer has not been heard of for too long.
     pub(crate) fn is_silent(&self) -> bool {
         *self.silent.borrow()
