@@ -6,20 +6,18 @@ use std::time::Duration;
 
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, Uri};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use omnirelay_runtime::{ErrorKind, OperatorError, Result};
 use quinn::crypto::rustls::QuicClientConfig;
 use relay_core::{DowngradeReason, Negotiated, Protocol};
 use relay_transport::tls::{self, ClientTlsConfig};
-use relay_transport::{Body, BoxError, body};
-use tokio_rustls::TlsConnector;
+use relay_transport::{Body, BoxError};
 use tower::Service;
 
-use crate::connector::Connector;
 use crate::endpoint::target;
 use crate::error::ChannelError;
-use crate::http3::{self, Live, Path, PathError, SendError};
+use crate::http3::{self, Live, Path, SendError};
+use crate::outgoing::Outgoing;
+use crate::tcp::{Tcp, TcpError};
 
 /// A peer that was killed says nothing: a connection is given up after so many milliseconds
 /// without a packet, and probed often enough that a living peer always sends one.
@@ -54,10 +52,14 @@ impl ChannelConfig {
     }
 }
 
+/// How often a request is sent that meets connections which are just being closed.
+const MAX_ROUNDS: usize = 4;
+
 /// A channel to one service. Cloning is cheap, and clones share their connections.
 ///
-/// Every response carries [`Negotiated`] in its extensions. Nothing is sent twice: a request is
-/// tried again only where it certainly never left.
+/// Every response carries [`Negotiated`] in its extensions. A request is sent again only where it
+/// certainly had no effect: it never left, the peer says that it did nothing, or carrying it out
+/// twice is carrying it out once ([`Idempotent`](crate::Idempotent)).
 #[derive(Clone)]
 pub struct Channel(Arc<Inner>);
 
@@ -65,9 +67,8 @@ struct Inner {
     endpoint: String,
     authority: Authority,
     wanted: Protocol,
-    hedge_after: Duration,
     http3: Option<Arc<Path>>,
-    tcp: Option<(Protocol, Client<Connector, Body>)>,
+    tcp: Option<Arc<Tcp>>,
 }
 
 impl Channel {
@@ -84,38 +85,16 @@ impl Channel {
             )
             .hint("allow at least one of http3, http2, http1"));
         };
+        let over_tcp: Vec<Protocol> =
+            config.protocols.iter().copied().filter(|one| *one != Protocol::Http3).collect();
+        let tcp = Tcp::new(target.clone(), &config.tls, &over_tcp)?.map(Arc::new);
         let http3 = if config.protocols.contains(&Protocol::Http3) {
-            Some(Arc::new(Path::new(target.clone(), quic_config(&config.tls)?)))
+            let quic = quic_config(&config.tls)?;
+            Some(Arc::new(Path::new(target, quic, tcp.clone(), config.hedge_after)))
         } else {
             None
         };
-        let over_tcp: Vec<Protocol> =
-            config.protocols.iter().copied().filter(|one| *one != Protocol::Http3).collect();
-        let tcp = match over_tcp.first() {
-            None => None,
-            Some(first) => {
-                let tls = TlsConnector::from(Arc::new(tls::client_config(&config.tls, &over_tcp)?));
-                let client = Client::builder(TokioExecutor::new())
-                    .pool_timer(TokioTimer::new())
-                    .timer(TokioTimer::new())
-                    .pool_max_idle_per_host(64)
-                    .http2_only(over_tcp == [Protocol::Http2])
-                    .http2_keep_alive_interval(PROBE_EVERY)
-                    .http2_keep_alive_timeout(Duration::from_millis(DEAD_AFTER_MS.into()))
-                    .http2_initial_stream_window_size(1 << 20)
-                    .http2_initial_connection_window_size(8 << 20)
-                    .build(Connector { target, tls });
-                Some((*first, client))
-            }
-        };
-        Ok(Self(Arc::new(Inner {
-            endpoint: config.endpoint.clone(),
-            authority,
-            wanted,
-            hedge_after: config.hedge_after,
-            http3,
-            tcp,
-        })))
+        Ok(Self(Arc::new(Inner { endpoint: config.endpoint.clone(), authority, wanted, http3, tcp })))
     }
 
     /// Whom the channel calls.
@@ -130,15 +109,19 @@ impl Channel {
     /// No connection, or one that broke; an answer of whatever status is no error.
     pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, ChannelError> {
         self.0.complete_uri(&mut request);
+        let mut outgoing = Outgoing::new(request).await;
         match &self.0.http3 {
-            Some(path) => self.0.over_http3(path, request).await,
-            None => self.0.over_tcp(request, None).await,
+            Some(path) => self.0.over_http3(path, &mut outgoing).await,
+            None => self.0.over_tcp(&mut outgoing, None).await,
         }
     }
 
     /// Says goodbye to the peer, which it takes at most 200 ms for; connections otherwise end by
     /// their idle time. Calls after it connect anew.
     pub async fn close(&self) {
+        if let Some(tcp) = &self.0.tcp {
+            tcp.close();
+        }
         if let Some(path) = &self.0.http3 {
             path.close(Duration::from_millis(200)).await;
         }
@@ -160,89 +143,85 @@ impl Inner {
     async fn over_http3(
         &self,
         path: &Arc<Path>,
-        mut request: Request<Body>,
+        outgoing: &mut Outgoing,
     ) -> Result<Response<Body>, ChannelError> {
-        // The second round meets a connection that said goodbye between our look and our request.
-        for _ in 0..2 {
-            let live = match self.http3_connection(path).await {
+        // Later rounds meet connections that said goodbye between our look and our request.
+        for _ in 0..MAX_ROUNDS {
+            let live = match path.connection().await {
                 Ok(live) => live,
-                Err(error) if self.tcp.is_some() => return self.over_tcp(request, Some(error.reason)).await,
+                Err(error) if self.tcp.is_some() => return self.over_tcp(outgoing, Some(error.reason)).await,
                 Err(error) => {
                     let source = BoxError::from(error.source.to_string());
                     return Err(self.no_connection(Protocol::Http3, source));
                 }
             };
-            match http3::send(&live, request).await {
+            match self.on_connection(&live, outgoing).await {
                 Ok(mut response) => {
                     self.note(&mut response, Protocol::Http3, None);
                     return Ok(response);
                 }
-                Err(SendError::Unsent(unsent)) => {
-                    path.retire(&live);
-                    request = unsent;
-                }
+                Err(SendError::Unsent) => path.retire(&live),
                 Err(SendError::Refused(error)) => {
                     path.retire(&live);
-                    let endpoint = self.endpoint.clone();
-                    return Err(ChannelError::Refused {
-                        endpoint,
-                        protocol: Protocol::Http3,
-                        source: error.into(),
-                    });
+                    if !outgoing.rewind() {
+                        return Err(self.refused(Protocol::Http3, error.into()));
+                    }
                 }
-                Err(SendError::Broken(error)) => {
-                    let endpoint = self.endpoint.clone();
-                    return Err(ChannelError::Broken {
-                        endpoint,
-                        protocol: Protocol::Http3,
-                        source: error.into(),
-                    });
+                Err(SendError::Silent) if outgoing.rewind() => {}
+                Err(SendError::Silent) => {
+                    return Err(self.broken(Protocol::Http3, "no packet was acknowledged".into()));
                 }
+                // A connection that is gone says nothing of the request; a reset is the peer's answer to it.
+                Err(SendError::Broken(_))
+                    if live.has_ended() && outgoing.is_idempotent() && outgoing.rewind() => {}
+                Err(SendError::Unfit(error)) => return Err(self.refused(Protocol::Http3, error.into())),
+                Err(SendError::Broken(error)) => return Err(self.broken(Protocol::Http3, error.into())),
             }
         }
-        self.over_tcp(request, Some(DowngradeReason::PeerRefused)).await
+        self.over_tcp(outgoing, Some(DowngradeReason::PeerRefused)).await
     }
 
-    /// A connection, unless the path is known to be broken or TCP may answer sooner.
-    async fn http3_connection(&self, path: &Arc<Path>) -> Result<Arc<Live>, PathError> {
-        if self.tcp.is_none() {
-            return path.connection().await;
+    /// One try; where the connection falls silent meanwhile, a request that may be carried out
+    /// twice is given back.
+    async fn on_connection(
+        &self,
+        live: &Arc<Live>,
+        outgoing: &Outgoing,
+    ) -> Result<Response<Body>, SendError> {
+        if self.tcp.is_none() || !outgoing.is_idempotent() {
+            return http3::send(live, outgoing).await;
         }
-        let too_slow = |reason| PathError { reason, source: Arc::from(BoxError::from("HTTP/3 is not up")) };
-        if let Some(reason) = path.broken() {
-            return Err(too_slow(reason));
-        }
-        match tokio::time::timeout(self.hedge_after, path.connection()).await {
-            Ok(outcome) => outcome,
-            Err(_elapsed) => Err(too_slow(path.last_reason().unwrap_or(DowngradeReason::NoQuicReply))),
+        tokio::select! {
+            biased;
+            outcome = http3::send(live, outgoing) => outcome,
+            () = live.fell_silent() => Err(SendError::Silent),
         }
     }
 
     async fn over_tcp(
         &self,
-        request: Request<Body>,
+        outgoing: &mut Outgoing,
         downgrade: Option<DowngradeReason>,
     ) -> Result<Response<Body>, ChannelError> {
-        let Some((first, client)) = &self.tcp else {
+        let Some(tcp) = &self.tcp else {
             return Err(self.no_connection(self.wanted, "the peer closes every connection".into()));
         };
-        let response = client.request(request).await.map_err(|error| {
-            if error.is_connect() {
-                self.no_connection(*first, error.into())
-            } else {
-                ChannelError::Broken {
-                    endpoint: self.endpoint.clone(),
-                    protocol: *first,
-                    source: error.into(),
-                }
-            }
-        })?;
-        let mut response = response.map(body::boxed);
-        let protocol = Protocol::of(response.version());
-        let downgrade =
-            downgrade.or_else(|| (protocol != self.wanted).then_some(DowngradeReason::AlpnMismatch));
-        self.note(&mut response, protocol, downgrade);
-        Ok(response)
+        let first = tcp.first();
+        for round in 1.. {
+            let mut response = match tcp.send(outgoing).await {
+                Ok(response) => response,
+                Err(TcpError::Connect(error)) => return Err(self.no_connection(first, error)),
+                Err(TcpError::Refused(_)) if round < MAX_ROUNDS && outgoing.rewind() => continue,
+                Err(TcpError::Refused(error)) => return Err(self.refused(first, error)),
+                Err(TcpError::Broken(error)) => return Err(self.broken(first, error)),
+            };
+            let protocol = Protocol::of(response.version());
+            let downgrade =
+                downgrade.or_else(|| (protocol != self.wanted).then_some(DowngradeReason::AlpnMismatch));
+            self.note(&mut response, protocol, downgrade);
+            return Ok(response);
+        }
+        Err(self.no_connection(first, "the peer closes every connection".into()))
     }
 
     fn note(&self, response: &mut Response<Body>, protocol: Protocol, downgrade: Option<DowngradeReason>) {
@@ -252,6 +231,14 @@ impl Inner {
 
     fn no_connection(&self, protocol: Protocol, source: BoxError) -> ChannelError {
         ChannelError::Connect { endpoint: self.endpoint.clone(), protocol, source }
+    }
+
+    fn refused(&self, protocol: Protocol, source: BoxError) -> ChannelError {
+        ChannelError::Refused { endpoint: self.endpoint.clone(), protocol, source }
+    }
+
+    fn broken(&self, protocol: Protocol, source: BoxError) -> ChannelError {
+        ChannelError::Broken { endpoint: self.endpoint.clone(), protocol, source }
     }
 }
 

@@ -17,6 +17,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tower::Service;
 
+use crate::race;
+
 /// Where a channel's connections go.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
@@ -43,20 +45,32 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, _uri: Uri) -> Self::Future {
-        let Self { target, tls } = self.clone();
-        Box::pin(async move {
-            let connecting = async {
-                // Tries each address of the name in turn.
-                let stream = TcpStream::connect((target.host.as_ref(), target.port)).await?;
-                stream.set_nodelay(true)?;
-                tls.connect(target.server_name, stream).await
-            };
-            let timeout = target.connect_timeout;
-            let stream = tokio::time::timeout(timeout, connecting).await.map_err(|_elapsed| {
-                io::Error::new(io::ErrorKind::TimedOut, format!("no TLS connection within {timeout:?}"))
-            })??;
-            Ok(TlsIo(TokioIo::new(stream)))
-        })
+        let connector = self.clone();
+        Box::pin(async move { connector.connect().await })
+    }
+}
+
+impl Connector {
+    /// Opens a connection to the first of the target's addresses that answers.
+    ///
+    /// # Errors
+    /// None answered in time, or the handshake failed.
+    pub(crate) async fn connect(&self) -> io::Result<TlsIo> {
+        let target = &self.target;
+        let connecting = async {
+            let addresses = tokio::net::lookup_host((target.host.as_ref(), target.port)).await?;
+            let won = race::first(race::interleave(addresses), TcpStream::connect).await;
+            let stream = won.unwrap_or_else(|| {
+                Err(io::Error::new(io::ErrorKind::NotFound, format!("{} has no address", target.host)))
+            })?;
+            stream.set_nodelay(true)?;
+            self.tls.connect(target.server_name.clone(), stream).await
+        };
+        let timeout = target.connect_timeout;
+        let stream = tokio::time::timeout(timeout, connecting).await.map_err(|_elapsed| {
+            io::Error::new(io::ErrorKind::TimedOut, format!("no TLS connection within {timeout:?}"))
+        })??;
+        Ok(TlsIo(TokioIo::new(stream)))
     }
 }
 

@@ -7,9 +7,16 @@ mod channel;
 mod connector;
 mod endpoint;
 mod error;
+mod http2;
 mod http3;
+mod outgoing;
 mod path_memory;
+mod pool;
+mod race;
+mod stall;
+mod tcp;
 
 pub use channel::{Channel, ChannelConfig};
 pub use endpoint::validate_endpoint;
 pub use error::ChannelError;
+pub use outgoing::Idempotent;

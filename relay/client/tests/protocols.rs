@@ -1,6 +1,8 @@
 //! The channel against the listener over real sockets.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says by panicking that it failed")]
 
+mod support;
+
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -12,41 +14,10 @@ use relay_client::{Channel, ChannelConfig, ChannelError};
 use relay_core::{DowngradeReason, Negotiated, Protocol};
 use relay_testkit::TestCa;
 use relay_transport::{Body, ConnInfo, Limits, Listener, ListenerConfig, body};
-use tokio::task::JoinHandle;
+use support::{Server, get, text};
 
-struct Server {
-    ca: TestCa,
-    url: String,
-    drain: DrainController,
-    metrics: Metrics,
-    serving: JoinHandle<()>,
-}
-
-impl Server {
-    fn start(protocols: &[Protocol], limits: Limits) -> Self {
-        let ca = TestCa::new();
-        let config = ListenerConfig {
-            address: ([127, 0, 0, 1], 0).into(),
-            tls: ca.server_tls("spiffe://test/server/a"),
-            protocols: protocols.to_vec(),
-            limits,
-        };
-        let metrics = Metrics::default();
-        let listener = Listener::bind("test", &config, &metrics).unwrap();
-        let url = format!("https://localhost:{}", listener.local_addr().port());
-        let drain = DrainController::new();
-        let service = tower::service_fn(answer);
-        let serving = omnirelay_runtime::spawn("test-server", listener.serve(service, drain.drain()));
-        Self { ca, url, drain, metrics, serving }
-    }
-
-    fn channel(&self, protocols: &[Protocol]) -> Channel {
-        let tls = self.ca.client_tls(Some("spiffe://test/client/b"));
-        let mut config = ChannelConfig::new(&self.url, tls);
-        config.protocols = protocols.to_vec();
-        config.connect_timeout = Duration::from_secs(2);
-        Channel::new(&config).unwrap()
-    }
+fn start(protocols: &[Protocol], limits: Limits) -> Server {
+    Server::start(protocols, limits, tower::service_fn(answer))
 }
 
 /// Answers by path: `/echo` with body and trailers, `/who` with what is known of the caller,
@@ -74,10 +45,6 @@ async fn answer(request: Request<Body>) -> Result<Response<Body>, Infallible> {
     Ok(response)
 }
 
-fn get(path: &str) -> Request<Body> {
-    Request::builder().uri(path).body(body::empty()).unwrap()
-}
-
 /// A body of `size` bytes in uneven pieces, then trailers.
 fn with_trailers(size: usize) -> Body {
     let whole = Bytes::from(vec![b'x'; size]);
@@ -89,13 +56,9 @@ fn with_trailers(size: usize) -> Body {
     body::boxed(StreamBody::new(futures_util::stream::iter(frames)))
 }
 
-async fn text(response: Response<Body>) -> String {
-    String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
-}
-
 #[tokio::test]
 async fn each_protocol_carries_the_call_and_the_identity() {
-    let server = Server::start(&Protocol::ALL, Limits::default());
+    let server = start(&Protocol::ALL, Limits::default());
     for protocol in Protocol::ALL {
         let response = server.channel(&[protocol]).send(get("/who")).await.unwrap();
         assert_eq!(response.extensions().get(), Some(&Negotiated { protocol, downgrade: None }));
@@ -106,7 +69,7 @@ async fn each_protocol_carries_the_call_and_the_identity() {
 
 #[tokio::test]
 async fn bodies_keep_their_trailers_whatever_their_size() {
-    let server = Server::start(&Protocol::ALL, Limits::default());
+    let server = start(&Protocol::ALL, Limits::default());
     for protocol in [Protocol::Http3, Protocol::Http2] {
         let channel = server.channel(&[protocol]);
         // 65 535 is the size at which Envoy lost trailers (envoyproxy/envoy#40821).
@@ -122,7 +85,7 @@ async fn bodies_keep_their_trailers_whatever_their_size() {
 
 #[tokio::test]
 async fn a_broken_answer_never_looks_complete() {
-    let server = Server::start(&Protocol::ALL, Limits::default());
+    let server = start(&Protocol::ALL, Limits::default());
     for protocol in Protocol::ALL {
         let response = server.channel(&[protocol]).send(get("/broken")).await;
         // HTTP/1.1 may close before the head is out; whichever it is, it is an error.
@@ -134,7 +97,7 @@ async fn a_broken_answer_never_looks_complete() {
 
 #[tokio::test]
 async fn a_panic_is_one_failed_request_and_no_more() {
-    let server = Server::start(&Protocol::ALL, Limits::default());
+    let server = start(&Protocol::ALL, Limits::default());
     for protocol in Protocol::ALL {
         let channel = server.channel(&[protocol]);
         assert_eq!(channel.send(get("/panic")).await.unwrap().status(), 500, "{protocol}");
@@ -149,7 +112,7 @@ async fn a_panic_is_one_failed_request_and_no_more() {
 
 #[tokio::test]
 async fn without_quic_the_channel_goes_over_tcp_and_says_why() {
-    let server = Server::start(&[Protocol::Http2, Protocol::Http1], Limits::default());
+    let server = start(&[Protocol::Http2, Protocol::Http1], Limits::default());
     let channel = server.channel(&[Protocol::Http3, Protocol::Http2]);
     let first = channel.send(get("/who")).await.unwrap();
     let no_reply = Negotiated { protocol: Protocol::Http2, downgrade: Some(DowngradeReason::NoQuicReply) };
@@ -163,7 +126,7 @@ async fn without_quic_the_channel_goes_over_tcp_and_says_why() {
 
 #[tokio::test]
 async fn a_hundred_first_calls_share_one_connection() {
-    let server = Server::start(&Protocol::ALL, Limits::default());
+    let server = start(&Protocol::ALL, Limits::default());
     let channel = server.channel(&[Protocol::Http3]);
     let calls: Vec<_> = (0..100)
         .map(|_| {
@@ -184,7 +147,7 @@ async fn a_hundred_first_calls_share_one_connection() {
 #[tokio::test]
 async fn draining_finishes_what_is_in_flight_and_refuses_the_rest() {
     for protocol in Protocol::ALL {
-        let server = Server::start(&Protocol::ALL, Limits::default());
+        let server = start(&Protocol::ALL, Limits::default());
         let channel = server.channel(&[protocol]);
         assert_eq!(channel.send(get("/who")).await.unwrap().status(), 200);
         let in_flight = {
@@ -206,7 +169,7 @@ async fn draining_finishes_what_is_in_flight_and_refuses_the_rest() {
 
 #[tokio::test]
 async fn a_restarted_server_is_found_again() {
-    let server = Server::start(&Protocol::ALL, Limits::default());
+    let server = start(&Protocol::ALL, Limits::default());
     let channel = server.channel(&[Protocol::Http3]);
     assert_eq!(channel.send(get("/who")).await.unwrap().status(), 200);
     let address = server.url.rsplit(':').next().unwrap().parse().unwrap();
@@ -227,7 +190,7 @@ async fn a_restarted_server_is_found_again() {
 #[tokio::test]
 async fn bounds_hold_on_every_protocol() {
     let limits = Limits { max_body_bytes: 1000, max_header_bytes: 8192, ..Limits::default() };
-    let server = Server::start(&Protocol::ALL, limits);
+    let server = start(&Protocol::ALL, limits);
     for protocol in Protocol::ALL {
         let channel = server.channel(&[protocol]);
         let large = Request::post("/echo").body(body::full(vec![0; 2000])).unwrap();
@@ -250,7 +213,7 @@ async fn bounds_hold_on_every_protocol() {
 
 #[tokio::test]
 async fn a_server_of_another_authority_is_refused() {
-    let server = Server::start(&Protocol::ALL, Limits::default());
+    let server = start(&Protocol::ALL, Limits::default());
     let stranger = TestCa::new();
     for protocol in Protocol::ALL {
         let mut config = ChannelConfig::new(&server.url, stranger.client_tls(None));

@@ -1,5 +1,7 @@
-//! What tests of anything that speaks TLS need: an authority of their own.
-#![allow(clippy::unwrap_used, reason = "test support says by panicking that it failed")]
+//! What tests of anything that speaks TLS need: an authority of their own, and bad weather.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test support says by panicking that it failed")]
+
+mod weather;
 
 use std::path::{Path, PathBuf};
 
@@ -8,6 +10,8 @@ use rustix::process::{Pid, Signal};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
 use relay_transport::tls::{ClientTlsConfig, ServerTlsConfig};
+
+pub use weather::{Network, Weather};
 
 /// Asks a process to end, as an init system does.
 ///

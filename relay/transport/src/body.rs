@@ -62,7 +62,7 @@ where
     Body(body.map_err(Into::into).boxed_unsync())
 }
 
-/// A body that keeps `held` for as long as it lives: a place among those in flight, say.
+/// An answer's body that keeps `held` for as long as it lives: a place among those in flight, say.
 pub fn holding<T: Send + Unpin + 'static>(body: Body, held: T) -> Body {
     boxed(Holding { body, _held: held })
 }
@@ -80,7 +80,12 @@ impl<T: Unpin> http_body::Body for Holding<T> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        // Trailers that hold nothing are never sent; nothing follows trailers.
+        Pin::new(&mut self.body).poll_frame(cx).map(|frame| {
+            frame.filter(|frame| {
+                !matches!(frame, Ok(frame) if frame.trailers_ref().is_some_and(http::HeaderMap::is_empty))
+            })
+        })
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,9 +1,13 @@
 //! HTTP/3 over QUIC.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
+use h3::quic;
 use h3::server::{RequestResolver, RequestStream};
 use http::{Request, Response};
 use omnirelay_runtime::Drain;
@@ -16,7 +20,7 @@ use tracing::debug;
 
 use crate::body::{self, Body, BoxError};
 use crate::conn_info::{ConnInfo, PeerIdentity};
-use crate::quic::{Connection, H3_NO_ERROR, SendStream, Side, message};
+use crate::quic::{Abandoned, Connection, H3_NO_ERROR, H3_REQUEST_REJECTED, SendStream, Side, message};
 use crate::serve::Shared;
 use crate::stats::Bound;
 
@@ -89,6 +93,7 @@ where
     let info = ConnInfo { protocol: Protocol::Http3, remote, local, identity: identity(&connection) };
     let quic = Connection::new(connection.clone(), Side::Server);
     let closing = quic.closing();
+    let last_accepted = quic.last_accepted();
     let mut h3 = h3::server::builder()
         .max_field_section_size(shared.limits.max_header_bytes.into())
         .send_grease(false)
@@ -98,6 +103,9 @@ where
     let requests = TaskTracker::new();
     let mut phase = Phase::Serving;
     let mut grace_ends = Instant::now();
+    // h3 names in its GOAWAY the first request that it will not answer, and yet accepts that one;
+    // a caller that believes the GOAWAY sends it again elsewhere, so it must not be answered here.
+    let (mut accepted_any, mut refusing) = (false, false);
     loop {
         let step = tokio::select! {
             accepted = h3.accept() => Step::Accepted(accepted),
@@ -108,7 +116,14 @@ where
         match step {
             Step::Accepted(Ok(Some(resolver))) => {
                 let (service, shared, info) = (service.clone(), shared.clone(), info.clone());
-                let task = requests.track_future(request(resolver, service, shared, info));
+                let abandoned = last_accepted.take();
+                if refusing {
+                    refuse(resolver);
+                    continue;
+                }
+                accepted_any = true;
+                let answering = unless_abandoned(request(resolver, service, shared, info), abandoned);
+                let task = requests.track_future(answering);
                 omnirelay_runtime::spawn("h3-request", task);
             }
             Step::Accepted(Ok(None)) => break,
@@ -118,11 +133,15 @@ where
             Step::FirstGoaway => {
                 closing.begin();
                 h3.shutdown(GRACE_REQUESTS).await?;
+                // Before the first request h3 has no number to count from and refuses all at once.
+                refusing = !accepted_any;
                 grace_ends = Instant::now() + GRACE_TIME.max(3 * connection.rtt());
                 phase = Phase::Grace;
             }
             Step::FinalGoaway => {
-                h3.shutdown(0).await?;
+                // One more than the last that was accepted is the first that is not.
+                h3.shutdown(usize::from(accepted_any)).await?;
+                refusing = true;
                 requests.close();
                 phase = Phase::Finishing;
             }
@@ -153,6 +172,25 @@ enum Step<T> {
 fn identity(connection: &quinn::Connection) -> Option<PeerIdentity> {
     let chain = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
     PeerIdentity::of(chain.first()?)
+}
+
+/// Refuses a request before anything was done with it.
+fn refuse(mut resolver: RequestResolver<Connection, Bytes>) {
+    let stream = &mut resolver.frame_stream;
+    quic::RecvStream::stop_sending(&mut stream.stream, H3_REQUEST_REJECTED.into());
+    quic::SendStream::<Bytes>::reset(stream, H3_REQUEST_REJECTED.into());
+}
+
+/// Answers a request unless its caller loses interest, in which case the handler is dropped where
+/// it stands. A request that is answered at once costs no watching.
+async fn unless_abandoned(answering: impl Future<Output = ()>, abandoned: Option<Abandoned>) {
+    let mut answering = pin!(answering);
+    let mut abandoned = abandoned.unwrap_or_else(|| Box::pin(std::future::pending()));
+    poll_fn(|cx| match answering.as_mut().poll(cx) {
+        Poll::Ready(()) => Poll::Ready(()),
+        Poll::Pending => abandoned.as_mut().poll(cx),
+    })
+    .await;
 }
 
 async fn request<S>(resolver: RequestResolver<Connection, Bytes>, service: S, shared: Shared, info: ConnInfo)

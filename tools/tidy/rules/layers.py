@@ -43,6 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "meshkit-host": _MODULE | _MODULES | {"relay-policy", "meshkit-config"},
     "omnirelay-cli": _CONTRACTS | _LIFE | _CLIENT | {"relay-config", "meshkit-config", "meshkit-client"},
     "omnirelay-samples": _CONTRACTS | _LIFE | _CLIENT | {"relay-server", "meshkit-client"},
+    "omnirelay-bench": _CONTRACTS | _LIFE | _CLIENT | {"relay-server", "relay-testkit"},
     "omnirelay-smoke": _CONTRACTS | _LIFE | _CLIENT | {"meshkit-client"},
     "ca-roots": set(),
 }

@@ -10,9 +10,9 @@ pub mod message;
 mod recv;
 mod send;
 
-use std::pin::Pin;
-use std::sync::Arc;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::Buf;
@@ -69,11 +69,47 @@ impl Closing {
     }
 }
 
+/// Resolves once the peer wants no more of a stream that we answer on: it told us to stop, or it
+/// is gone.
+pub type Abandoned = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
+
+/// Where a connection leaves word of the stream that it accepted last. h3 hands its requests out
+/// one by one and shows nothing of their streams, and a handler that only waits has to hear that
+/// nobody wants its answer any more.
+#[derive(Clone, Default)]
+pub struct LastAccepted(Arc<Mutex<Option<Abandoned>>>);
+
+impl LastAccepted {
+    /// The end of interest in the stream that was accepted last; it can be taken once.
+    #[must_use]
+    pub fn take(&self) -> Option<Abandoned> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn put(&self, stream: &quinn::SendStream) {
+        let stopped = stream.stopped();
+        let abandoned = Box::pin(async move {
+            // `None` says that the peer has everything, which is no reason to give anything up.
+            if let Ok(None) = stopped.await {
+                std::future::pending::<()>().await;
+            }
+        });
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(abandoned);
+    }
+}
+
+impl std::fmt::Debug for LastAccepted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LastAccepted").finish_non_exhaustive()
+    }
+}
+
 /// A quinn connection as h3 wants it.
 pub struct Connection {
     connection: quinn::Connection,
     side: Side,
     closing: Closing,
+    last_accepted: LastAccepted,
     incoming_bidi: Streams<BidiPair>,
     incoming_uni: Streams<quinn::RecvStream>,
     opener: Opener,
@@ -90,7 +126,14 @@ impl Connection {
             connection,
             side,
             closing: Closing::default(),
+            last_accepted: LastAccepted::default(),
         }
+    }
+
+    /// The place where each accepted stream leaves word of its end of interest.
+    #[must_use]
+    pub fn last_accepted(&self) -> LastAccepted {
+        self.last_accepted.clone()
     }
 
     /// The handle that announces the connection's close.
@@ -134,6 +177,7 @@ impl<B: Buf + Send> quic::Connection<B> for Connection {
         cx: &mut Context<'_>,
     ) -> Poll<Result<BidiStream<B>, ConnectionErrorIncoming>> {
         let pair = ready!(poll_next(&mut self.incoming_bidi, cx)).map_err(connection_error)?;
+        self.last_accepted.put(&pair.0);
         Poll::Ready(Ok(BidiStream::new(pair, self.side, self.closing.clone())))
     }
 
@@ -185,10 +229,18 @@ impl<B: Buf + Send> quic::OpenStreams<B> for Opener {
 
     fn poll_open_bidi(&mut self, cx: &mut Context<'_>) -> Poll<Result<BidiStream<B>, StreamErrorIncoming>> {
         let connection = &self.connection;
-        let opening = self
-            .opening_bidi
-            .get_or_insert_with(|| repeat(connection.clone(), |it| async move { it.open_bi().await }));
-        let pair = ready!(poll_next(opening, cx)).map_err(stream_error)?;
+        let opened = match &mut self.opening_bidi {
+            Some(opening) => poll_next(opening, cx),
+            // Nearly always the peer has room for one more, and nothing needs to be kept.
+            None => match pin!(connection.open_bi()).poll(cx) {
+                Poll::Ready(opened) => Poll::Ready(opened),
+                Poll::Pending => {
+                    let opening = repeat(connection.clone(), |it| async move { it.open_bi().await });
+                    poll_next(self.opening_bidi.insert(opening), cx)
+                }
+            },
+        };
+        let pair = ready!(opened).map_err(stream_error)?;
         Poll::Ready(Ok(BidiStream::new(pair, self.side, Closing::default())))
     }
 

@@ -1,0 +1,22 @@
+//! A policy decision and a dispatch, under criterion.
+#![allow(missing_docs, clippy::unwrap_used, reason = "criterion's macros make what they make")]
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use omnirelay_bench::{Decision, Dispatch, PolicyCase};
+
+fn decisions(criterion: &mut Criterion) {
+    for case in PolicyCase::ALL {
+        let decision = Decision::new(case);
+        criterion.bench_function(case.name(), |bencher| bencher.iter(|| decision.decide()));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for style in Dispatch::STYLES {
+        let dispatch = Dispatch::new(style).unwrap();
+        criterion.bench_function(style.name(), |bencher| {
+            bencher.iter(|| runtime.block_on(dispatch.call()));
+        });
+    }
+}
+
+criterion_group!(benches, decisions);
+criterion_main!(benches);

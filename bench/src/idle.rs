@@ -1,0 +1,159 @@
+//! Memory of a server with idle HTTP/3 connections.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use clap::Args;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use h3::client::SendRequest;
+use omnirelay_runtime::{DrainController, Metrics, Result};
+use quinn::crypto::rustls::QuicClientConfig;
+use relay_core::Protocol;
+use relay_testkit::TestCa;
+use relay_transport::quic::{Connection, Opener, Side};
+use relay_transport::tls::{self, ServerTlsConfig};
+use relay_transport::{Listener, ListenerConfig};
+use serde::Serialize;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+use crate::Output;
+use crate::peers::{self, failed};
+use crate::table;
+
+#[derive(Args)]
+pub(crate) struct IdleArgs {
+    /// How many connections; one call is made on each before it rests.
+    #[arg(long, default_value_t = 10_000)]
+    connections: usize,
+    /// Seconds of rest before the server's memory is read.
+    #[arg(long, default_value_t = 3.0)]
+    rest: f64,
+}
+
+#[derive(Args)]
+pub(crate) struct IdleServerArgs {
+    #[arg(long)]
+    certificate: PathBuf,
+    #[arg(long)]
+    private_key: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Outcome {
+    connections: usize,
+    /// The server's resident memory without a connection, in bytes.
+    before: u64,
+    /// With all connections at rest.
+    after: u64,
+    per_connection: u64,
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// The server: says its port on its output and serves until it is ended.
+pub(crate) async fn serve(args: &IdleServerArgs) -> Result<()> {
+    let config = ListenerConfig {
+        address: ([127, 0, 0, 1], 0).into(),
+        tls: ServerTlsConfig {
+            certificate: args.certificate.clone(),
+            private_key: args.private_key.clone(),
+            client_ca: None,
+            require_client_certificate: false,
+        },
+        protocols: vec![Protocol::Http3],
+        limits: peers::limits(),
+    };
+    let listener = Listener::bind("bench", &config, &Metrics::default())?;
+    // Who started it and is gone ends it anyway.
+    let _reader_gone = writeln!(std::io::stdout(), "{}", listener.local_addr().port());
+    let drain = DrainController::new();
+    listener.serve(tower::service_fn(peers::echo), drain.drain()).await;
+    Ok(())
+}
+
+pub(crate) async fn run(args: &IdleArgs, output: Output) -> Result<()> {
+    let measured =
+        measure(args).await.map_err(|error| failed("the idle measurement failed", error.as_ref()))?;
+    let mebibytes = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
+    let row = vec![
+        measured.connections.to_string(),
+        mebibytes(measured.before),
+        mebibytes(measured.after),
+        format!("{:.1} KiB", measured.per_connection as f64 / 1024.0),
+    ];
+    table::write(output, &measured, &["idle connections", "RSS before", "RSS after", "each"], &[row]);
+    Ok(())
+}
+
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ended_already = self.0.kill();
+        let _no_zombie = self.0.wait();
+    }
+}
+
+async fn measure(args: &IdleArgs) -> Result<Outcome, Failure> {
+    let ca = TestCa::new();
+    let issued = ca.issue("spiffe://bench/idle");
+    let mut child = Command::new(std::env::current_exe()?)
+        .args(["idle-server", "--certificate"])
+        .arg(&issued.certificate)
+        .arg("--private-key")
+        .arg(&issued.private_key)
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let stdout = child.stdout.take().ok_or("no output")?;
+    let server = Server(child);
+    let mut lines = BufReader::new(tokio::process::ChildStdout::from_std(stdout)?).lines();
+    let port: u16 = lines.next_line().await?.ok_or("the server ended")?.parse()?;
+    let status = PathBuf::from(format!("/proc/{}/status", server.0.id()));
+    let before = resident(&status)?;
+    let tls_config =
+        tls::client_config(&ca.client_tls(None), &[Protocol::Http3]).map_err(|error| error.to_string())?;
+    let mut config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls_config)?));
+    let mut transport = quinn::TransportConfig::default();
+    transport.max_idle_timeout(None);
+    config.transport_config(Arc::new(transport));
+    let endpoint = quinn::Endpoint::client(([127, 0, 0, 1], 0).into())?;
+    let open: Vec<SendRequest<Opener, Bytes>> = stream::iter(0..args.connections)
+        .map(|_| connect(&endpoint, config.clone(), port))
+        .buffer_unordered(32)
+        .try_collect()
+        .await?;
+    tokio::time::sleep(Duration::from_secs_f64(args.rest)).await;
+    let after = resident(&status)?;
+    let connections = open.len();
+    let each = after.saturating_sub(before) / u64::try_from(connections)?.max(1);
+    Ok(Outcome { connections, before, after, per_connection: each })
+}
+
+async fn connect(
+    endpoint: &quinn::Endpoint,
+    config: quinn::ClientConfig,
+    port: u16,
+) -> Result<SendRequest<Opener, Bytes>, Failure> {
+    let connection = endpoint.connect_with(config, ([127, 0, 0, 1], port).into(), "localhost")?.await?;
+    let (mut driver, mut sender) =
+        h3::client::builder().send_grease(false).build(Connection::new(connection, Side::Client)).await?;
+    omnirelay_runtime::spawn("idle-connection", async move { driver.wait_idle().await });
+    let mut stream = sender.send_request(http::Request::post("https://localhost/").body(())?).await?;
+    stream.send_data(Bytes::from_static(b"hello")).await?;
+    stream.finish().await?;
+    stream.recv_response().await?;
+    while stream.recv_data().await?.is_some() {}
+    Ok(sender)
+}
+
+/// A process's resident memory in bytes.
+fn resident(status: &Path) -> Result<u64, Failure> {
+    let text = std::fs::read_to_string(status)?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+    let kibibytes: u64 = line.trim().trim_end_matches(" kB").trim().parse()?;
+    Ok(kibibytes * 1024)
+}

@@ -1,0 +1,95 @@
+//! h3 with quinn and the adapter that h3 publishes: nothing else.
+
+use std::sync::Arc;
+
+use bytes::{Buf as _, Bytes};
+use h3::client::SendRequest;
+use h3_quinn::OpenStreams;
+use omnirelay_runtime::Result;
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use relay_core::Protocol;
+use relay_testkit::TestCa;
+use relay_transport::tls;
+
+use super::{Caller, EndOnDrop, Guard, failed};
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+pub(super) async fn start(ca: &TestCa, connections: usize) -> Result<(Vec<Caller>, Guard)> {
+    open(ca, connections).await.map_err(|error| failed("h3 with quinn cannot start", error.as_ref()))
+}
+
+async fn open(ca: &TestCa, connections: usize) -> Result<(Vec<Caller>, Guard), Failure> {
+    let tls_config = tls::server_config(&ca.server_tls("spiffe://bench/h3"), &[Protocol::Http3])
+        .map_err(|error| error.to_string())?;
+    let crypto = Arc::new(QuicServerConfig::try_from(tls_config)?);
+    let server =
+        quinn::Endpoint::server(quinn::ServerConfig::with_crypto(crypto), ([127, 0, 0, 1], 0).into())?;
+    let address = server.local_addr()?;
+    let serving = omnirelay_runtime::spawn("h3-quinn", serve(server.clone()));
+    let tls_config =
+        tls::client_config(&ca.client_tls(None), &[Protocol::Http3]).map_err(|error| error.to_string())?;
+    let config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls_config)?));
+    let endpoint = quinn::Endpoint::client(([127, 0, 0, 1], 0).into())?;
+    let mut callers = Vec::with_capacity(connections);
+    let mut guards: Vec<Guard> = vec![Box::new((server, EndOnDrop(serving.abort_handle())))];
+    for _ in 0..connections {
+        let connection = endpoint.connect_with(config.clone(), address, "localhost")?.await?;
+        let (mut driver, sender) = h3::client::new(h3_quinn::Connection::new(connection)).await?;
+        let driving = omnirelay_runtime::spawn("h3-quinn-driver", async move { driver.wait_idle().await });
+        guards.push(Box::new(EndOnDrop(driving.abort_handle())));
+        callers.push(Arc::new(move |body: Bytes| -> super::Answer {
+            let sender = sender.clone();
+            Box::pin(async move { call(sender, body).await.map_err(|error| error.to_string()) })
+        }) as Caller);
+    }
+    guards.push(Box::new(endpoint));
+    Ok((callers, Box::new(guards)))
+}
+
+async fn call(mut sender: SendRequest<OpenStreams, Bytes>, body: Bytes) -> Result<usize, Failure> {
+    let request = http::Request::post("https://localhost/echo").body(())?;
+    let mut stream = sender.send_request(request).await?;
+    stream.send_data(body).await?;
+    stream.finish().await?;
+    stream.recv_response().await?;
+    let mut size = 0;
+    while let Some(data) = stream.recv_data().await? {
+        size += data.remaining();
+    }
+    Ok(size)
+}
+
+async fn serve(endpoint: quinn::Endpoint) {
+    while let Some(incoming) = endpoint.accept().await {
+        omnirelay_runtime::spawn("h3-quinn-connection", async move {
+            // A connection that breaks is the callers' to complain about.
+            let _callers_complain = connection(incoming).await;
+        });
+    }
+}
+
+async fn connection(incoming: quinn::Incoming) -> Result<(), Failure> {
+    let connection = incoming.await?;
+    let mut h3 = h3::server::Connection::<_, Bytes>::new(h3_quinn::Connection::new(connection)).await?;
+    while let Some(resolver) = h3.accept().await? {
+        omnirelay_runtime::spawn("h3-quinn-request", async move {
+            let echoed: Result<(), Failure> = async {
+                let (_request, mut stream) = resolver.resolve_request().await?;
+                let mut body = Vec::new();
+                while let Some(mut data) = stream.recv_data().await? {
+                    body.push(data.copy_to_bytes(data.remaining()));
+                }
+                stream.send_response(http::Response::new(())).await?;
+                for piece in body {
+                    stream.send_data(piece).await?;
+                }
+                stream.finish().await?;
+                Ok(())
+            }
+            .await;
+            drop(echoed);
+        });
+    }
+    Ok(())
+}

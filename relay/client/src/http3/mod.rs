@@ -1,0 +1,12 @@
+//! HTTP/3: connections to one target, requests on them, and the memory of what did not work.
+//!
+//! Read first: [`Path`].
+
+mod live;
+mod path;
+mod send;
+mod watch;
+
+pub(crate) use live::Live;
+pub(crate) use path::Path;
+pub(crate) use send::{SendError, send};

@@ -1,0 +1,155 @@
+//! One request on one HTTP/3 connection.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use h3::error::{Code, StreamError};
+use http::{Request, Response};
+use relay_core::headers::GRPC_STATUS;
+use relay_transport::quic::{RecvStream, SendStream, message};
+use relay_transport::{Body, BoxError, body};
+use tokio::task::AbortHandle;
+use tracing::debug;
+
+use super::live::{Live, Place, Queued};
+use crate::outgoing::Outgoing;
+
+/// Why a request got no answer on a connection.
+pub(crate) enum SendError {
+    /// The connection takes no more requests; nothing was sent.
+    Unsent,
+    /// The peer says that it did nothing with the request.
+    Refused(StreamError),
+    /// The connection fell silent, and the request may be carried out twice.
+    Silent,
+    /// The request itself cannot be sent, here or anywhere.
+    Unfit(StreamError),
+    /// Whether it was carried out is unknown.
+    Broken(StreamError),
+}
+
+type RequestStream = h3::client::RequestStream<SendStream<Bytes>, Bytes>;
+type Upload = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Sends one request and waits for the head of its answer.
+pub(crate) async fn send(live: &Arc<Live>, outgoing: &Outgoing) -> Result<Response<Body>, SendError> {
+    let place = Place::take(live);
+    let mut head = Request::new(());
+    *head.method_mut() = outgoing.head.method.clone();
+    *head.uri_mut() = outgoing.head.uri.clone();
+    *head.headers_mut() = outgoing.head.headers.clone();
+    *head.version_mut() = http::Version::HTTP_3;
+    let mut sender = live.sender.clone();
+    let stream = match unless_queued(live, sender.send_request(head)).await {
+        Ok(stream) => stream,
+        Err(error @ StreamError::HeaderTooBig { .. }) => return Err(SendError::Unfit(error)),
+        // The head did not fit onto the connection in full, so that the peer cannot have acted on it.
+        Err(_) => return Err(SendError::Unsent),
+    };
+    let (send, mut recv) = stream.split();
+    let mut upload = begin_upload(send, outgoing).await;
+    let answer = {
+        let mut answer = pin!(recv.recv_response());
+        poll_fn(|cx| {
+            if upload.as_mut().is_some_and(|upload| upload.as_mut().poll(cx).is_ready()) {
+                upload = None;
+            }
+            answer.as_mut().poll(cx)
+        })
+        .await
+    };
+    let answer = answer.map_err(|error| match &error {
+        StreamError::RemoteTerminate { code, .. } if *code == Code::H3_REQUEST_REJECTED => {
+            SendError::Refused(error)
+        }
+        _ => SendError::Broken(error),
+    })?;
+    // An answer may come before the request is out; then the rest follows beside it.
+    let sending =
+        upload.map(|upload| AbortOnDrop(omnirelay_runtime::spawn("h3-request-body", upload).abort_handle()));
+    let mut message = message::Incoming::new(recv);
+    if answer.headers().contains_key(GRPC_STATUS) {
+        // A gRPC refusal is its head alone, and whoever it is handed on to takes it for one only so.
+        if let Err(error) = message.look_ahead().await {
+            debug!(error, "a refusal broke off");
+        }
+    }
+    let incoming = Incoming { message, _sending: sending, _place: place };
+    Ok(answer.map(|()| body::boxed(incoming)))
+}
+
+/// Waits for `opening`, and tells the pool where that takes waiting.
+async fn unless_queued<T>(live: &Live, opening: impl Future<Output = T>) -> T {
+    let mut opening = pin!(opening);
+    let first = poll_fn(|cx| Poll::Ready(opening.as_mut().poll(cx))).await;
+    match first {
+        Poll::Ready(opened) => opened,
+        Poll::Pending => {
+            let _queued = Queued::new(live);
+            opening.await
+        }
+    }
+}
+
+/// Sends what there is to send without waiting; what remains is a future of its own.
+async fn begin_upload(mut send: RequestStream, outgoing: &Outgoing) -> Option<Upload> {
+    let whole = outgoing.whole();
+    if whole.as_ref().is_some_and(Bytes::is_empty) {
+        // A peer that has answered already may have closed its side; its answer tells.
+        let _answer_tells = send.finish().await;
+        return None;
+    }
+    let streamed = whole.is_none().then(|| outgoing.body());
+    Some(Box::pin(async move {
+        let sent = match (whole, streamed) {
+            (Some(bytes), _) => send_whole(&mut send, bytes).await,
+            (None, Some(body)) => message::send_body(&mut send, body).await,
+            (None, None) => Ok(()),
+        };
+        if let Err(error) = sent {
+            debug!(error, "request body broke off");
+            send.stop_stream(Code::H3_REQUEST_CANCELLED);
+        }
+    }))
+}
+
+async fn send_whole(send: &mut RequestStream, bytes: Bytes) -> Result<(), BoxError> {
+    send.send_data(bytes).await?;
+    send.finish().await?;
+    Ok(())
+}
+
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// An answer's body. Dropping it gives up the request's body too; while it lives, so does the
+/// connection.
+struct Incoming {
+    message: message::Incoming<h3::client::RequestStream<RecvStream, Bytes>>,
+    _sending: Option<AbortOnDrop>,
+    _place: Place,
+}
+
+impl http_body::Body for Incoming {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, BoxError>>> {
+        Pin::new(&mut self.message).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.message.is_end_stream()
+    }
+}

@@ -1,0 +1,110 @@
+//! After any number of resets and cancellations nothing is left: no request, connection or task.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says by panicking that it failed")]
+
+mod support;
+
+use std::convert::Infallible;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, StreamBody};
+use relay_client::Channel;
+use relay_core::Protocol;
+use relay_transport::{Body, Limits, body};
+use support::{Random, Server, seed};
+
+/// Echoes; `/late` after a while.
+async fn answer(request: Request<Body>) -> Result<Response<Body>, Infallible> {
+    if request.uri().path() == "/late" {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(Response::new(request.into_body()))
+}
+
+/// Pieces that come one by one, so that a call can be dropped between them.
+fn dripping(pieces: u64) -> Body {
+    let stream = futures_util::stream::unfold(pieces, |left| async move {
+        tokio::task::yield_now().await;
+        let piece = Frame::data(Bytes::from(vec![b'x'; 700]));
+        (left > 0).then(|| (Ok::<_, Infallible>(piece), left - 1))
+    });
+    body::boxed(StreamBody::new(stream))
+}
+
+/// One call that is given up at a random point: before its head, in its body, in the answer, or
+/// not at all.
+async fn one(channel: &Channel, random: &mut Random) {
+    let path = if random.below(4) == 0 { "/late" } else { "/echo" };
+    let request = Request::post(path).body(dripping(random.below(6))).unwrap();
+    let steps = random.below(12);
+    let call = async {
+        let Ok(answer) = channel.send(request).await else { return };
+        let mut answer = answer.into_body();
+        for _ in 0..steps {
+            if !matches!(answer.frame().await, Some(Ok(_))) {
+                return;
+            }
+        }
+    };
+    let patience = random.below(40);
+    tokio::select! {
+        () = call => {}
+        () = async { for _ in 0..patience { tokio::task::yield_now().await; } }, if patience < 30 => {}
+    }
+}
+
+/// Calls for CI by default; `OMNIRELAY_RESETS` makes it the hundred thousand.
+fn calls() -> u64 {
+    std::env::var("OMNIRELAY_RESETS").ok().and_then(|text| text.parse().ok()).unwrap_or(3_000)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_left_after_random_cancellations() {
+    let seed = seed(11);
+    let runtime = tokio::runtime::Handle::current().metrics();
+    let tasks_before = runtime.num_alive_tasks();
+    for protocol in [Protocol::Http3, Protocol::Http2] {
+        let server = Server::start(&Protocol::ALL, Limits::default(), tower::service_fn(answer));
+        let channel = server.channel(&[protocol]);
+        let workers: Vec<_> = (0..16)
+            .map(|worker| {
+                let channel = channel.clone();
+                omnirelay_runtime::spawn("worker", async move {
+                    let mut random = Random::new(seed + worker);
+                    for _ in 0..calls() / 32 {
+                        one(&channel, &mut random).await;
+                    }
+                })
+            })
+            .collect();
+        for worker in workers {
+            worker.await.unwrap();
+        }
+        settle(|| server.stats.in_flight() == 0, &format!("{protocol}: requests are left")).await;
+        // The connections of the callers still carry calls, and all their streams are free again.
+        for _ in 0..300 {
+            let answer = channel.send(Request::post("/echo").body(dripping(1)).unwrap()).await.unwrap();
+            assert_eq!(answer.into_body().collect().await.unwrap().to_bytes().len(), 700);
+        }
+        channel.close().await;
+        drop(channel);
+        let open = "open_connections{listener=\"test\"} 0\n";
+        settle(|| server.metrics.render().contains(open), &format!("{protocol}: connections are left")).await;
+        assert!(server.metrics.render().contains("panics_total{listener=\"test\"} 0\n"));
+        server.drain.start();
+        server.serving.await.unwrap();
+    }
+    let left = || runtime.num_alive_tasks() <= tasks_before;
+    settle(left, "tasks are left").await;
+}
+
+/// Waits until something that only ends by itself has ended.
+async fn settle(done: impl Fn() -> bool, what: &str) {
+    let until = Instant::now() + Duration::from_secs(20);
+    while !done() {
+        assert!(Instant::now() < until, "{what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,179 @@
+//! What a message looks like at the other end: trailers, cuts, cancellations.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says by panicking that it failed")]
+
+mod support;
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, StreamBody};
+use relay_core::Protocol;
+use relay_transport::{Body, Limits, body};
+use support::{Server, get, post};
+use tokio::sync::Notify;
+
+const WITH_TRAILERS: [Protocol; 2] = [Protocol::Http3, Protocol::Http2];
+
+fn frames(frames: Vec<Frame<Bytes>>) -> Body {
+    let frames = frames.into_iter().map(Ok::<_, Infallible>);
+    body::boxed(StreamBody::new(futures_util::stream::iter(frames)))
+}
+
+fn data(size: usize) -> Frame<Bytes> {
+    Frame::data(Bytes::from(vec![b'x'; size]))
+}
+
+fn trailers() -> HeaderMap {
+    HeaderMap::from_iter([(http::HeaderName::from_static("x-end"), HeaderValue::from_static("here"))])
+}
+
+/// `/trailers` with a body of 65 535 bytes, `/empty-trailers` with trailers that hold nothing,
+/// `/dropped` with an answer that is dropped half-way.
+async fn answer(request: Request<Body>) -> Result<Response<Body>, Infallible> {
+    Ok(Response::new(match request.uri().path() {
+        "/trailers" => frames(vec![data(65_535), Frame::trailers(trailers())]),
+        "/empty-trailers" => frames(vec![data(10), Frame::trailers(HeaderMap::new())]),
+        "/dropped" => body::boxed(StreamBody::new(futures_util::stream::once(async {
+            // The task that writes is gone before the message is: what a panic or a shutdown does.
+            Err::<Frame<Bytes>, _>(std::io::Error::other("dropped"))
+        }))),
+        _ => request.into_body(),
+    }))
+}
+
+fn start() -> Server {
+    Server::start(&Protocol::ALL, Limits::default(), tower::service_fn(answer))
+}
+
+#[tokio::test]
+async fn a_body_of_65535_bytes_keeps_its_trailers_both_ways() {
+    let server = start();
+    for protocol in WITH_TRAILERS {
+        let channel = server.channel(&[protocol]);
+        let answer = channel.send(get("/trailers")).await.unwrap().into_body().collect().await.unwrap();
+        assert_eq!(answer.trailers(), Some(&trailers()), "{protocol}");
+        assert_eq!(answer.to_bytes().len(), 65_535, "{protocol}");
+        let sent = frames(vec![data(65_535), Frame::trailers(trailers())]);
+        let answer = channel.send(Request::post("/echo").body(sent).unwrap()).await.unwrap();
+        let answer = answer.into_body().collect().await.unwrap();
+        assert_eq!(answer.trailers(), Some(&trailers()), "{protocol}");
+        assert_eq!(answer.to_bytes().len(), 65_535, "{protocol}");
+    }
+}
+
+#[tokio::test]
+async fn trailers_that_hold_nothing_are_never_sent() {
+    let server = start();
+    for protocol in WITH_TRAILERS {
+        let channel = server.channel(&[protocol]);
+        let answer = channel.send(get("/empty-trailers")).await.unwrap().into_body().collect().await.unwrap();
+        assert_eq!(answer.trailers(), None, "{protocol}: of an answer");
+        let sent = frames(vec![data(10), Frame::trailers(HeaderMap::new())]);
+        let answer = channel.send(Request::post("/echo").body(sent).unwrap()).await.unwrap();
+        let answer = answer.into_body().collect().await.unwrap();
+        assert_eq!(answer.trailers(), None, "{protocol}: of a request");
+        assert_eq!(answer.to_bytes().len(), 10, "{protocol}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_dropped_is_reset() {
+    let server = start();
+    for protocol in WITH_TRAILERS {
+        // The head may not be out yet either; whichever it is, it is an error.
+        if let Ok(answer) = server.channel(&[protocol]).send(get("/dropped")).await {
+            assert!(answer.into_body().collect().await.is_err(), "{protocol}: it looked complete");
+        }
+    }
+}
+
+/// Tells when it is dropped.
+struct Dropped(Arc<Notify>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+/// A service whose handler waits for ever, and tells when it began and when it was dropped.
+fn waiting_server() -> (Server, Arc<Notify>, Arc<Notify>) {
+    let (begun, dropped) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let service = {
+        let (begun, dropped) = (Arc::clone(&begun), Arc::clone(&dropped));
+        tower::service_fn(move |request: Request<Body>| {
+            let (begun, dropped) = (Arc::clone(&begun), Dropped(Arc::clone(&dropped)));
+            async move {
+                let streams = request.uri().path() == "/stream";
+                begun.notify_one();
+                if streams {
+                    return Ok(Response::new(body::boxed(Silent(dropped, false))));
+                }
+                let _held = (dropped, request);
+                std::future::pending::<Result<Response<Body>, Infallible>>().await
+            }
+        })
+    };
+    (Server::start(&Protocol::ALL, Limits::default(), service), begun, dropped)
+}
+
+/// One piece, then nothing for ever.
+struct Silent(#[allow(dead_code, reason = "held for its drop")] Dropped, bool);
+
+impl http_body::Body for Silent {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if std::mem::replace(&mut self.1, true) {
+            return Poll::Pending;
+        }
+        Poll::Ready(Some(Ok(data(1))))
+    }
+}
+
+async fn soon(what: &str, event: &Notify) {
+    let waited = tokio::time::timeout(Duration::from_secs(5), event.notified()).await;
+    assert!(waited.is_ok(), "{what}");
+}
+
+#[tokio::test]
+async fn a_handler_is_dropped_as_soon_as_its_caller_is_gone() {
+    let (server, begun, dropped) = waiting_server();
+    for protocol in WITH_TRAILERS {
+        let channel = server.channel(&[protocol]);
+        // With the whole request sent, and in the middle of it.
+        let unfinished = StreamBody::new(futures_util::stream::pending::<Result<Frame<Bytes>, Infallible>>());
+        for request in [post("/", "whole"), Request::post("/").body(body::boxed(unfinished)).unwrap()] {
+            let call = {
+                let channel = channel.clone();
+                omnirelay_runtime::spawn("call", async move { channel.send(request).await.map(drop) })
+            };
+            soon("no call began", &begun).await;
+            assert_eq!(server.stats.in_flight(), 1, "{protocol}");
+            call.abort();
+            soon(&format!("{protocol}: the handler goes on for nobody"), &dropped).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_waits_is_dropped_as_soon_as_its_caller_is_gone() {
+    let (server, _begun, dropped) = waiting_server();
+    for protocol in WITH_TRAILERS {
+        let channel = server.channel(&[protocol]);
+        let mut answer = channel.send(get("/stream")).await.unwrap().into_body();
+        assert_eq!(answer.frame().await.unwrap().unwrap().into_data().unwrap().len(), 1);
+        drop(answer);
+        soon(&format!("{protocol}: the answer goes on for nobody"), &dropped).await;
+    }
+}
