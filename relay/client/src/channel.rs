@@ -15,7 +15,7 @@ use tower::Service;
 
 use crate::endpoint::target;
 use crate::error::ChannelError;
-use crate::http3::{self, Live, Path, SendError};
+use crate::http3::{self, Live, Path, SendError, Sockets};
 use crate::outgoing::Outgoing;
 use crate::tcp::{Tcp, TcpError};
 
@@ -37,6 +37,8 @@ pub struct ChannelConfig {
     pub connect_timeout: Duration,
     /// How long HTTP/3 may take to come up before a call goes over TCP instead, where it may.
     pub hedge_after: Duration,
+    /// Where HTTP/3 leaves from; clones of a configuration share it.
+    pub sockets: Sockets,
 }
 
 impl ChannelConfig {
@@ -48,6 +50,7 @@ impl ChannelConfig {
             protocols: vec![Protocol::Http3, Protocol::Http2],
             connect_timeout: Duration::from_secs(5),
             hedge_after: Duration::from_millis(300),
+            sockets: Sockets::default(),
         }
     }
 }
@@ -90,7 +93,7 @@ impl Channel {
         let tcp = Tcp::new(target.clone(), &config.tls, &over_tcp)?.map(Arc::new);
         let http3 = if config.protocols.contains(&Protocol::Http3) {
             let quic = quic_config(&config.tls)?;
-            Some(Arc::new(Path::new(target, quic, tcp.clone(), config.hedge_after)))
+            Some(Arc::new(Path::new(target, quic, config.sockets.clone(), tcp.clone(), config.hedge_after)))
         } else {
             None
         };
@@ -267,13 +270,13 @@ fn quic_config(config: &ClientTlsConfig) -> Result<quinn::ClientConfig> {
     let tls = tls::client_config(config, &[Protocol::Http3])?;
     let crypto = QuicClientConfig::try_from(tls)
         .map_err(|error| OperatorError::new(ErrorKind::Internal, "QUIC cannot start").caused_by(&error))?;
-    let mut transport = quinn::TransportConfig::default();
+    let mut transport = relay_transport::quic::transport_config();
     transport
         .stream_receive_window(quinn::VarInt::from_u32(1 << 20))
         .receive_window(quinn::VarInt::from_u32(8 << 20))
         .send_window(8 << 20)
         .max_concurrent_bidi_streams(0_u32.into())
-        .datagram_receive_buffer_size(None)
+        .max_concurrent_uni_streams(8_u32.into())
         .max_idle_timeout(Some(quinn::VarInt::from_u32(DEAD_AFTER_MS).into()))
         .keep_alive_interval(Some(PROBE_EVERY));
     let mut quic = quinn::ClientConfig::new(Arc::new(crypto));

@@ -19,4 +19,5 @@ mod tcp;
 pub use channel::{Channel, ChannelConfig};
 pub use endpoint::validate_endpoint;
 pub use error::ChannelError;
+pub use http3::Sockets;
 pub use outgoing::Idempotent;

@@ -106,6 +106,7 @@ where
     // h3 names in its GOAWAY the first request that it will not answer, and yet accepts that one;
     // a caller that believes the GOAWAY sends it again elsewhere, so it must not be answered here.
     let (mut accepted_any, mut refusing) = (false, false);
+    let (mut roomy, half) = (false, usize::try_from(shared.limits.first_streams() / 2).unwrap_or_default());
     loop {
         let step = tokio::select! {
             accepted = h3.accept() => Step::Accepted(accepted),
@@ -122,8 +123,11 @@ where
                     continue;
                 }
                 accepted_any = true;
-                let answering = unless_abandoned(request(resolver, service, shared, info), abandoned);
-                let task = requests.track_future(answering);
+                if !roomy && requests.len() >= half {
+                    connection.set_max_concurrent_bi_streams(shared.limits.max_streams_per_connection.into());
+                    roomy = true;
+                }
+                let task = requests.track_future(request(resolver, service, shared, info, abandoned));
                 omnirelay_runtime::spawn("h3-request", task);
             }
             Step::Accepted(Ok(None)) => break,
@@ -183,33 +187,36 @@ fn refuse(mut resolver: RequestResolver<Connection, Bytes>) {
 
 /// Answers a request unless its caller loses interest, in which case the handler is dropped where
 /// it stands. A request that is answered at once costs no watching.
-async fn unless_abandoned(answering: impl Future<Output = ()>, abandoned: Option<Abandoned>) {
-    let mut answering = pin!(answering);
+async fn request<S>(
+    resolver: RequestResolver<Connection, Bytes>,
+    service: S,
+    shared: Shared,
+    info: ConnInfo,
+    abandoned: Option<Abandoned>,
+) where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+{
+    let mut answering = pin!(async move {
+        let resolved = tokio::time::timeout(shared.limits.header_timeout(), resolver.resolve_request()).await;
+        let (request, stream) = match resolved {
+            Ok(Ok(resolved)) => resolved,
+            Ok(Err(error)) => return debug!(%error, "request refused"),
+            Err(_elapsed) => return debug!("request headers took too long"),
+        };
+        let (mut send, recv) = stream.split();
+        let request = request.map(|()| body::boxed(message::Incoming::new(recv)));
+        let (head, body) = shared.call(service, &info, request).await.into_parts();
+        if let Err(error) = respond(&mut send, Response::from_parts(head, ()), body).await {
+            debug!(error, "response broke off");
+            send.stop_stream(h3::error::Code::H3_REQUEST_CANCELLED);
+        }
+    });
     let mut abandoned = abandoned.unwrap_or_else(|| Box::pin(std::future::pending()));
     poll_fn(|cx| match answering.as_mut().poll(cx) {
         Poll::Ready(()) => Poll::Ready(()),
         Poll::Pending => abandoned.as_mut().poll(cx),
     })
     .await;
-}
-
-async fn request<S>(resolver: RequestResolver<Connection, Bytes>, service: S, shared: Shared, info: ConnInfo)
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
-{
-    let resolved = tokio::time::timeout(shared.limits.header_timeout(), resolver.resolve_request()).await;
-    let (request, stream) = match resolved {
-        Ok(Ok(resolved)) => resolved,
-        Ok(Err(error)) => return debug!(%error, "request refused"),
-        Err(_elapsed) => return debug!("request headers took too long"),
-    };
-    let (mut send, recv) = stream.split();
-    let request = request.map(|()| body::boxed(message::Incoming::new(recv)));
-    let (head, body) = shared.call(service, &info, request).await.into_parts();
-    if let Err(error) = respond(&mut send, Response::from_parts(head, ()), body).await {
-        debug!(error, "response broke off");
-        send.stop_stream(h3::error::Code::H3_REQUEST_CANCELLED);
-    }
 }
 
 type Sender = RequestStream<SendStream<Bytes>, Bytes>;

@@ -72,6 +72,13 @@ impl Limits {
         problems
     }
 
+    /// Requests at once on a new HTTP/3 connection: quinn keeps memory for each that is allowed, and
+    /// most connections never need more than RFC 9114 (section 6.1) wants allowed. A connection that
+    /// does is allowed all once it has half of these in flight.
+    pub(crate) fn first_streams(&self) -> u32 {
+        self.max_streams_per_connection.min(100)
+    }
+
     pub(crate) fn handshake_timeout(&self) -> Duration {
         Duration::from_millis(self.handshake_timeout_ms)
     }

@@ -20,7 +20,7 @@ use crate::limits::Limits;
 use crate::serve::Shared;
 use crate::stats::ListenerStats;
 use crate::tls::{self, ServerTlsConfig};
-use crate::{http3, tcp};
+use crate::{http3, quic, tcp};
 
 /// Where and how to listen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,9 @@ fn all_protocols() -> Vec<Protocol> {
 
 /// Bytes of socket buffer to ask for: bursts of datagrams are lost where it is small.
 const UDP_BUFFER: usize = 4 << 20;
+/// HTTP/3 needs three streams one way; the rest is for what it may become. quinn keeps memory for
+/// each that is allowed.
+const UNI_STREAMS: u32 = 8;
 /// Pairs of TCP and UDP ports to try where the system chooses.
 const PORT_TRIES: usize = 16;
 
@@ -207,20 +210,19 @@ fn endpoint(socket: UdpSocket, tls: rustls::ServerConfig, limits: &Limits) -> Re
     };
     let crypto = QuicServerConfig::try_from(tls).map_err(|error| broken(&error))?;
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
-    let mut transport = quinn::TransportConfig::default();
+    let mut transport = quic::transport_config();
     let idle = limits.idle_timeout().min(Duration::from_secs(3600));
     transport
-        .max_concurrent_bidi_streams(limits.max_streams_per_connection.into())
-        .max_concurrent_uni_streams(16_u32.into())
+        .max_concurrent_bidi_streams(limits.first_streams().into())
+        .max_concurrent_uni_streams(UNI_STREAMS.into())
         .stream_receive_window(quinn::VarInt::from_u32(1 << 20))
         .receive_window(quinn::VarInt::from_u32(8 << 20))
         .send_window(8 << 20)
-        .datagram_receive_buffer_size(None)
         .max_idle_timeout(Some(
             idle.try_into().map_err(|error: quinn::VarIntBoundsExceeded| broken(&error))?,
         ));
     config.transport_config(Arc::new(transport));
     let runtime = Arc::new(quinn::TokioRuntime);
-    quinn::Endpoint::new(quinn::EndpointConfig::default(), Some(config), socket, runtime)
+    quinn::Endpoint::new(quic::endpoint_config(), Some(config), socket, runtime)
         .map_err(|error| broken(&error))
 }

@@ -5,8 +5,10 @@
 mod live;
 mod path;
 mod send;
+mod sockets;
 mod watch;
 
 pub(crate) use live::Live;
 pub(crate) use path::Path;
 pub(crate) use send::{SendError, send};
+pub use sockets::Sockets;

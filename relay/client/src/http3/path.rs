@@ -1,7 +1,7 @@
 //! The HTTP/3 path to one target: a few connections, opened once for all who wait, replaced when
 //! they are gone.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tracing::debug;
 
 use super::live::Live;
+use super::sockets::Sockets;
 use super::watch::watch;
 use crate::connector::Target;
 use crate::path_memory::PathMemory;
@@ -39,6 +40,7 @@ type Outcome = Option<Result<Arc<Live>, PathError>>;
 pub(crate) struct Path {
     target: Target,
     config: quinn::ClientConfig,
+    sockets: Sockets,
     /// What calls use where HTTP/3 does not work, if anything may be.
     tcp: Option<Arc<Tcp>>,
     hedge_after: Duration,
@@ -51,12 +53,14 @@ impl Path {
     pub(crate) fn new(
         target: Target,
         config: quinn::ClientConfig,
+        sockets: Sockets,
         tcp: Option<Arc<Tcp>>,
         hedge_after: Duration,
     ) -> Self {
         Self {
             target,
             config,
+            sockets,
             tcp,
             hedge_after,
             pool: ArcSwap::default(),
@@ -178,16 +182,10 @@ impl Path {
     }
 
     async fn connect_to(&self, address: SocketAddr) -> Result<Live, PathError> {
-        let ours: SocketAddr = match address {
-            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-        };
         let refused = |error: BoxError| PathError::new(DowngradeReason::PeerRefused, error);
-        let endpoint = quinn::Endpoint::client(ours).map_err(|error| refused(error.into()))?;
         let name = self.target.server_name.to_str();
-        let connecting = endpoint
-            .connect_with(self.config.clone(), address, &name)
-            .map_err(|error| refused(error.into()))?;
+        let connecting = self.sockets.connect(&self.config, address, &name);
+        let (connecting, endpoint) = connecting.map_err(|error| refused(error.into()))?;
         let connection = connecting.await.map_err(handshake_error)?;
         let h3 = Connection::new(connection.clone(), Side::Client);
         let mut builder = h3::client::builder();
