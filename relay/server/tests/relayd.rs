@@ -1,6 +1,9 @@
 //! The `relayd` binary over real sockets: routing, diagnostics, bad input, drain.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says by panicking that it failed")]
 
+#[path = "relayd/policy.rs"]
+mod policy;
+
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
 
