@@ -37,7 +37,10 @@ fn usage_errors_are_told_on_standard_error_with_code_two() {
     for args in [&["reqest"][..], &["request"], &["request", "a", "b", "--timeout", "2"], &[], &["mesh"]] {
         let (code, out, err) = run(args);
         assert_eq!((code, out.as_str()), (2, ""), "{args:?}");
-        assert!(err.starts_with("error: ") && err.contains("hint: ") && err.contains("--help"), "{args:?}: {err}");
+        assert!(
+            err.starts_with("error: ") && err.contains("hint: ") && err.contains("--help"),
+            "{args:?}: {err}"
+        );
     }
     let (code, out, err) = run(&["mesh", "peers", "list", "--role", "--output", "json"]);
     let error: serde_json::Value = serde_json::from_str(&err).unwrap();
@@ -108,6 +111,87 @@ fn configurations_are_validated_from_files_and_standard_input() {
     let document: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, err.as_str(), &document["valid"]), (3, "", &serde_json::Value::Bool(false)));
     assert_eq!(document["problems"][0]["kind"], "config");
+}
+
+/// A relay whose certificates exist nowhere and whose neighbours are at these ports.
+fn alone(tcp: u16, udp: u16, protocols: &str) -> String {
+    format!(
+        r#"kind = "relay"
+node = {{ name = "relay-1" }}
+[data]
+address = "127.0.0.1:7410"
+tls = {{ certificate = "/nowhere/a.pem", private_key = "/nowhere/a.key", client_ca = "/nowhere/ca.pem" }}
+[admin]
+address = "127.0.0.1:7411"
+tls = {{ certificate = "/nowhere/a.pem", private_key = "/nowhere/a.key" }}
+[mesh]
+endpoint = "https://127.0.0.1:{tcp}"
+tls = {{ ca = "/nowhere/ca.pem" }}
+[[outbounds]]
+name = "greeter"
+protocols = {protocols}
+peers = ["https://127.0.0.1:{udp}", "https://127.0.0.1:{tcp}"]
+tls = {{ ca = "/nowhere/ca.pem", certificate = "/nowhere/b.pem", private_key = "/nowhere/b.key" }}
+[[routes]]
+service = "greeter"
+outbound = "greeter"
+"#
+    )
+}
+
+#[test]
+fn a_verdict_needs_neither_secrets_nor_network() {
+    let temp = tempfile::tempdir().unwrap();
+    let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = |address: std::net::SocketAddr| address.port();
+    let text = |protocols| alone(port(tcp.local_addr().unwrap()), port(udp.local_addr().unwrap()), protocols);
+    std::fs::write(temp.path().join("relay.toml"), text("[\"http3\"]")).unwrap();
+    let output = omnirelay()
+        .args(["mesh", "config", "validate", "relay.toml", "--against", "relay.toml"])
+        .env_clear()
+        .current_dir(temp.path())
+        .output()
+        .unwrap();
+    let (code, out, err) = finish(output);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.ends_with("nothing is downgraded against relay.toml\n"), "{out}");
+    tcp.set_nonblocking(true).unwrap();
+    udp.set_nonblocking(true).unwrap();
+    let would_block = std::io::ErrorKind::WouldBlock;
+    assert_eq!(tcp.accept().unwrap_err().kind(), would_block, "somebody called");
+    assert_eq!(udp.recv(&mut [0; 1]).unwrap_err().kind(), would_block, "somebody called");
+}
+
+#[test]
+fn a_downgrade_fails_only_where_that_is_wanted() {
+    let temp = tempfile::tempdir().unwrap();
+    let write = |name: &str, protocols| {
+        let file = temp.path().join(name);
+        std::fs::write(&file, alone(1, 2, protocols)).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let old = write("old.toml", "[\"http3\", \"http2\"]");
+    let new = write("new.toml", "[\"http2\"]");
+    let change = ["mesh", "config", "validate", &new, "--against", &old];
+    let (code, out, err) = run(&change);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.contains("ratio 0.25: outbound:greeter\n") && out.contains("1 downgrade against "), "{out}");
+    let (code, _, _) = run(&[&change[..], &["--fail-on-downgrade"]].concat());
+    assert_eq!(code, 6);
+    let (code, out, _) = run(&[&change[..], &["--output", "sarif", "--fail-on-downgrade"]].concat());
+    let document: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, document["runs"][0]["results"][0]["level"].as_str()), (6, Some("warning")));
+    let broken = [&change[..], &["--set", "node.name=X Y", "--output", "sarif"]].concat();
+    let (code, out, err) = run(&broken);
+    let document: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (code, err.as_str(), document["runs"][0]["results"][0]["level"].as_str()),
+        (3, "", Some("error"))
+    );
+    let back = ["mesh", "config", "validate", &old, "--against", &new, "--fail-on-downgrade"];
+    assert_eq!(run(&back).0, 0);
+    assert_eq!(run(&["mesh", "config", "validate", &old, "--fail-on-downgrade"]).0, 2);
 }
 
 #[test]

@@ -126,6 +126,10 @@ fn transports(old: &Usable, new: &Usable) -> Vec<(&'static str, String)> {
 }
 
 fn encodings(old: &Usable, new: &Usable) -> Vec<(&'static str, String)> {
+    if new.protocols.is_empty() {
+        // Said of the transports already.
+        return Vec::new();
+    }
     lowered(&old.encodings, &new.encodings, &Encoding::ALL, Encoding::name).map_or_else(Vec::new, |lowered| {
         vec![match lowered {
             Lowered::Removed(gone, left) => ("downgrade/encoding-removed", removed(gone, left)),
