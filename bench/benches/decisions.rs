@@ -2,11 +2,11 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "criterion's macros make what they make")]
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use omnirelay_bench::{Decision, Dispatch, PolicyCase};
+use omnirelay_bench::{Asked, Dispatch, PolicyCase};
 
 fn decisions(criterion: &mut Criterion) {
     for case in PolicyCase::ALL {
-        let decision = Decision::new(case);
+        let decision = Asked::new(case);
         criterion.bench_function(case.name(), |bencher| bencher.iter(|| decision.decide()));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -29,7 +29,7 @@ pub(crate) async fn run(args: &InsideArgs, output: Output) -> Result<()> {
     let time = Duration::from_secs_f64(args.seconds);
     let mut rows = Vec::new();
     for case in PolicyCase::ALL {
-        let policy = omnirelay_bench::Decision::new(case);
+        let policy = omnirelay_bench::Asked::new(case);
         let nanoseconds = repeat(time, || policy.decide());
         rows.push(Row { what: case.name(), nanoseconds, target: 100.0 });
     }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use omnirelay_proto::samples::v1::{GreetRequest, GreetResponse};
 use omnirelay_runtime::Result;
 use relay_core::{Encoding, Protocol};
-use relay_policy::{Exception, Policy, PolicyConfig, Verdict};
+use relay_policy::{Compiled, Decision, Endpoint, Exception, Policy, PolicyConfig, Style, Transport, Wire};
 use relay_server::dispatch::{DispatchService, Dispatcher};
 use relay_transport::{Body, body};
 use tower::Service as _;
@@ -39,60 +39,65 @@ impl PolicyCase {
     }
 }
 
-/// A policy with a question to it.
-pub struct Decision {
-    policy: Policy,
-    case: PolicyCase,
+/// The compiled policy of an endpoint with a question to it.
+pub struct Asked {
+    policy: Compiled,
+    wire: Wire,
     now: Timestamp,
 }
 
-impl Decision {
+impl Asked {
     /// A policy with a hundred exceptions.
     #[must_use]
     pub fn new(case: PolicyCase) -> Self {
         let exception = |index: usize| Exception {
             name: format!("exception-{index}"),
-            scope: format!("outbound:service-{index}"),
-            transports: vec![Protocol::Http1],
-            encodings: vec![Encoding::Json],
+            scope: "outbound:legacy".to_owned(),
+            procedures: vec![format!("Service{index}::*")],
+            transports: vec![Transport::Http1],
+            encodings: Vec::new(),
             reason: "an old peer".to_owned(),
             approver: "somebody".to_owned(),
             expires: Timestamp::MAX,
         };
         let config =
             PolicyConfig { exceptions: (0..100).map(exception).collect(), ..PolicyConfig::default() };
-        Self { policy: Policy::new(&config), case, now: Timestamp::UNIX_EPOCH }
+        let (name, protocol) = match case {
+            PolicyCase::Allowed => ("outbound:legacy", Protocol::Http3),
+            PolicyCase::Excepted => ("outbound:legacy", Protocol::Http1),
+            PolicyCase::Refused => ("outbound:modern", Protocol::Http1),
+        };
+        let endpoint = Endpoint {
+            name: name.to_owned(),
+            key: "outbounds.0".to_owned(),
+            category: "control-plane".to_owned(),
+            transports: Protocol::ALL.to_vec(),
+            styles: vec![Style::Grpc],
+            encodings: Some(vec![Encoding::Protobuf]),
+        };
+        let policy = Policy::new(&config).compile(&endpoint);
+        let wire = Wire { protocol, style: Style::Grpc, encoding: Encoding::Protobuf };
+        Self { policy, wire, now: Timestamp::UNIX_EPOCH }
     }
 
     /// Asks once; whether the call may go.
     #[must_use]
     pub fn decide(&self) -> bool {
-        let (endpoint, transport) = match self.case {
-            PolicyCase::Allowed => ("outbound:service-1", Protocol::Http3),
-            PolicyCase::Excepted => ("outbound:service-99", Protocol::Http1),
-            PolicyCase::Refused => ("outbound:unknown", Protocol::Http1),
-        };
-        let verdict = self.policy.evaluate(
-            black_box(endpoint),
-            black_box("control-plane"),
-            black_box(transport),
-            Encoding::Protobuf,
-            self.now,
-        );
-        !matches!(verdict, Verdict::Refused(_))
+        let decision = self.policy.decide(black_box(self.wire), black_box("Service99::Method"), self.now);
+        !matches!(decision, Decision::Refused(_))
     }
 }
 
 /// How a dispatched call is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Style {
+pub enum CallStyle {
     /// YARPC over HTTP with protobuf.
     Yarpc,
     /// gRPC.
     Grpc,
 }
 
-impl Style {
+impl CallStyle {
     /// What it is called in output.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -106,18 +111,18 @@ impl Style {
 /// A dispatcher with one procedure and a call to it.
 pub struct Dispatch {
     service: DispatchService,
-    style: Style,
+    style: CallStyle,
 }
 
 impl Dispatch {
     /// Every style.
-    pub const STYLES: [Style; 2] = [Style::Yarpc, Style::Grpc];
+    pub const STYLES: [CallStyle; 2] = [CallStyle::Yarpc, CallStyle::Grpc];
 
     /// Registers a procedure that answers at once.
     ///
     /// # Errors
     /// Contracts that the dispatcher does not take, which would be a fault of ours.
-    pub fn new(style: Style) -> Result<Self> {
+    pub fn new(style: CallStyle) -> Result<Self> {
         let dispatcher = Dispatcher::new("greeter", omnirelay_proto::DESCRIPTOR_SET)?;
         let dispatcher =
             dispatcher.unary("/samples.v1.Greeter/Greet", |_call, request: GreetRequest| async {
@@ -129,13 +134,13 @@ impl Dispatch {
     /// One call; the size of its answer in bytes.
     pub async fn call(&self) -> usize {
         let request = match self.style {
-            Style::Yarpc => Request::post("/yarpc/v1")
+            CallStyle::Yarpc => Request::post("/yarpc/v1")
                 .header("rpc-service", "greeter")
                 .header("rpc-procedure", "Greeter::Greet")
                 .header("rpc-encoding", "proto")
                 .header("rpc-caller", "bench")
                 .body(body::full(&b"\x0a\x03Ada"[..])),
-            Style::Grpc => Request::post("/samples.v1.Greeter/Greet")
+            CallStyle::Grpc => Request::post("/samples.v1.Greeter/Greet")
                 .header("content-type", "application/grpc")
                 .body(body::full(&b"\0\0\0\0\x05\x0a\x03Ada"[..])),
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::output::{ListFormat, TextFormat};
+use crate::output::{ListFormat, TextFormat, VerdictFormat};
 
 /// Runs, calls and inspects an OmniRelay mesh.
 #[derive(Debug, Parser)]
@@ -54,6 +54,65 @@ pub(crate) enum Mesh {
     /// Configuration of the daemons
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// How calls are carried
+    #[command(subcommand)]
+    Transport(TransportCommand),
+    /// What a daemon remembers of what went otherwise than wanted
+    #[command(subcommand)]
+    Debug(DebugCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TransportCommand {
+    /// Show how a daemon's calls were carried: protocols, encodings, downgrades, exceptions
+    Stats(TransportStats),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DebugCommand {
+    /// Show the calls that were downgraded or refused by the transport policy, and why
+    DowngradeEvents(DowngradeEvents),
+}
+
+/// Whose diagnostics are read.
+#[derive(Debug, Args)]
+pub(crate) struct Daemon {
+    /// The relay, by its name in the context or by the URL of its diagnostics
+    /// [default: the context's first]
+    #[arg(long, value_name = "URL|NAME", conflicts_with = "url")]
+    pub(crate) relay: Option<String>,
+
+    /// Any daemon by URL: a relay's diagnostics or the control plane
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TransportStats {
+    #[command(flatten)]
+    pub(crate) daemon: Daemon,
+
+    /// How to answer
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) output: ListFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DowngradeEvents {
+    #[command(flatten)]
+    pub(crate) daemon: Daemon,
+
+    /// Follow the events until Ctrl-C, also across restarts of the daemon
+    #[arg(long)]
+    pub(crate) watch: bool,
+
+    /// The latest so many, 1 to 1024; a watch begins with them
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) limit: u16,
+
+    /// How to answer; with --watch JSON is one document a line
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) output: ListFormat,
 }
 
 #[derive(Debug, Subcommand)]
@@ -305,9 +364,18 @@ pub(crate) struct Validate {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) sets: Vec<String>,
 
+    /// The configuration that this one replaces, in layers as FILE: says which endpoints and
+    /// procedures the change would downgrade. May be repeated
+    #[arg(long, value_name = "OLD")]
+    pub(crate) against: Vec<PathBuf>,
+
+    /// Fail with exit code 6 where the change downgrades anything
+    #[arg(long, requires = "against")]
+    pub(crate) fail_on_downgrade: bool,
+
     /// How to answer
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) output: TextFormat,
+    pub(crate) output: VerdictFormat,
 }
 
 #[derive(Debug, Args)]
@@ -330,7 +398,11 @@ impl Command {
             Self::Mesh(Mesh::Peers(Peers::List(list))) => list.listing.output == ListFormat::Json,
             Self::Mesh(Mesh::Shards(Shards::List(list))) => list.listing.output == ListFormat::Json,
             Self::Mesh(Mesh::Config(ConfigCommand::Validate(validate))) => {
-                validate.output == TextFormat::Json
+                validate.output != VerdictFormat::Text
+            }
+            Self::Mesh(Mesh::Transport(TransportCommand::Stats(stats))) => stats.output == ListFormat::Json,
+            Self::Mesh(Mesh::Debug(DebugCommand::DowngradeEvents(events))) => {
+                events.output == ListFormat::Json
             }
             Self::Introspect(introspect) => introspect.output == ListFormat::Json,
             Self::Dev(Dev::Init(init)) => init.output == TextFormat::Json,

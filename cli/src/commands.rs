@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use clap::CommandFactory as _;
 use omnirelay_runtime::Result;
 
-use crate::args::{Cli, Command, ConfigCommand, Dev, Init, Mesh, Peers, Shards};
+use crate::args::{
+    Cli, Command, ConfigCommand, DebugCommand, Dev, Init, Mesh, Peers, Shards, TransportCommand,
+};
 use crate::dev::Hosts;
 use crate::output::{self, TextFormat};
 use crate::{dev, introspect, mesh, paths, reference, request, up};
@@ -20,6 +22,12 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Mesh(Mesh::Peers(Peers::List(args))) => mesh::peers::list(context, &args)?,
         Command::Mesh(Mesh::Shards(Shards::List(args))) => mesh::shards::list(context, &args)?,
         Command::Mesh(Mesh::Config(ConfigCommand::Validate(args))) => return mesh::validate::run(args),
+        Command::Mesh(Mesh::Transport(TransportCommand::Stats(args))) => {
+            mesh::transport::stats(context, &args)?;
+        }
+        Command::Mesh(Mesh::Debug(DebugCommand::DowngradeEvents(args))) => {
+            mesh::downgrades::run(context, &args)?;
+        }
         Command::Introspect(args) => introspect::run(context, &args)?,
         Command::Dev(Dev::Init(args)) => init(&args)?,
         Command::Dev(Dev::Docs) => output::print(&reference::markdown())?,

@@ -3,11 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use http::Request;
 use omnirelay_runtime::{ErrorKind, OperatorError, Result};
 use relay_core::Protocol;
 use relay_core::introspect::Introspection;
-use relay_transport::body;
 
 use crate::args::Introspect;
 use crate::context::{Context, Side};
@@ -25,7 +23,10 @@ pub(crate) fn run(context: Option<&Path>, args: &Introspect) -> Result<()> {
     let context = Context::read(context)?;
     let url = context.relay(args.relay.as_deref(), Side::Admin)?;
     let json = remote::runtime()?.block_on(async {
-        tokio::time::timeout(TIMEOUT, fetch(&context, &url)).await.unwrap_or_else(|_| {
+        let protocols = vec![Protocol::Http3, Protocol::Http2];
+        let channel = remote::channel(&url, remote::context_tls(&context), protocols, TIMEOUT)?;
+        let fetched = remote::get(&context, &channel, "/omnirelay/introspect");
+        tokio::time::timeout(TIMEOUT, fetched).await.unwrap_or_else(|_| {
             Err(OperatorError::new(
                 ErrorKind::Deadline,
                 format!("{url} does not answer within {} s", TIMEOUT.as_secs()),
@@ -42,28 +43,6 @@ pub(crate) fn run(context: Option<&Path>, args: &Introspect) -> Result<()> {
         ListFormat::Json => output::print_json(&relay),
         ListFormat::Table => output::print(&render(&relay, output::color_on_stdout())),
     }
-}
-
-async fn fetch(context: &Context, url: &str) -> Result<Vec<u8>> {
-    let protocols = vec![Protocol::Http3, Protocol::Http2];
-    let channel = remote::channel(url, remote::context_tls(context), protocols, TIMEOUT)?;
-    let mut request = Request::get("/omnirelay/introspect").body(body::empty()).map_err(|error| {
-        OperatorError::new(ErrorKind::Internal, "the request cannot be written").caused_by(&error)
-    })?;
-    if let Some(bearer) = context.bearer()? {
-        let (name, value) = remote::authorization(&bearer)?;
-        request.headers_mut().insert(name, value);
-    }
-    let response = channel.send(request).await.map_err(OperatorError::from)?;
-    let status = response.status();
-    let bytes = body::collect_limited(response.into_body(), remote::MAX_ANSWER_BYTES)
-        .await
-        .map_err(|status| remote::status_error(&status))?;
-    channel.close().await;
-    if status.is_success() {
-        return Ok(bytes.to_vec());
-    }
-    Err(remote::status_error(&remote::http_status(status, &bytes)))
 }
 
 fn render(relay: &Introspection, color: bool) -> String {
@@ -121,7 +100,8 @@ fn render(relay: &Introspection, color: bool) -> String {
     out
 }
 
-fn section(out: &mut String, title: &str, count: usize, table: &Table, color: bool) {
+/// A table under its title and the number of its rows.
+pub(crate) fn section(out: &mut String, title: &str, count: usize, table: &Table, color: bool) {
     out.push_str(&format!("\n{title} ({count})\n"));
     if count > 0 {
         out.push_str(&table.render(2, color));

@@ -28,6 +28,18 @@ pub(crate) enum TextFormat {
     Json,
 }
 
+/// The shape of a verdict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VerdictFormat {
+    /// Text for people
+    #[default]
+    Text,
+    /// One JSON document for programs
+    Json,
+    /// SARIF 2.1.0 for code review and editors
+    Sarif,
+}
+
 /// Writes to standard output. A reader that went away (`| head`) has what it wanted.
 pub(crate) fn print(text: &str) -> Result<()> {
     write_all(&mut io::stdout().lock(), text.as_bytes())
@@ -36,6 +48,14 @@ pub(crate) fn print(text: &str) -> Result<()> {
 /// Writes bytes to standard output as they are.
 pub(crate) fn print_bytes(bytes: &[u8]) -> Result<()> {
     write_all(&mut io::stdout().lock(), bytes)
+}
+
+/// Writes one JSON document as one line to standard output.
+pub(crate) fn print_json_line(value: &impl Serialize) -> Result<()> {
+    let line = serde_json::to_string(value).map_err(|error| {
+        OperatorError::new(ErrorKind::Internal, "the answer cannot be written as JSON").caused_by(&error)
+    })?;
+    print(&format!("{line}\n"))
 }
 
 /// Writes one JSON document, indented, to standard output.

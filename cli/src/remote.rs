@@ -4,12 +4,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use http::HeaderValue;
 use http::header::AUTHORIZATION;
+use http::{HeaderValue, Request};
 use omnirelay_runtime::{ErrorKind, OperatorError, Result};
 use relay_client::{Channel, ChannelConfig};
 use relay_core::{Code, Protocol, Status};
 use relay_transport::tls::ClientTlsConfig;
+use relay_transport::{Body, body};
 
 use crate::context::{Bearer, Context};
 use crate::output::printable;
@@ -60,6 +61,32 @@ pub(crate) fn authorization(bearer: &Bearer) -> Result<(http::HeaderName, Header
         .map_err(|_| OperatorError::new(ErrorKind::Config, "the token cannot stand in a header"))?;
     value.set_sensitive(true);
     Ok((AUTHORIZATION, value))
+}
+
+/// A GET request with the context's credentials.
+pub(crate) fn get_request(context: &Context, path: &str) -> Result<Request<Body>> {
+    let mut request = Request::get(path).body(body::empty()).map_err(|error| {
+        OperatorError::new(ErrorKind::Internal, "the request cannot be written").caused_by(&error)
+    })?;
+    if let Some(bearer) = context.bearer()? {
+        let (name, value) = authorization(&bearer)?;
+        request.headers_mut().insert(name, value);
+    }
+    Ok(request)
+}
+
+/// Reads a document of a daemon and closes the channel.
+pub(crate) async fn get(context: &Context, channel: &Channel, path: &str) -> Result<Vec<u8>> {
+    let response = channel.send(get_request(context, path)?).await.map_err(OperatorError::from)?;
+    let status = response.status();
+    let bytes = body::collect_limited(response.into_body(), MAX_ANSWER_BYTES)
+        .await
+        .map_err(|status| status_error(&status))?;
+    channel.close().await;
+    if status.is_success() {
+        return Ok(bytes.to_vec());
+    }
+    Err(status_error(&http_status(status, &bytes)))
 }
 
 /// What a status means to a person and to a script.

@@ -7,6 +7,8 @@
 mod calls;
 #[path = "mesh/credentials.rs"]
 mod credentials;
+#[path = "mesh/downgrades.rs"]
+mod downgrades;
 #[path = "mesh/golden.rs"]
 mod golden;
 #[path = "mesh/harness.rs"]

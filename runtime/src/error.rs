@@ -73,6 +73,7 @@ pub struct OperatorError(Box<Parts>);
 struct Parts {
     kind: ErrorKind,
     message: String,
+    rule: Option<String>,
     location: Option<String>,
     causes: Vec<String>,
     hint: Option<String>,
@@ -84,6 +85,7 @@ impl OperatorError {
         Self(Box::new(Parts {
             kind,
             message: message.into(),
+            rule: None,
             location: None,
             causes: Vec::new(),
             hint: None,
@@ -94,6 +96,14 @@ impl OperatorError {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds a name that never changes for what kind of problem this is, as `config/node.name`, for
+    /// reports that are read by programs; the first one said stands.
+    #[must_use]
+    pub fn rule(mut self, rule: impl Into<String>) -> Self {
+        self.0.rule.get_or_insert_with(|| rule.into());
         self
     }
 
@@ -132,6 +142,17 @@ impl OperatorError {
         self.0.kind
     }
 
+    /// What kind of problem this is, where it has a name.
+    #[must_use]
+    pub fn rule_id(&self) -> Option<&str> {
+        self.0.rule.as_deref()
+    }
+
+    /// The causes in words, the nearest first.
+    pub fn causes(&self) -> impl Iterator<Item = &str> {
+        self.0.causes.iter().map(String::as_str)
+    }
+
     /// The hint, where there is one.
     #[must_use]
     pub fn hint_text(&self) -> Option<&str> {
@@ -165,16 +186,21 @@ impl OperatorError {
         out
     }
 
-    /// The error as one JSON object: `kind`, `message`, `location`, `causes`, `hint`.
+    /// The error as one JSON object: `kind`, `message`, `location`, `causes`, `hint`, and `rule`
+    /// where the kind of problem has a name.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
-        serde_json::json!({
+        let mut document = serde_json::json!({
             "kind": self.0.kind.name(),
             "message": self.0.message,
             "location": self.0.location,
             "causes": self.0.causes,
             "hint": self.0.hint,
-        })
+        });
+        if let (Some(rule), Some(object)) = (&self.0.rule, document.as_object_mut()) {
+            object.insert("rule".to_owned(), rule.as_str().into());
+        }
+        document
     }
 }
 

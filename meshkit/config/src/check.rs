@@ -4,13 +4,18 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 use meshkit_model::PeerId;
-use omnirelay_runtime::OperatorError;
 use omnirelay_runtime::config::{Loaded, Problems};
+use omnirelay_runtime::{ErrorKind, OperatorError};
 use relay_core::{Encoding, Protocol};
-use relay_policy::{Endpoint, Policy, Report};
+use relay_policy::{Endpoint, Policy, Report, Style};
 use relay_transport::auth::Authenticator;
 
 use crate::model::MeshkitConfig;
+
+/// The name of the endpoint that gRPC calls come in at.
+pub const GRPC: &str = "control-plane:grpc";
+/// The name of the endpoint that REST calls come in at.
+pub const REST: &str = "control-plane:rest";
 
 /// What is to be said of a configuration.
 #[derive(Clone, Debug)]
@@ -29,18 +34,20 @@ impl MeshkitConfig {
         let grpc = self.listener.protocols.iter().copied();
         vec![
             Endpoint {
-                name: "control-plane:grpc".to_owned(),
+                name: GRPC.to_owned(),
                 key: "listener.protocols".to_owned(),
                 category: "control-plane".to_owned(),
                 transports: grpc.filter(|one| *one != Protocol::Http1).collect(),
-                encodings: vec![Encoding::Protobuf],
+                styles: vec![Style::Grpc],
+                encodings: Some(vec![Encoding::Protobuf]),
             },
             Endpoint {
-                name: "control-plane:rest".to_owned(),
+                name: REST.to_owned(),
                 key: "listener.protocols".to_owned(),
                 category: "diagnostics".to_owned(),
                 transports: self.listener.protocols.clone(),
-                encodings: vec![Encoding::Json],
+                styles: vec![Style::Http],
+                encodings: Some(vec![Encoding::Json]),
             },
         ]
     }
@@ -75,7 +82,8 @@ impl MeshkitConfig {
         let policy = Policy::new(&config.policy).report(&config.policy, &config.endpoints(), now);
         for finding in &policy.findings {
             let problem = format!("{}: {}", finding.subject, finding.problem);
-            found.say(&finding.key, &problem, &finding.hint);
+            let error = OperatorError::new(ErrorKind::Config, problem).rule(finding.rule);
+            found.add(&finding.key, error.hint(&finding.hint));
         }
         Check { policy, problems: found.into_list() }
     }

@@ -8,7 +8,7 @@ mod model;
 #[cfg(test)]
 mod tests;
 
-pub use check::Check;
+pub use check::{Check, GRPC, REST};
 pub use model::{
     MeshkitConfig, ModuleName, NamespaceConfig, NodeConfig, RegistryConfig, ShardsConfig, StoreConfig,
 };

@@ -33,7 +33,7 @@ pub struct MeshkitConfig {
     /// What is cut into shards.
     #[serde(default)]
     pub shards: ShardsConfig,
-    /// Departures from the built-in transport policy.
+    /// Rules for endpoints beside the built-in ones, and exceptions to both.
     #[serde(default)]
     pub policy: PolicyConfig,
 }

@@ -4,13 +4,15 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::CONTENT_TYPE;
 use http::{Request, Response};
 use meshkit_api::{Context, Module};
-use meshkit_config::{MeshkitConfig, ModuleName, NamespaceConfig};
+use meshkit_config::{GRPC, MeshkitConfig, ModuleName, NamespaceConfig, REST};
 use meshkit_store::{SqliteOptions, SqliteStore};
 use omnirelay_runtime::Result;
 use omnirelay_runtime::bootstrap::{Running, Startup};
 use omnirelay_runtime::config::{Layers, Loaded, load, refuse};
+use relay_enforcement::{Checkpoint, Checkpoints, guard};
 use relay_transport::auth::Authenticator;
 use relay_transport::{Body, Listener, body};
 use tower::{Service, ServiceExt as _};
@@ -52,8 +54,17 @@ pub async fn start(mut startup: Startup, args: Args) -> Result<Running> {
     let modules = modules(&context, config).await?;
     startup.step("modules");
 
+    let checkpoints = Arc::new(Checkpoints::new(
+        &config.node.name,
+        &config.policy,
+        &config.endpoints(),
+        &startup.metrics,
+        jiff::Timestamp::now(),
+    ));
+    checkpoints.tell_expiries(startup.drain.clone());
+    let ways = Ways { grpc: checkpoints.get(GRPC)?, rest: checkpoints.get(REST)? };
     let address = listener.local_addr();
-    let service = service(routes::compose(&context, modules));
+    let service = service(routes::compose(&context, modules, checkpoints), ways);
     let (drain, guard) = (startup.drain.clone(), startup.drain.guard());
     omnirelay_runtime::spawn("listener", async move {
         listener.serve(service, drain).await;
@@ -98,18 +109,41 @@ async fn modules(context: &Context, config: &MeshkitConfig) -> Result<Vec<Module
     Ok(modules)
 }
 
-/// The router as the listener's service: only the types of the bodies differ.
+/// The two ways to speak to the one listener.
+#[derive(Clone)]
+struct Ways {
+    grpc: Arc<Checkpoint>,
+    rest: Arc<Checkpoint>,
+}
+
+impl Ways {
+    fn of(&self, request: &Request<Body>) -> &Checkpoint {
+        let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        match kind.is_some_and(|kind| kind.starts_with("application/grpc")) {
+            true => &self.grpc,
+            false => &self.rest,
+        }
+    }
+}
+
+/// The router as the listener's service: behind the transport policy, and with other bodies.
 fn service(
     router: axum::Router,
+    ways: Ways,
 ) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
 + Clone
 + Send
 + 'static {
     tower::service_fn(move |request: Request<Body>| {
-        let router = router.clone();
+        let (router, ways) = (router.clone(), ways.clone());
         async move {
-            let response = router.oneshot(request.map(axum::body::Body::new)).await?;
-            Ok(response.map(body::boxed))
+            let answer = |request: Request<Body>| async move {
+                match router.oneshot(request.map(axum::body::Body::new)).await {
+                    Ok(response) => response.map(body::boxed),
+                    Err(never) => match never {},
+                }
+            };
+            Ok(guard(ways.of(&request), request, answer).await)
         }
     })
 }

@@ -12,6 +12,7 @@ use http::{HeaderValue, StatusCode};
 use meshkit_api::{Caller, Context, Module, Problem, Readiness};
 use omnirelay_runtime::{Drain, Metrics};
 use relay_core::{Scope, Status};
+use relay_enforcement::{Checkpoints, control};
 use relay_transport::auth::Authenticator;
 use relay_transport::respond;
 
@@ -20,20 +21,24 @@ struct Process {
     metrics: Metrics,
     drain: Drain,
     modules: Vec<(&'static str, Readiness)>,
+    checkpoints: Arc<Checkpoints>,
 }
 
 /// Everything that meshkitd answers.
-pub(crate) fn compose(context: &Context, modules: Vec<Module>) -> Router {
+pub(crate) fn compose(context: &Context, modules: Vec<Module>, checkpoints: Arc<Checkpoints>) -> Router {
     let process = Process {
         auth: Arc::clone(&context.auth),
         metrics: context.metrics.clone(),
         drain: context.drain.clone(),
         modules: modules.iter().map(|module| (module.name, module.readiness.clone())).collect(),
+        checkpoints,
     };
     let mut router = Router::new()
         .route("/healthz", get(health))
         .route("/readyz", get(readiness))
         .route("/metrics", get(metrics))
+        .route(control::TRANSPORT_STATS, get(transport))
+        .route(control::DOWNGRADE_EVENTS, get(transport))
         .with_state(Arc::new(process));
     for module in modules {
         router = router.merge(module.routes);
@@ -71,6 +76,14 @@ async fn metrics(State(process): State<Arc<Process>>, request: Request) -> Resul
     let kind = HeaderValue::from_static(Metrics::CONTENT_TYPE);
     response.headers_mut().insert(CONTENT_TYPE, kind);
     Ok(response)
+}
+
+/// How calls were carried, and what was downgraded.
+async fn transport(State(process): State<Arc<Process>>, request: Request) -> Result<Response, Problem> {
+    Caller::of(&process.auth, request.extensions(), request.headers(), Scope::Observe)?;
+    let answer = control::answer(&process.checkpoints, request.uri(), request.headers(), &process.drain);
+    let response = answer.unwrap_or_else(|| Err(Status::internal("the path is routed and not served")));
+    Ok(response?.map(Body::new))
 }
 
 async fn not_found(request: Request) -> Response {

@@ -42,7 +42,11 @@ fn counting(
 
 /// Calls one after the other until `until`, and gives the names of those that were answered and of
 /// those that failed without effect.
-async fn calls(channel: Channel, worker: u64, stop: tokio::sync::watch::Receiver<bool>) -> (Vec<String>, Vec<String>) {
+async fn calls(
+    channel: Channel,
+    worker: u64,
+    stop: tokio::sync::watch::Receiver<bool>,
+) -> (Vec<String>, Vec<String>) {
     let (mut answered, mut refused) = (Vec::new(), Vec::new());
     for number in 0.. {
         if *stop.borrow() {

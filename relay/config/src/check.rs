@@ -3,10 +3,9 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
-use omnirelay_runtime::OperatorError;
 use omnirelay_runtime::config::{Loaded, Problems};
-use relay_core::{Encoding, Protocol};
-use relay_policy::{Endpoint, Policy, Report};
+use omnirelay_runtime::{ErrorKind, OperatorError};
+use relay_policy::{Policy, Report};
 use relay_transport::auth::Authenticator;
 
 use crate::model::RelayConfig;
@@ -21,53 +20,6 @@ pub struct Check {
 }
 
 impl RelayConfig {
-    /// The endpoints as the policy sees them.
-    #[must_use]
-    pub fn endpoints(&self) -> Vec<Endpoint> {
-        let endpoint =
-            |name: String, key: String, category: &str, transports: &[Protocol], encodings: &[Encoding]| {
-                let (category, transports, encodings) =
-                    (category.to_owned(), transports.to_vec(), encodings.to_vec());
-                Endpoint { name, key, category, transports, encodings }
-            };
-        let mut endpoints = vec![
-            endpoint(
-                "data:http".into(),
-                "data.protocols".into(),
-                "data-plane",
-                &self.data.protocols,
-                &Encoding::ALL,
-            ),
-            endpoint(
-                "diagnostics:http".into(),
-                "admin.protocols".into(),
-                "diagnostics",
-                &self.admin.protocols,
-                &[Encoding::Json],
-            ),
-        ];
-        if self.mesh.is_some() {
-            let wanted = [Protocol::Http3, Protocol::Http2];
-            endpoints.push(endpoint(
-                "control-plane:grpc".into(),
-                "mesh".into(),
-                "control-plane",
-                &wanted,
-                &[Encoding::Protobuf],
-            ));
-        }
-        endpoints.extend(self.outbounds.iter().enumerate().map(|(index, outbound)| {
-            endpoint(
-                format!("outbound:{}", outbound.name),
-                format!("outbounds.{index}.protocols"),
-                "data-plane",
-                &outbound.protocols,
-                &Encoding::ALL,
-            )
-        }));
-        endpoints
-    }
-
     /// Says everything that is wrong with a configuration. Files that it names are not opened.
     #[must_use]
     pub fn check(loaded: &Loaded<Self>, now: Timestamp) -> Check {
@@ -101,6 +53,10 @@ impl RelayConfig {
         }
         if let Some(mesh) = &config.mesh {
             check_url("mesh.endpoint", &mesh.endpoint, &mut found);
+            if mesh.protocols.is_empty() {
+                let remedy = "leave it out for http3 and http2";
+                found.say("mesh.protocols", "`mesh.protocols` is empty", remedy);
+            }
             if let Some(advertise) = &mesh.advertise {
                 check_url("mesh.advertise", advertise, &mut found);
             }
@@ -109,7 +65,9 @@ impl RelayConfig {
         check_routes(config, &mut found);
         let policy = Policy::new(&config.policy).report(&config.policy, &config.endpoints(), now);
         for finding in &policy.findings {
-            found.say(&finding.key, &format!("{}: {}", finding.subject, finding.problem), &finding.hint);
+            let problem = format!("{}: {}", finding.subject, finding.problem);
+            let error = OperatorError::new(ErrorKind::Config, problem).rule(finding.rule);
+            found.add(&finding.key, error.hint(&finding.hint));
         }
         Check { policy, problems: found.into_list() }
     }

@@ -4,9 +4,11 @@
 //! Read first: [`RelayConfig`], then [`RelayConfig::check`].
 
 mod check;
+mod endpoints;
 mod model;
 #[cfg(test)]
 mod tests;
 
 pub use check::Check;
+pub use endpoints::{CONTROL_PLANE, DATA, DIAGNOSTICS, outbound_endpoint};
 pub use model::{MeshConfig, NodeConfig, OutboundConfig, RelayConfig, RouteConfig};

@@ -36,7 +36,7 @@ pub struct RelayConfig {
     /// The path of RPC over HTTP.
     #[serde(default = "default_rpc_path")]
     pub rpc_path: String,
-    /// Departures from the built-in transport policy.
+    /// Rules for endpoints beside the built-in ones, and exceptions to both.
     #[serde(default)]
     pub policy: PolicyConfig,
 }
@@ -64,6 +64,9 @@ pub struct NodeConfig {
 pub struct MeshConfig {
     /// `https://host:port` of meshkitd.
     pub endpoint: String,
+    /// What may be used, most wanted first.
+    #[serde(default = "default_protocols")]
+    pub protocols: Vec<Protocol>,
     /// Whom to believe and who we are; the client certificate is the relay's identity.
     #[serde(default)]
     pub tls: ClientTlsConfig,

@@ -10,6 +10,7 @@ mod deadline;
 pub mod headers;
 pub mod introspect;
 mod meta;
+pub mod observe;
 mod protocol;
 mod scope;
 mod status;

@@ -1,33 +1,20 @@
-//! What the policy says of an endpoint.
+//! What the policy says of a call.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use relay_core::{Encoding, Protocol};
-use serde::Serialize;
 
 use crate::config::{CategoryRule, Exception, PolicyConfig};
-
-/// Something that listens or calls, as the policy sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Endpoint {
-    /// A stable name: `data:http`, `outbound:greeter`.
-    pub name: String,
-    /// The configuration key that a remedy names.
-    pub key: String,
-    /// The category whose rule counts.
-    pub category: String,
-    /// What it offers, most wanted first.
-    pub transports: Vec<Protocol>,
-    /// What it carries.
-    pub encodings: Vec<Encoding>,
-}
+use crate::endpoint::Endpoint;
+use crate::wire::Wire;
 
 /// A policy ready to answer.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    rules: BTreeMap<String, CategoryRule>,
-    exceptions: Vec<Exception>,
+    pub(crate) rules: BTreeMap<String, CategoryRule>,
+    assigned: BTreeMap<String, String>,
+    pub(crate) exceptions: Vec<Exception>,
 }
 
 /// Whether one call may go as it is about to.
@@ -41,39 +28,13 @@ pub enum Verdict<'a> {
     Refused(Option<&'a Exception>),
 }
 
-/// One thing that is wrong, and what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// The endpoint's name, or the configuration key of a broken rule.
-    pub subject: String,
-    /// The configuration key to change.
-    pub key: String,
-    /// What is wrong.
-    pub problem: String,
-    /// What to do.
-    pub hint: String,
-}
-
-/// What the policy says of a whole configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Report {
-    /// How many endpoints there are.
-    pub endpoints: usize,
-    /// Those that do not offer the most wanted transport first, by name.
-    pub downgraded: Vec<String>,
-    /// Exceptions in use, by name.
-    pub exceptions: Vec<String>,
-    /// What is wrong.
-    pub findings: Vec<Finding>,
-}
-
-impl Report {
-    /// The share of endpoints that are downgraded, 0 to 1.
-    #[must_use]
-    #[allow(clippy::cast_precision_loss, reason = "nobody has 2^52 endpoints")]
-    pub fn downgrade_ratio(&self) -> f64 {
-        if self.endpoints == 0 { 0.0 } else { self.downgraded.len() as f64 / self.endpoints as f64 }
-    }
+/// The rule of one endpoint, and which parts of it hold there.
+pub(crate) struct Ground<'a> {
+    pub(crate) rule: Option<&'a CategoryRule>,
+    /// The endpoint does without the required transport: only exceptions let it.
+    pub(crate) lacks_transport: bool,
+    /// The endpoint does without the required encoding: only exceptions let it.
+    pub(crate) lacks_encoding: bool,
 }
 
 impl Policy {
@@ -82,146 +43,93 @@ impl Policy {
     pub fn new(config: &PolicyConfig) -> Self {
         let mut rules = config.categories.clone();
         rules.extend(CategoryRule::built_in().map(|(name, rule)| (name.to_owned(), rule)));
-        Self { rules, exceptions: config.exceptions.clone() }
+        Self { rules, assigned: config.endpoints.clone(), exceptions: config.exceptions.clone() }
     }
 
-    /// Whether an endpoint of a category may use a transport and an encoding now.
+    /// The category whose rule counts for an endpoint.
+    #[must_use]
+    pub fn category<'a>(&'a self, endpoint: &'a Endpoint) -> &'a str {
+        self.assigned.get(&endpoint.name).unwrap_or(&endpoint.category)
+    }
+
+    /// The protocol that an endpoint's calls should use; none where its category has no rule.
+    #[must_use]
+    pub fn preferred(&self, endpoint: &Endpoint) -> Option<Protocol> {
+        self.rules.get(self.category(endpoint))?.preferred()
+    }
+
+    /// The encoding that an endpoint's calls should use; none where its category has no rule.
+    #[must_use]
+    pub fn preferred_encoding(&self, endpoint: &Endpoint) -> Option<Encoding> {
+        self.rules.get(self.category(endpoint))?.encodings.first().copied()
+    }
+
+    /// Whether a call at an endpoint may go now. Without a procedure the answer is for the
+    /// endpoint as such: some procedure may.
     #[must_use]
     pub fn evaluate(
         &self,
-        endpoint: &str,
-        category: &str,
-        transport: Protocol,
-        encoding: Encoding,
+        endpoint: &Endpoint,
+        wire: Wire,
+        procedure: Option<&str>,
         now: Timestamp,
     ) -> Verdict<'_> {
-        let rule = self.rules.get(category);
-        let transport_fine = rule.is_some_and(|rule| rule.transports.contains(&transport));
-        let encoding_fine = rule.is_some_and(|rule| rule.encodings.contains(&encoding));
-        if transport_fine && encoding_fine {
+        let ground = self.ground(endpoint);
+        if ground.allows(wire) {
             return Verdict::Allowed;
         }
         let mut expired = None;
-        for exception in self.exceptions.iter().filter(|exception| covers(&exception.scope, endpoint)) {
-            let grants = (transport_fine || exception.transports.contains(&transport))
-                && (encoding_fine || exception.encodings.contains(&encoding));
-            if grants && now < exception.expires {
+        for exception in self.granting(endpoint, &ground, wire).filter(|one| one.takes(procedure)) {
+            if now < exception.expires {
                 return Verdict::Excepted(exception);
             }
-            if grants {
-                expired = Some(exception);
-            }
+            expired = Some(exception);
         }
         Verdict::Refused(expired)
     }
 
-    /// Judges a whole configuration.
-    #[must_use]
-    pub fn report(&self, config: &PolicyConfig, endpoints: &[Endpoint], now: Timestamp) -> Report {
-        let mut report = Report {
-            endpoints: endpoints.len(),
-            downgraded: Vec::new(),
-            exceptions: Vec::new(),
-            findings: broken_rules(config, endpoints, now),
-        };
-        for endpoint in endpoints {
-            self.judge(endpoint, now, &mut report);
+    pub(crate) fn ground(&self, endpoint: &Endpoint) -> Ground<'_> {
+        let rule = self.rules.get(self.category(endpoint));
+        let required = rule.filter(|rule| rule.preferred_required).and_then(CategoryRule::preferred);
+        let required_encoding = rule
+            .filter(|rule| rule.preferred_encoding_required)
+            .and_then(|rule| rule.encodings.first().copied());
+        let carried = endpoint.encodings.as_deref();
+        Ground {
+            rule,
+            lacks_transport: required.is_some_and(|wanted| !endpoint.transports.contains(&wanted)),
+            lacks_encoding: required_encoding
+                .zip(carried)
+                .is_some_and(|(wanted, carried)| !carried.contains(&wanted)),
         }
-        report.exceptions.sort();
-        report.exceptions.dedup();
-        report
     }
 
-    fn judge(&self, endpoint: &Endpoint, now: Timestamp, report: &mut Report) {
-        let finding = |problem: String, hint: String| Finding {
-            subject: endpoint.name.clone(),
-            key: endpoint.key.clone(),
-            problem,
-            hint,
-        };
-        let Some(rule) = self.rules.get(&endpoint.category) else {
-            let known: Vec<&str> = self.rules.keys().map(String::as_str).collect();
-            let problem = format!("the category `{}` has no rule", endpoint.category);
-            report.findings.push(finding(problem, format!("known: {}", known.join(", "))));
-            return;
-        };
-        for transport in &endpoint.transports {
-            for encoding in &endpoint.encodings {
-                match self.evaluate(&endpoint.name, &endpoint.category, *transport, *encoding, now) {
-                    Verdict::Allowed => {}
-                    Verdict::Excepted(exception) => report.exceptions.push(exception.name.clone()),
-                    Verdict::Refused(Some(exception)) => report.findings.push(finding(
-                        format!(
-                            "the exception `{}` for {transport} with {encoding} has expired",
-                            exception.name
-                        ),
-                        format!("set `{}` as the rule wants it, or have the exception renewed", endpoint.key),
-                    )),
-                    Verdict::Refused(None) => report.findings.push(finding(
-                        format!("{transport} with {encoding} is not allowed for {}", endpoint.category),
-                        format!("take it out of `{}`, or add a `policy.exceptions` entry", endpoint.key),
-                    )),
-                }
-            }
-        }
-        let Some(preferred) = rule.transports.first() else { return };
-        if endpoint.transports.first() != Some(preferred) {
-            report.downgraded.push(endpoint.name.clone());
-        }
-        let excepted = self.exceptions.iter().any(|exception| {
-            covers(&exception.scope, &endpoint.name)
-                && now < exception.expires
-                && endpoint.transports.first().is_some_and(|first| exception.transports.contains(first))
-        });
-        if rule.preferred_required && !excepted && !endpoint.transports.contains(preferred) {
-            report.findings.push(finding(
-                format!("{} needs {preferred}", endpoint.category),
-                format!("add \"{preferred}\" to `{}`", endpoint.key),
-            ));
-        }
+    /// The exceptions that allow a wire at an endpoint, expired or not.
+    pub(crate) fn granting<'a, 'b>(
+        &'a self,
+        endpoint: &'b Endpoint,
+        ground: &Ground<'_>,
+        wire: Wire,
+    ) -> impl Iterator<Item = &'a Exception> + use<'a, 'b> {
+        let (transport_fine, encoding_fine) = (ground.transport_fine(wire), ground.encoding_fine(wire));
+        self.exceptions.iter().filter(move |exception| {
+            exception.covers(&endpoint.name)
+                && (transport_fine || exception.carries(wire.protocol, wire.style))
+                && (encoding_fine || exception.encodings.contains(&wire.encoding))
+        })
     }
 }
 
-fn covers(scope: &str, endpoint: &str) -> bool {
-    scope.strip_suffix('*').map_or(scope == endpoint, |beginning| endpoint.starts_with(beginning))
-}
+impl Ground<'_> {
+    pub(crate) fn allows(&self, wire: Wire) -> bool {
+        self.transport_fine(wire) && self.encoding_fine(wire)
+    }
 
-/// What is wrong with the policy itself.
-fn broken_rules(config: &PolicyConfig, endpoints: &[Endpoint], now: Timestamp) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let mut say = |key: String, problem: &str, hint: &str| {
-        let (problem, hint) = (problem.to_owned(), hint.to_owned());
-        findings.push(Finding { subject: key.clone(), key, problem, hint });
-    };
-    for (name, rule) in &config.categories {
-        let key = format!("policy.categories.{name}");
-        if CategoryRule::built_in().iter().any(|(built_in, _)| built_in == name) {
-            say(
-                key.clone(),
-                "a built-in rule cannot be changed",
-                "remove it and add a `policy.exceptions` entry",
-            );
-        }
-        if rule.transports.is_empty() || rule.encodings.is_empty() {
-            say(key, "nothing is allowed", "name at least one transport and one encoding");
-        }
+    fn transport_fine(&self, wire: Wire) -> bool {
+        !self.lacks_transport && self.rule.is_some_and(|rule| rule.carries(wire.protocol, wire.style))
     }
-    for (index, exception) in config.exceptions.iter().enumerate() {
-        let key = format!("policy.exceptions.{index}");
-        if [&exception.name, &exception.reason, &exception.approver].iter().any(|text| text.trim().is_empty())
-        {
-            say(key.clone(), "name, reason or approver is empty", "say what, why and who agreed");
-        }
-        if exception.transports.is_empty() && exception.encodings.is_empty() {
-            say(key.clone(), "it grants nothing", "name transports or encodings, or remove it");
-        }
-        if exception.expires <= now {
-            say(key.clone(), "it has expired", "remove it, or have it approved anew with a later `expires`");
-        }
-        if !endpoints.iter().any(|endpoint| covers(&exception.scope, &endpoint.name)) {
-            let names: Vec<&str> = endpoints.iter().map(|endpoint| endpoint.name.as_str()).collect();
-            say(key, "its scope covers no endpoint", &format!("endpoints here: {}", names.join(", ")));
-        }
+
+    fn encoding_fine(&self, wire: Wire) -> bool {
+        !self.lacks_encoding && self.rule.is_some_and(|rule| rule.encodings.contains(&wire.encoding))
     }
-    findings
 }

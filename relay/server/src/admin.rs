@@ -9,12 +9,12 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use omnirelay_runtime::{Drain, Metrics};
 use relay_core::introspect::{Inbound, Introspection};
 use relay_core::{Scope, Status};
+use relay_enforcement::{Checkpoint, Checkpoints, control, guard};
 use relay_transport::auth::Authenticator;
 use relay_transport::{Body, ListenerStats, body, respond};
 
-use crate::downgrades::Downgrades;
 use crate::outbound::Outbound;
-use crate::router::Router;
+use crate::proxy::Proxy;
 
 /// A listener as introspection shows it.
 pub(crate) struct InboundInfo {
@@ -31,16 +31,24 @@ pub(crate) struct Admin {
     pub(crate) drain: Drain,
     pub(crate) metrics: Metrics,
     pub(crate) authenticator: Authenticator,
-    pub(crate) router: Arc<Router>,
+    pub(crate) proxy: Arc<Proxy>,
     pub(crate) outbounds: Vec<Arc<Outbound>>,
     pub(crate) inbounds: Vec<InboundInfo>,
-    pub(crate) downgrades: Arc<Downgrades>,
+    pub(crate) checkpoint: Arc<Checkpoint>,
+    pub(crate) checkpoints: Arc<Checkpoints>,
 }
 
 impl Admin {
     /// Answers one request.
-    pub(crate) fn handle(&self, request: &Request<Body>) -> Result<Response<Body>, Infallible> {
-        Ok(self.answer(request).unwrap_or_else(|status| respond::problem(&status)))
+    pub(crate) async fn handle(
+        self: Arc<Self>,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, Infallible> {
+        let admin = &self;
+        let answer = |request: Request<Body>| async move {
+            admin.answer(&request).unwrap_or_else(|status| respond::problem(&status))
+        };
+        Ok(guard(&self.checkpoint, request, answer).await)
     }
 
     fn answer(&self, request: &Request<Body>) -> Result<Response<Body>, Status> {
@@ -65,10 +73,17 @@ impl Admin {
                 Ok(response)
             }
             "/omnirelay/introspect" => json(&self.introspect()),
-            "/omnirelay/control/downgrades" => json(&self.downgrades.latest()),
-            _ => Err(Status::not_found(format!("nothing is at {path}")).with_hint(
-                "there are /healthz, /readyz, /metrics, /omnirelay/introspect and /omnirelay/control/downgrades",
-            )),
+            _ => {
+                let control =
+                    control::answer(&self.checkpoints, request.uri(), request.headers(), &self.drain);
+                control.unwrap_or_else(|| {
+                    Err(Status::not_found(format!("nothing is at {path}")).with_hint(format!(
+                        "there are /healthz, /readyz, /metrics, /omnirelay/introspect, {} and {}",
+                        control::TRANSPORT_STATS,
+                        control::DOWNGRADE_EVENTS
+                    )))
+                })
+            }
         }
     }
 
@@ -85,7 +100,7 @@ impl Admin {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             draining: self.drain.is_draining(),
-            procedures: self.router.procedures(),
+            procedures: self.proxy.router.procedures(),
             inbounds: inbounds.collect(),
             outbounds: self.outbounds.iter().map(|outbound| outbound.introspect()).collect(),
         }

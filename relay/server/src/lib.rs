@@ -5,7 +5,6 @@
 
 mod admin;
 pub mod dispatch;
-mod downgrades;
 mod outbound;
 mod proxy;
 mod registration;

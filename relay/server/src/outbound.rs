@@ -11,10 +11,11 @@ use relay_client::{Channel, ChannelConfig, ChannelError};
 use relay_config::OutboundConfig;
 use relay_core::choose::Chooser;
 use relay_core::introspect;
-use relay_core::{Code, Negotiated, Protocol, RpcStyle, Status, format_grpc_timeout, headers};
+use relay_core::{Code, Encoding, Negotiated, Protocol, RpcStyle, Status, format_grpc_timeout, headers};
+use relay_enforcement::{Call, Checkpoint, Outcome};
+use relay_policy::{Protocols, Style, Wire};
 use relay_transport::{Body, body};
-
-use crate::downgrades::{Downgrades, Event};
+use tracing::Instrument as _;
 
 /// Peers that serve the same.
 pub(crate) struct Outbound {
@@ -23,11 +24,16 @@ pub(crate) struct Outbound {
     timeout: Duration,
     peers: Vec<Arc<Peer>>,
     draws: AtomicU64,
-    downgrades: Arc<Downgrades>,
+    checkpoint: Arc<Checkpoint>,
 }
 
+/// One channel for each set of protocols that the policy can ever leave to a call, by
+/// [`Protocols::index`].
+type Channels = [Option<Channel>; 8];
+
 struct Peer {
-    channel: Channel,
+    url: String,
+    channels: Channels,
     pending: AtomicU64,
     calls: AtomicU64,
     failures: AtomicU64,
@@ -52,6 +58,26 @@ impl Drop for Pending {
     }
 }
 
+/// What an outbound has to know of a call beside its request.
+#[derive(Clone, Copy)]
+pub(crate) struct Outward<'a> {
+    pub(crate) style: RpcStyle,
+    pub(crate) encoding: Encoding,
+    pub(crate) procedure: &'a str,
+    /// How long the caller waits.
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// An attempt's part of it.
+#[derive(Clone, Copy)]
+struct Attempt<'a> {
+    call: Outward<'a>,
+    deadline: Instant,
+    /// When the policy was asked, and what it allowed.
+    opened: Timestamp,
+    allowed: Protocols,
+}
+
 /// A request that can be sent more than once.
 pub(crate) struct Replay {
     pub(crate) head: http::request::Parts,
@@ -67,13 +93,12 @@ pub(crate) enum Outgoing {
 }
 
 impl Outbound {
-    pub(crate) fn new(config: &OutboundConfig, downgrades: Arc<Downgrades>) -> Result<Self> {
+    pub(crate) fn new(config: &OutboundConfig, checkpoint: Arc<Checkpoint>) -> Result<Self> {
+        let sets = checkpoint.protocol_sets();
         let peers = config.peers.iter().map(|url| {
-            let mut channel = ChannelConfig::new(url, config.tls.clone());
-            channel.protocols.clone_from(&config.protocols);
-            channel.connect_timeout = Duration::from_millis(config.connect_timeout_ms);
             Ok(Arc::new(Peer {
-                channel: Channel::new(&channel)?,
+                url: url.clone(),
+                channels: channels(config, url, &sets)?,
                 pending: AtomicU64::new(0),
                 calls: AtomicU64::new(0),
                 failures: AtomicU64::new(0),
@@ -86,7 +111,7 @@ impl Outbound {
             timeout: Duration::from_millis(config.timeout_ms),
             peers: peers.collect::<Result<_>>()?,
             draws: AtomicU64::new(seed()),
-            downgrades,
+            checkpoint,
         })
     }
 
@@ -95,15 +120,10 @@ impl Outbound {
     }
 
     /// Calls a peer and, where nothing was sent, another one, until the deadline.
-    pub(crate) async fn call(
-        &self,
-        style: RpcStyle,
-        timeout: Option<Duration>,
-        outgoing: Outgoing,
-    ) -> Result<Response<Body>, Status> {
-        let timeout = timeout.unwrap_or(self.timeout);
+    pub(crate) async fn call(&self, call: Outward<'_>, outgoing: Outgoing) -> Result<Response<Body>, Status> {
+        let timeout = call.timeout.unwrap_or(self.timeout);
         let deadline = Instant::now() + timeout;
-        let calling = self.call_peers(style, deadline, outgoing);
+        let calling = self.call_peers(call, deadline, outgoing);
         tokio::time::timeout_at(deadline.into(), calling).await.unwrap_or_else(|_elapsed| {
             let late = format!("no answer from the outbound `{}` within {timeout:?}", self.name);
             Err(Status::new(Code::DeadlineExceeded, late).with_hint(
@@ -114,19 +134,21 @@ impl Outbound {
 
     async fn call_peers(
         &self,
-        style: RpcStyle,
+        call: Outward<'_>,
         deadline: Instant,
         outgoing: Outgoing,
     ) -> Result<Response<Body>, Status> {
         let Some(first) = self.pick() else {
             return Err(Status::unavailable(format!("the outbound `{}` has no peers", self.name)));
         };
+        let opened = Timestamp::now();
+        let told = Call { procedure: call.procedure, peer: &self.peers[first].url };
+        let allowed = self.checkpoint.open(Style::from(call.style), call.encoding, told, opened)?;
+        let attempt = Attempt { call, deadline, opened, allowed };
         match outgoing {
-            Outgoing::Once(request) => {
-                self.call_peer(first, style, deadline, request).await.map_err(|error| Status::from(&error))
-            }
+            Outgoing::Once(request) => self.call_peer(first, attempt, request).await,
             Outgoing::Replayable(replay) => {
-                let mut outcome = self.call_peer(first, style, deadline, replay.request()).await;
+                let mut outcome = self.call_peer(first, attempt, replay.request()).await;
                 // Each other peer once, beginning after the first.
                 for step in 1..self.peers.len() {
                     match &outcome {
@@ -134,46 +156,60 @@ impl Outbound {
                         _ => break,
                     }
                     let next = (first + step) % self.peers.len();
-                    outcome = self.call_peer(next, style, deadline, replay.request()).await;
+                    outcome = self.call_peer(next, attempt, replay.request()).await;
                 }
-                outcome.map_err(|error| Status::from(&error))
+                outcome
             }
         }
+        .map_err(|error| Status::from(&error))
     }
 
     async fn call_peer(
         &self,
         index: usize,
-        style: RpcStyle,
-        deadline: Instant,
+        attempt: Attempt<'_>,
         mut request: Request<Body>,
     ) -> Result<Response<Body>, ChannelError> {
         let peer = &self.peers[index];
         let pending = Pending::new(peer);
-        let left = deadline.saturating_duration_since(Instant::now());
-        write_deadline(style, left, request.headers_mut());
-        let outcome = peer.channel.send(request).await;
+        let left = attempt.deadline.saturating_duration_since(Instant::now());
+        write_deadline(attempt.call.style, left, request.headers_mut());
+        let span = self.checkpoint.span(None, attempt.call.encoding, attempt.call.procedure);
+        let outcome = match peer.channels.get(attempt.allowed.index()).and_then(Option::as_ref) {
+            Some(channel) => channel.send(request).instrument(span.clone()).await,
+            None => Err(peer.unforeseen()),
+        };
         match outcome {
             Ok(response) => {
-                if let Some(negotiated) = response.extensions().get::<Negotiated>() {
-                    peer.protocol.store(negotiated.protocol as u8 + 1, Relaxed);
-                    self.note_downgrade(peer, *negotiated);
-                }
+                self.note(peer, attempt, &response, &span);
                 Ok(response.map(|body| body::holding(body, pending)))
             }
             Err(error) => {
                 peer.failures.fetch_add(1, Relaxed);
+                let (ChannelError::Connect { protocol, .. }
+                | ChannelError::Broken { protocol, .. }
+                | ChannelError::Refused { protocol, .. }) = &error;
+                self.checkpoint.ended(*protocol, attempt.call.encoding, Outcome::Failed);
+                span.record("protocol", protocol.name()).record("outcome", Outcome::Failed.name());
                 Err(error)
             }
         }
     }
 
-    fn note_downgrade(&self, peer: &Peer, negotiated: Negotiated) {
-        let Some(reason) = negotiated.downgrade else { return };
-        let (outbound, endpoint) = (self.name.clone(), peer.channel.endpoint().to_owned());
-        tracing::debug!(outbound, peer = endpoint, protocol = %negotiated.protocol, %reason, "downgraded");
-        let at = Timestamp::now();
-        self.downgrades.record(Event { at, outbound, peer: endpoint, protocol: negotiated.protocol, reason });
+    /// Counts how a call was carried in the end.
+    fn note(&self, peer: &Peer, attempt: Attempt<'_>, response: &Response<Body>, span: &tracing::Span) {
+        let Some(negotiated) = response.extensions().get::<Negotiated>() else { return };
+        let protocol = negotiated.protocol;
+        peer.protocol.store(protocol as u8 + 1, Relaxed);
+        let Outward { style, encoding, procedure, .. } = attempt.call;
+        let wire = Wire { protocol, style: Style::from(style), encoding };
+        let call = Call { procedure, peer: &peer.url };
+        let passage = self.checkpoint.arrived(wire, negotiated.downgrade, call, attempt.opened);
+        let outcome = Outcome::of(response.status());
+        self.checkpoint.ended(protocol, encoding, outcome);
+        span.record("protocol", protocol.name())
+            .record("downgrade", passage.downgrade.map(|reason| reason.name()))
+            .record("outcome", outcome.name());
     }
 
     fn pick(&self) -> Option<usize> {
@@ -183,7 +219,7 @@ impl Outbound {
 
     pub(crate) fn introspect(&self) -> introspect::Outbound {
         let peers = self.peers.iter().map(|peer| introspect::OutboundPeer {
-            url: peer.channel.endpoint().to_owned(),
+            url: peer.url.clone(),
             protocol: Protocol::ALL.into_iter().find(|one| *one as u8 + 1 == peer.protocol.load(Relaxed)),
             pending: peer.pending.load(Relaxed),
             calls: peer.calls.load(Relaxed),
@@ -199,10 +235,35 @@ impl Outbound {
 
     /// Says goodbye to the peers.
     pub(crate) async fn close(&self) {
-        for peer in &self.peers {
-            peer.channel.close().await;
+        for channel in self.peers.iter().flat_map(|peer| peer.channels.iter().flatten()) {
+            channel.close().await;
         }
     }
+}
+
+impl Peer {
+    /// A set of protocols without a channel: a fault of ours, which refuses the call.
+    fn unforeseen(&self) -> ChannelError {
+        ChannelError::Connect {
+            endpoint: self.url.clone(),
+            protocol: Protocol::Http3,
+            source: "the policy allows a set of protocols that was not foreseen".into(),
+        }
+    }
+}
+
+/// A channel for each set of protocols, in the order of the configuration. With most policies there
+/// is one.
+fn channels(config: &OutboundConfig, url: &str, sets: &[Protocols]) -> Result<Channels> {
+    let mut channels = Channels::default();
+    for set in sets {
+        let Some(slot) = channels.get_mut(set.index()) else { continue };
+        let mut channel = ChannelConfig::new(url, config.tls.clone());
+        channel.protocols = config.protocols.iter().copied().filter(|one| set.contains(*one)).collect();
+        channel.connect_timeout = Duration::from_millis(config.connect_timeout_ms);
+        *slot = Some(Channel::new(&channel)?);
+    }
+    Ok(channels)
 }
 
 impl Replay {

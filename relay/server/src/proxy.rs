@@ -9,39 +9,56 @@ use http::header::{
 };
 use http::{HeaderMap, Request, Response};
 use relay_core::{RpcMeta, RpcStyle, Status};
+use relay_enforcement::{Checkpoint, guard};
 use relay_transport::{Body, body, respond};
 
-use crate::outbound::{Outgoing, Replay};
+use crate::outbound::{Outgoing, Outward, Replay};
 use crate::router::Router;
 
 /// A request of at most so many bytes is read whole, so that another peer can be tried.
 const REPLAY_MAX: usize = 64 << 10;
 
-/// Answers one request of the data plane.
-pub(crate) async fn handle(
-    router: Arc<Router>,
-    request: Request<Body>,
-) -> Result<Response<Body>, Infallible> {
-    let (head, body) = request.into_parts();
-    let style = RpcMeta::of(&head).style;
-    Ok(match forward(&router, style, head, body).await {
-        Ok(response) => response,
-        Err(status) => {
+/// The data plane: where calls go, and what they have to pass.
+pub(crate) struct Proxy {
+    pub(crate) router: Router,
+    pub(crate) checkpoint: Arc<Checkpoint>,
+}
+
+impl Proxy {
+    /// Answers one request of the data plane.
+    pub(crate) async fn handle(
+        self: Arc<Self>,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, Infallible> {
+        let (head, body) = request.into_parts();
+        let style = RpcMeta::of(&head).style;
+        let request = Request::from_parts(head, body);
+        if style == RpcStyle::Http {
+            // It is no call, so there is nothing to decide on: the router says what is missing.
+            return Ok(self.forward(request).await);
+        }
+        Ok(guard(&self.checkpoint, request, |request| self.forward(request)).await)
+    }
+
+    async fn forward(&self, request: Request<Body>) -> Response<Body> {
+        let (head, body) = request.into_parts();
+        let style = RpcMeta::of(&head).style;
+        forward(&self.router, head, body).await.unwrap_or_else(|status| {
             tracing::debug!(code = %status.code, message = status.message, "refused");
             respond::status(style, &status)
-        }
-    })
+        })
+    }
 }
 
 async fn forward(
     router: &Router,
-    style: RpcStyle,
     mut head: http::request::Parts,
     body: Body,
 ) -> Result<Response<Body>, Status> {
     let meta = RpcMeta::of(&head);
     let outbound = router.route(&meta, head.uri.path())?;
-    let timeout = meta.timeout;
+    let procedure = meta.procedure.unwrap_or_default().to_owned();
+    let (style, encoding, timeout) = (meta.style, meta.encoding, meta.timeout);
     let length =
         head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     strip_hop_by_hop(&mut head.headers);
@@ -61,7 +78,8 @@ async fn forward(
             Outgoing::Once(request)
         }
     };
-    let mut response = outbound.call(style, timeout, outgoing).await?;
+    let call = Outward { style, encoding, procedure: &procedure, timeout };
+    let mut response = outbound.call(call, outgoing).await?;
     strip_hop_by_hop(response.headers_mut());
     response.headers_mut().remove(http::header::ALT_SVC);
     *response.version_mut() = http::Version::default();

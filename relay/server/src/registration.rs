@@ -13,7 +13,9 @@ use relay_transport::Listener;
 /// # Errors
 /// TLS files that cannot be used.
 pub(crate) fn start(mesh: &MeshConfig, config: &RelayConfig, data: &Listener, drain: Drain) -> Result<()> {
-    let channel = Channel::new(&ChannelConfig::new(&mesh.endpoint, mesh.tls.clone()))?;
+    let mut channel = ChannelConfig::new(&mesh.endpoint, mesh.tls.clone());
+    channel.protocols.clone_from(&mesh.protocols);
+    let channel = Channel::new(&channel)?;
     let client = MeshClient::new(channel, Credentials::none());
     let url = mesh.advertise.clone().unwrap_or_else(|| format!("https://{}", data.local_addr()));
     let protocols = data.protocols().iter().map(ToString::to_string).collect();

@@ -7,14 +7,14 @@ use jiff::Timestamp;
 use omnirelay_runtime::Result;
 use omnirelay_runtime::bootstrap::{Running, Startup};
 use omnirelay_runtime::config::{self, Layers};
-use relay_config::RelayConfig;
+use relay_config::{DATA, DIAGNOSTICS, RelayConfig, outbound_endpoint};
+use relay_enforcement::Checkpoints;
 use relay_transport::auth::Authenticator;
 use relay_transport::{Listener, ListenerConfig};
 
 use crate::admin::{Admin, InboundInfo};
-use crate::downgrades::Downgrades;
 use crate::outbound::Outbound;
-use crate::proxy;
+use crate::proxy::Proxy;
 use crate::registration;
 use crate::router::Router;
 
@@ -29,17 +29,25 @@ pub async fn start(mut startup: Startup, layers: Layers) -> Result<Running> {
     let config = &loaded.value;
     startup.step("configuration");
 
-    let downgrades = Arc::new(Downgrades::new(&startup.metrics));
+    let checkpoints = Arc::new(Checkpoints::new(
+        &config.node.name,
+        &config.policy,
+        &config.endpoints(),
+        &startup.metrics,
+        Timestamp::now(),
+    ));
     let outbounds = config
         .outbounds
         .iter()
         .enumerate()
         .map(|(index, outbound)| {
-            let outbound = Outbound::new(outbound, Arc::clone(&downgrades));
+            let checkpoint = checkpoints.get(&outbound_endpoint(&outbound.name))?;
+            let outbound = Outbound::new(outbound, checkpoint);
             outbound.map(Arc::new).map_err(|error| loaded.place(&format!("outbounds.{index}.tls"), error))
         })
         .collect::<Result<Vec<_>>>()?;
-    let router = Arc::new(Router::new(&config.routes, &outbounds, &config.rpc_path)?);
+    let router = Router::new(&config.routes, &outbounds, &config.rpc_path)?;
+    let proxy = Arc::new(Proxy { router, checkpoint: checkpoints.get(DATA)? });
     let authenticator = Authenticator::new(&config.auth)?;
     startup.step("outbounds");
 
@@ -58,20 +66,19 @@ pub async fn start(mut startup: Startup, layers: Layers) -> Result<Running> {
         drain: startup.drain.clone(),
         metrics: startup.metrics.clone(),
         authenticator,
-        router: Arc::clone(&router),
+        proxy: Arc::clone(&proxy),
         outbounds: outbounds.clone(),
         inbounds: vec![inbound("data", &data), inbound("admin", &admin_listener)],
-        downgrades,
+        checkpoint: checkpoints.get(DIAGNOSTICS)?,
+        checkpoints: Arc::clone(&checkpoints),
     });
     if let Some(mesh) = &config.mesh {
         registration::start(mesh, config, &data, startup.drain.clone())
             .map_err(|error| loaded.place("mesh.tls", error))?;
     }
-    let data_service = tower::service_fn(move |request| proxy::handle(Arc::clone(&router), request));
-    let admin_service = tower::service_fn(move |request| {
-        let answer = admin.handle(&request);
-        async move { answer }
-    });
+    let data_service = tower::service_fn(move |request| Arc::clone(&proxy).handle(request));
+    let admin_service = tower::service_fn(move |request| Arc::clone(&admin).handle(request));
+    checkpoints.tell_expiries(startup.drain.clone());
     let guard = startup.drain.guard();
     let serving_data = data.serve(data_service, startup.drain.clone());
     omnirelay_runtime::spawn("data-listener", async move {

@@ -1,6 +1,8 @@
 //! The `relayd` binary over real sockets: routing, diagnostics, bad input, drain.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says by panicking that it failed")]
 
+#[path = "relayd/policy.rs"]
+mod policy;
 mod support;
 
 use http::Request;

@@ -66,6 +66,7 @@ impl Tree {
             OperatorError::new(ErrorKind::Config, format!("{name} is not valid TOML"))
                 .at(format!("{name}:{line}"))
                 .because(error.message())
+                .rule("config/syntax")
                 .hint("strings need quotes, tables are `[name]`, lists of tables `[[name]]`")
         })?;
         let source = Source { name, text };

@@ -162,6 +162,7 @@ fn read(file: &PathBuf) -> Result<(String, String)> {
     let read = outcome.map_err(|error| {
         OperatorError::new(ErrorKind::Config, format!("the configuration file {name} cannot be read"))
             .caused_by(&error)
+            .rule("config/unreadable")
             .hint("check the path and the file's permissions")
     })?;
     if read as u64 > MAX_FILE_BYTES {
@@ -169,6 +170,7 @@ fn read(file: &PathBuf) -> Result<(String, String)> {
             ErrorKind::Config,
             format!("the configuration file {name} is above 4 MiB"),
         )
+        .rule("config/unreadable")
         .hint("check the path: this does not look like configuration"));
     }
     Ok((name, text))
@@ -197,17 +199,17 @@ fn explain(tree: &Tree, error: &serde_path_to_error::Error<serde_json::Error>) -
         }
         let known: Vec<&str> = quoted.collect();
         let error = OperatorError::new(ErrorKind::Config, format!("unknown key `{path}`"));
-        return located(error, &path).hint(remedy(unknown, &known));
+        return located(error, &path).rule("config/unknown-key").hint(remedy(unknown, &known));
     }
     if message.starts_with("missing field") {
         let missing = join(&path, quoted.next().unwrap_or_default());
         let error = OperatorError::new(ErrorKind::Config, format!("`{missing}` is missing"));
-        return located(error, &path).hint(format!("set `{missing}`"));
+        return located(error, &path).rule("config/missing-key").hint(format!("set `{missing}`"));
     }
     let what = if path.is_empty() { "the configuration".to_owned() } else { format!("`{path}`") };
     let error = OperatorError::new(ErrorKind::Config, format!("{what} cannot be read")).because(&message);
     let known: Vec<&str> = quoted.collect();
-    let error = located(error, &path);
+    let error = located(error, &path).rule("config/wrong-value");
     match known.split_first() {
         Some((wrong, known)) if message.starts_with("unknown variant") => error.hint(remedy(wrong, known)),
         _ => error.hint("see the reference for the type and the bounds of this key"),

@@ -24,7 +24,7 @@ impl<'a, T> Problems<'a, T> {
 
     /// Adds an error that the value at `key` led to.
     pub fn add(&mut self, key: &str, error: OperatorError) {
-        self.list.push(self.loaded.place(key, error));
+        self.list.push(self.loaded.place(key, error).rule(rule(key)));
     }
 
     /// All of them in the order in which they were found.
@@ -32,6 +32,15 @@ impl<'a, T> Problems<'a, T> {
     pub fn into_list(self) -> Vec<OperatorError> {
         self.list
     }
+}
+
+/// The name of the kind of problem that the value at a key has: the key with `*` for every number.
+fn rule(key: &str) -> String {
+    let segment = |part: &str| match part.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => "*".to_owned(),
+        false => part.to_owned(),
+    };
+    format!("config/{}", key.split('.').map(segment).collect::<Vec<_>>().join("."))
 }
 
 /// What a daemon says when it cannot start with a configuration: the problem, or one error that

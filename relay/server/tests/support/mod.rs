@@ -12,12 +12,12 @@ use relay_testkit::TestCa;
 
 /// A relay of its own, ended with its owner.
 pub(crate) struct Relay {
-    child: Child,
+    pub(crate) child: Child,
     /// The URL of the listener for calls.
     pub(crate) data: String,
     /// The URL of the listener for diagnostics.
     pub(crate) admin: String,
-    log: BufReader<std::process::ChildStderr>,
+    pub(crate) log: BufReader<std::process::ChildStderr>,
 }
 
 impl Drop for Relay {

@@ -1,0 +1,154 @@
+//! The calls that were downgraded or refused, as a daemon remembers them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use http::HeaderValue;
+use http_body_util::BodyExt as _;
+use omnirelay_runtime::{OperatorError, Result};
+use relay_core::observe::{DOWNGRADE_EVENTS, DowngradeEvent, DowngradeEvents};
+use relay_transport::body;
+
+use super::daemon::{Daemon, TIMEOUT};
+use crate::args;
+use crate::output::{self, ListFormat};
+use crate::remote;
+use crate::table::Table;
+use stream::{Message, Parser};
+
+mod stream;
+#[cfg(test)]
+mod tests;
+
+/// Pause before a watch that broke off goes on.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Prints what a daemon remembers, or follows it.
+pub(crate) fn run(context: Option<&Path>, args: &args::DowngradeEvents) -> Result<()> {
+    let daemon = Daemon::find(context, &args.daemon)?;
+    let path = format!("{DOWNGRADE_EVENTS}?limit={}", args.limit);
+    if args.watch {
+        return remote::runtime()?.block_on(watch(&daemon, &path, args.output));
+    }
+    let latest: DowngradeEvents = remote::runtime()?.block_on(daemon.read(&path))?;
+    match args.output {
+        ListFormat::Json => output::print_json(&latest),
+        ListFormat::Table => {
+            output::print(&table(&latest.events).render(0, output::color_on_stdout()))?;
+            output::note(&format!("{} events of {}", latest.events.len(), output::printable(&latest.node)));
+            Ok(())
+        }
+    }
+}
+
+fn table(events: &[DowngradeEvent]) -> Table {
+    let mut table = Table::new(&[
+        "AT",
+        "WHAT",
+        "ENDPOINT",
+        "PROTOCOL",
+        "ENCODING",
+        "REASON",
+        "EXCEPTION",
+        "PROCEDURE",
+        "PEER",
+        ">SUPPRESSED",
+    ]);
+    events.iter().for_each(|event| table.row(cells(event)));
+    table
+}
+
+fn cells(event: &DowngradeEvent) -> [String; 10] {
+    [
+        format!("{:.3}", event.at),
+        event.kind.name().to_owned(),
+        event.endpoint.clone(),
+        event.protocol.map(|protocol| protocol.to_string()).unwrap_or_default(),
+        event.encoding.map(|encoding| encoding.to_string()).unwrap_or_default(),
+        event.reason.map(|reason| reason.to_string()).unwrap_or_default(),
+        event.exception.clone().unwrap_or_default(),
+        event.procedure.clone(),
+        event.peer.clone(),
+        event.suppressed.to_string(),
+    ]
+}
+
+/// Follows the events. Where the stream breaks off it goes on behind the last event that was
+/// printed; only the first attempt may fail.
+async fn watch(daemon: &Daemon, path: &str, format: ListFormat) -> Result<()> {
+    let mut last = None;
+    follow(daemon, path, format, &mut last).await?;
+    loop {
+        output::note(&format!("{} ended the stream, connecting again", daemon.url));
+        tokio::time::sleep(PAUSE).await;
+        if let Err(error) = follow(daemon, path, format, &mut last).await {
+            output::note(&error.report(output::color_on_stderr()));
+        }
+    }
+}
+
+/// Prints one stream to its end.
+async fn follow(daemon: &Daemon, path: &str, format: ListFormat, last: &mut Option<String>) -> Result<()> {
+    let mut request = remote::get_request(&daemon.context, path)?;
+    let headers = request.headers_mut();
+    headers.insert(http::header::ACCEPT, HeaderValue::from_static("text/event-stream"));
+    if let Some(Ok(id)) = last.as_deref().map(HeaderValue::from_str) {
+        headers.insert("last-event-id", id);
+    }
+    let channel = daemon.channel()?;
+    let sent = tokio::time::timeout(TIMEOUT, channel.send(request)).await;
+    let response = sent.map_err(|_elapsed| daemon.silent())?.map_err(OperatorError::from)?;
+    let (status, mut stream) = (response.status(), response.into_body());
+    if !status.is_success() {
+        let answer = body::collect_limited(stream, remote::MAX_ANSWER_BYTES).await;
+        let answer = answer.map_err(|status| remote::status_error(&status))?;
+        return Err(remote::status_error(&remote::http_status(status, &answer)));
+    }
+    let mut parser = Parser::default();
+    // An error of the body is the end of this stream like any other.
+    while let Some(Ok(frame)) = stream.frame().await {
+        let Ok(data) = frame.into_data() else { continue };
+        for message in parser.push(&data)? {
+            print(&message, format)?;
+            if message.id.is_some() {
+                *last = message.id;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn print(message: &Message, format: ListFormat) -> Result<()> {
+    if message.event == "gap" {
+        let gap: serde_json::Value = serde_json::from_str(&message.data).unwrap_or_default();
+        let missed = gap["missed"].as_u64().map_or("an unknown number of".to_owned(), |it| it.to_string());
+        output::note(&format!("{missed} events are gone that were not shown"));
+        return Ok(());
+    }
+    let Ok(event) = serde_json::from_str::<DowngradeEvent>(&message.data) else { return Ok(()) };
+    match format {
+        ListFormat::Json => output::print_json_line(&event),
+        ListFormat::Table => output::print(&format!("{}\n", line(&event))),
+    }
+}
+
+/// One event as one line, since a table of what is to come has no widths.
+fn line(event: &DowngradeEvent) -> String {
+    let mut words = vec![format!("{:.3}", event.at), event.kind.name().to_owned(), event.endpoint.clone()];
+    let mut add = |name: &str, value: String| {
+        if !value.is_empty() {
+            words.push(format!("{name}={value}"));
+        }
+    };
+    let [_, _, _, protocol, encoding, reason, exception, procedure, peer, suppressed] = cells(event);
+    add("protocol", protocol);
+    add("encoding", encoding);
+    add("reason", reason);
+    add("exception", exception);
+    add("procedure", procedure);
+    add("peer", peer);
+    if event.suppressed > 0 {
+        add("suppressed", suppressed);
+    }
+    output::printable(&words.join("  "))
+}

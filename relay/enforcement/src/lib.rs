@@ -1,0 +1,24 @@
+//! The transport policy where calls pass: each call is decided on, counted and, where it is
+//! downgraded or refused, told. The same for every daemon.
+//!
+//! Read first: [`Checkpoints`] are a process's endpoints, [`Checkpoint::admit`] decides on a call
+//! that came in, [`Checkpoint::open`] on one that is about to go out; [`control`] serves what was
+//! counted.
+
+mod checkpoint;
+mod checkpoints;
+pub mod control;
+mod events;
+mod expiry;
+mod inbound;
+pub mod metrics;
+mod outcome;
+mod sse;
+#[cfg(test)]
+mod tests;
+mod throttle;
+
+pub use checkpoint::{Call, Checkpoint, Passage};
+pub use checkpoints::Checkpoints;
+pub use inbound::{Inbound, guard, is_probe};
+pub use outcome::Outcome;

@@ -1,0 +1,35 @@
+//! How a call ended, as far as counters tell.
+
+use http::StatusCode;
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// With an answer that is no fault of the server; what stands in gRPC's trailers is not read.
+    Answered,
+    /// In a fault of the server, or without an answer.
+    Failed,
+    /// By the policy, before anything was done.
+    Refused,
+}
+
+impl Outcome {
+    /// Every outcome.
+    pub(crate) const ALL: [Self; 3] = [Self::Answered, Self::Failed, Self::Refused];
+
+    /// The outcome that an HTTP status stands for.
+    #[must_use]
+    pub fn of(status: StatusCode) -> Self {
+        if status.is_server_error() { Self::Failed } else { Self::Answered }
+    }
+
+    /// The name in metrics and spans.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+        }
+    }
+}
