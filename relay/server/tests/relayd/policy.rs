@@ -1,5 +1,7 @@
 //! The transport policy while a relay runs.
 
+use std::io::Read as _;
+
 use jiff::{SignedDuration, Timestamp};
 use relay_core::observe::{DowngradeEvent, DowngradeEvents, EventKind, TransportStats};
 
