@@ -5,6 +5,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
 use crate::drain::{Drain, DrainController};
@@ -19,6 +20,8 @@ pub struct Startup {
     pub drain: Drain,
     /// Where the daemon's pieces put their metrics.
     pub metrics: Metrics,
+    /// Ends the daemon where a piece of it cannot go on.
+    pub failure: Failure,
     service: &'static str,
     began: Instant,
     step_began: Instant,
@@ -29,6 +32,18 @@ pub struct Startup {
 pub struct Running {
     /// How long in-flight work may take to finish once the end has begun.
     pub drain_max: Duration,
+}
+
+/// Ends the daemon, after a drain, with an error. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct Failure(mpsc::Sender<OperatorError>);
+
+impl Failure {
+    /// Says why the daemon cannot go on; the first to say so is believed.
+    pub fn report(&self, error: OperatorError) {
+        // One is enough, and a daemon that ends already needs none.
+        let _not_the_first = self.0.try_send(error);
+    }
 }
 
 impl Startup {
@@ -82,16 +97,26 @@ where
         let mut signals = Signals::install()?;
         let controller = DrainController::new();
         let now = Instant::now();
+        let (failure, mut failures) = mpsc::channel(1);
         let startup = Startup {
             drain: controller.drain(),
             metrics: Metrics::default(),
+            failure: Failure(failure),
             service,
             began: now,
             step_began: now,
         };
         let running = start(startup).await?;
-        let signal = signals.next().await;
-        info!(service, signal, "draining");
+        let failed = tokio::select! {
+            signal = signals.next() => {
+                info!(service, signal, "draining");
+                None
+            }
+            Some(error) = failures.recv() => {
+                error!(service, %error, "draining");
+                Some(error)
+            }
+        };
         controller.start();
         let left = tokio::select! {
             left = controller.finished(running.drain_max) => left,
@@ -104,7 +129,7 @@ where
             warn!(service, left, "drain reached its maximum with work in flight");
         }
         info!(service, "stopped");
-        Ok(())
+        failed.map_or(Ok(()), Err)
     })
 }
 

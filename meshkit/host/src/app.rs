@@ -1,6 +1,7 @@
 //! From a configuration to a running control plane.
 
 use std::convert::Infallible;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +10,9 @@ use http::{Request, Response};
 use meshkit_api::{Context, Module};
 use meshkit_config::{GRPC, MeshkitConfig, ModuleName, NamespaceConfig, REST};
 use meshkit_store::{SqliteOptions, SqliteStore};
-use omnirelay_runtime::Result;
 use omnirelay_runtime::bootstrap::{Running, Startup};
 use omnirelay_runtime::config::{Layers, Loaded, load, refuse};
+use omnirelay_runtime::{ErrorKind, OperatorError, Result};
 use relay_enforcement::{Checkpoint, Checkpoints, guard};
 use relay_transport::auth::Authenticator;
 use relay_transport::{Body, Listener, body};
@@ -40,6 +41,7 @@ pub async fn start(mut startup: Startup, args: Args) -> Result<Running> {
         warn!(hint = "add `auth.identities` or `auth.tokens`", "nobody may call");
     }
     let store = SqliteStore::open(&SqliteOptions::new(&config.store.path))?;
+    stop_when_damaged(&store, &config.store.path, &startup);
     startup.step("store");
     let listener = Listener::bind("listener", &config.listener, &startup.metrics)
         .map_err(|error| loaded.place("listener.address", error))?;
@@ -72,6 +74,23 @@ pub async fn start(mut startup: Startup, args: Args) -> Result<Running> {
     });
     startup.ready(&address);
     Ok(Running { drain_max: config.listener.limits.drain_max() + MODULES_DRAIN })
+}
+
+/// Answers from a damaged store may be wrong, and writes to it make it worse.
+fn stop_when_damaged(store: &SqliteStore, path: &Path, startup: &Startup) {
+    let (store, failure, drain) = (store.clone(), startup.failure.clone(), startup.drain.clone());
+    let path = path.display().to_string();
+    omnirelay_runtime::spawn("store-damage", async move {
+        tokio::select! {
+            () = drain.started() => {}
+            what = store.damaged() => failure.report(
+                OperatorError::new(ErrorKind::Config, "the store is damaged")
+                    .at(path)
+                    .because(what)
+                    .hint("restore the file from a backup, or move it away to begin with an empty store"),
+            ),
+        }
+    });
 }
 
 fn configuration(args: Args) -> Result<Loaded<MeshkitConfig>> {

@@ -89,6 +89,25 @@ fn a_damaged_store_is_refused_untouched() {
     }
 }
 
+#[tokio::test]
+async fn a_store_that_is_damaged_while_it_serves_ends_the_daemon() {
+    let bench = Bench::new("");
+    let mut meshkitd = bench.start(&[]);
+    let client = bench.client(&meshkitd, Protocol::Http3, OBSERVER);
+    client.register(peer("p1", "greeter")).await.unwrap();
+    let foreign = rusqlite::Connection::open(&bench.store).unwrap();
+    foreign.execute("UPDATE peers SET spec = '{broken'", []).unwrap();
+    drop(foreign);
+    let _refused = client.peers(PeerFilter::default()).await;
+    let code = tokio::task::spawn_blocking(move || (meshkitd.ended(), meshkitd));
+    let (code, meshkitd) = code.await.unwrap();
+    assert_eq!(code, Some(3));
+    let said = meshkitd.log();
+    for words in ["the store is damaged", "mesh.db", "cause:", "hint:"] {
+        assert!(said.contains(words), "{words:?} is not in {said}");
+    }
+}
+
 #[test]
 fn a_store_in_use_is_refused() {
     let bench = Bench::new("");

@@ -1,6 +1,7 @@
 //! The store in one SQLite file: no set-up, one process.
 
 mod apply;
+mod inspect;
 mod open;
 mod readers;
 mod rows;
@@ -50,6 +51,7 @@ pub struct SqliteStore(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     identity: Identity,
+    damage: watch::Sender<Option<String>>,
     // Fields are dropped in this order: the writer is the last to close the file, since only it can
     // fold the write-ahead log into it, and the lock is given back when nobody has it open.
     readers: Readers,
@@ -58,7 +60,8 @@ struct Inner {
 }
 
 impl SqliteStore {
-    /// Opens the file, or makes it. Blocks for some milliseconds.
+    /// Opens the file, or makes it. Blocks for some milliseconds, and longer where there is much to check: all of
+    /// the file is read.
     ///
     /// # Errors
     /// Says clearly, and without having touched the file, that it is damaged, is not ours, was
@@ -69,6 +72,7 @@ impl SqliteStore {
             writer: Writer::start(opened.connection, opened.revision, options)?,
             readers: Readers::new(options.path.clone()),
             identity: opened.identity,
+            damage: watch::Sender::new(None),
             _lock: opened.lock,
         })))
     }
@@ -78,7 +82,23 @@ impl SqliteStore {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
-        Box::pin(self.0.readers.run(read))
+        Box::pin(async move { self.noted(self.0.readers.run(read).await) })
+    }
+
+    /// Waits until the store meets something in its file that it cannot read, and says what: who
+    /// composes the store should stop then, since answers may be wrong from there on.
+    pub async fn damaged(&self) -> String {
+        let mut damage = self.0.damage.subscribe();
+        // The sender lives as long as this store.
+        let found = damage.wait_for(Option::is_some).await;
+        found.ok().and_then(|found| found.clone()).unwrap_or_default()
+    }
+
+    fn noted<T>(&self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(StoreError::Damaged(what)) = &outcome {
+            self.0.damage.send_replace(Some(what.clone()));
+        }
+        outcome
     }
 }
 
@@ -112,11 +132,11 @@ impl Store for SqliteStore {
     }
 
     fn commit(&self, mutation: Mutation) -> StoreFuture<'_, Committed> {
-        Box::pin(self.0.writer.commit(mutation))
+        Box::pin(async move { self.noted(self.0.writer.commit(mutation).await) })
     }
 
     fn touch(&self, heard: Vec<(PeerId, Timestamp)>) -> StoreFuture<'_, ()> {
-        Box::pin(self.0.writer.touch(heard))
+        Box::pin(async move { self.noted(self.0.writer.touch(heard).await) })
     }
 
     fn audit(&self, limit: u32) -> StoreFuture<'_, Vec<AuditEntry>> {

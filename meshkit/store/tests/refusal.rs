@@ -11,7 +11,7 @@ mod support;
 
 use std::path::Path;
 
-use meshkit_store::{Expect, SqliteOptions, SqliteStore};
+use meshkit_store::{Expect, SqliteOptions, SqliteStore, Store as _};
 use omnirelay_runtime::{ErrorKind, OperatorError};
 
 fn open(path: &Path) -> Result<SqliteStore, OperatorError> {
@@ -54,6 +54,92 @@ async fn damage_anywhere_is_refused() {
     }
     std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     refused(&path, ErrorKind::Config, "the store is damaged");
+}
+
+/// A store of several megabytes, most of it history.
+async fn large(path: &Path) {
+    let store = open(path).unwrap();
+    for commit in 0..30 {
+        let writes = (0..100).map(|n| {
+            let mut peer = support::peer(&format!("p{commit}-{n}"));
+            peer.spec.labels.insert("note".to_owned(), "x".repeat(200));
+            support::put_peer(peer, Expect::Absent)
+        });
+        support::commit(&store, writes.collect()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn damage_in_a_large_store_is_refused_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let good = directory.path().join("good.db");
+    large(&good).await;
+    let bytes = std::fs::read(&good).unwrap();
+    assert!(bytes.len() > 4 << 20, "{}", bytes.len());
+    let connection = rusqlite::Connection::open(&good).unwrap();
+    let sql = "SELECT name, rootpage FROM sqlite_schema WHERE rootpage > 0";
+    let roots: Vec<(String, usize)> = connection
+        .prepare(sql)
+        .unwrap()
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    drop(connection);
+    assert!(roots.iter().any(|(name, _)| name == "peers_by_service"), "{roots:?}");
+    let path = directory.path().join("bad.db");
+    for (_table, root) in roots {
+        let mut bad = bytes.clone();
+        bad[(root - 1) * 4_096..root * 4_096].fill(0xAA);
+        std::fs::write(&path, bad).unwrap();
+        refused(&path, ErrorKind::Config, "the store is damaged");
+    }
+}
+
+#[tokio::test]
+async fn records_and_tables_that_no_meshkitd_made_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let good = directory.path().join("good.db");
+    filled(&good).await;
+    let path = directory.path().join("bad.db");
+    for sql in [
+        "DROP TABLE shards",
+        "DROP TABLE audit",
+        "DROP INDEX peers_by_service",
+        "DELETE FROM meta",
+        "UPDATE peers SET spec = '{broken' WHERE id = 'p7'",
+        "UPDATE peers SET status = 'zombie' WHERE id = 'p7'",
+    ] {
+        std::fs::copy(&good, &path).unwrap();
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        connection.execute_batch(sql).unwrap();
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        drop(connection);
+        refused(&path, ErrorKind::Config, "the store is damaged");
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_lost_its_header_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, log) = (directory.path().join("mesh.db"), directory.path().join("mesh.db-wal"));
+    filled(&path).await;
+    let store = open(&path).unwrap();
+    support::commit(&store, vec![support::put_peer(support::peer("late"), Expect::Absent)]).await.unwrap();
+    // As a kill leaves it: what was acknowledged last stands in the log alone.
+    let (main, written) = (std::fs::read(&path).unwrap(), std::fs::read(&log).unwrap());
+    drop(store);
+    std::fs::write(&path, &main).unwrap();
+    for at in [0, 5, 17, 30] {
+        let mut bad = written.clone();
+        bad[at] ^= 0x40;
+        std::fs::write(&log, &bad).unwrap();
+        refused(&path, ErrorKind::Config, "the store is damaged");
+        assert_eq!(std::fs::read(&log).unwrap(), bad, "the log was touched");
+    }
+    std::fs::write(&log, &written).unwrap();
+    let store = open(&path).unwrap();
+    assert!(store.peer(support::id("late")).await.unwrap().is_some());
 }
 
 #[test]

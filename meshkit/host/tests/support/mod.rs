@@ -151,6 +151,14 @@ impl Meshkitd {
     /// SIGTERM; gives the exit code and what stood on standard output.
     pub fn terminate(mut self) -> (Option<i32>, String) {
         relay_testkit::terminate(self.child.id());
+        let code = self.ended();
+        let mut stdout = String::new();
+        self.child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+        (code, stdout)
+    }
+
+    /// Waits until it ends by itself; gives the exit code.
+    pub fn ended(&mut self) -> Option<i32> {
         let began = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -159,9 +167,7 @@ impl Meshkitd {
             assert!(began.elapsed() < DEADLINE, "it does not end:\n{}", self.log());
             std::thread::yield_now();
         };
-        let mut stdout = String::new();
-        self.child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
-        (status.code(), stdout)
+        status.code()
     }
 
     /// SIGKILL.

@@ -13,6 +13,7 @@ use crate::error::StoreError;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 const PEER: &str = "SELECT spec, status, registered_at, last_seen_at, record_version FROM peers";
+const NAMESPACE: &str = "SELECT name, shards, service, strategy FROM namespaces";
 const SHARD: &str =
     "SELECT namespace, id, strategy, owner, status, fence, record_version, changed_at FROM shards";
 
@@ -56,8 +57,8 @@ pub(super) fn shards(connection: &Connection, query: &ShardQuery) -> Result<Page
 }
 
 pub(super) fn namespaces(connection: &Connection) -> Result<Vec<Namespace>, StoreError> {
-    let sql = "SELECT name, shards, service, strategy FROM namespaces ORDER BY name";
-    collect(connection, sql, &[], namespace_of).map_err(|error| backend(&error))
+    let sql = format!("{NAMESPACE} ORDER BY name");
+    collect(connection, &sql, &[], namespace_of).map_err(|error| backend(&error))
 }
 
 pub(super) fn audit(connection: &Connection, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
@@ -113,6 +114,25 @@ pub(super) fn changes(
 
 pub(super) fn revision(connection: &Connection) -> rusqlite::Result<u64> {
     connection.prepare_cached("SELECT revision FROM meta")?.query_row([], |row| row.get(0))
+}
+
+/// Reads every record that decisions are made by, and fails at the first that cannot be.
+pub(super) fn read_all(connection: &Connection) -> Result<(), StoreError> {
+    let read = || -> rusqlite::Result<()> {
+        revision(connection)?;
+        each(connection, PEER, peer_of)?;
+        each(connection, NAMESPACE, namespace_of)?;
+        each(connection, SHARD, shard_of)
+    };
+    read().map_err(|error| backend(&error))
+}
+
+fn each<T>(
+    connection: &Connection,
+    sql: &str,
+    item: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<()> {
+    connection.prepare(sql)?.query_map([], item)?.try_for_each(|item| item.map(drop))
 }
 
 /// The conditions of a listing and what they compare with.

@@ -75,6 +75,18 @@ pub(super) fn create(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.pragma_update(None, "application_id", APPLICATION_ID)
 }
 
+/// The first table or index, by its name, that is gone or not as [`create`] makes it.
+pub(super) fn missing(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    let whole = |connection: &Connection| -> rusqlite::Result<Vec<(String, Option<String>)>> {
+        let sql = "SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY name";
+        connection.prepare(sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+    };
+    let ours = Connection::open_in_memory()?;
+    ours.execute_batch(TABLES)?;
+    let found = whole(connection)?;
+    Ok(whole(&ours)?.into_iter().find(|wanted| !found.contains(wanted)).map(|(name, _)| name))
+}
+
 /// The settings of every connection.
 pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(32);

@@ -1,0 +1,137 @@
+//! A look at a store's files without changing them: what is damaged, foreign or newer is refused here.
+
+use std::fs::File;
+use std::io::{ErrorKind as IoKind, Read as _};
+use std::path::Path;
+
+use omnirelay_runtime::{ErrorKind, OperatorError};
+use rusqlite::{Connection, OpenFlags};
+
+use super::open::{beside, damaged, foreign, refused, unreadable};
+use super::{rows, schema};
+
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
+/// What lies where the store should be.
+pub(super) enum Found {
+    /// No file, or an empty one.
+    Nothing,
+    /// A store that can be read in full.
+    Ours,
+}
+
+/// Says whether the file may be opened for writing. All of it is read: what is damaged must not be
+/// written to, and is found here rather than by the first call that meets it.
+pub(super) fn inspect(path: &Path) -> Result<Found, OperatorError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == IoKind::NotFound => return Ok(Found::Nothing),
+        Err(error) => return Err(unreadable(path, &error)),
+    };
+    let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
+    if !metadata.is_file() {
+        return Err(foreign(path, "it is not a file"));
+    }
+    if metadata.len() == 0 {
+        return Ok(Found::Nothing);
+    }
+    let mut header = Vec::new();
+    file.take(100).read_to_end(&mut header).map_err(|error| unreadable(path, &error))?;
+    if header.len() < 100 || !header.starts_with(MAGIC) {
+        return Err(foreign(path, "it is not an SQLite database"));
+    }
+    check(path)
+}
+
+/// The checks of SQLite itself and of every record, through a connection that cannot write.
+fn check(path: &Path) -> Result<Found, OperatorError> {
+    // Without a write-ahead log the file is all there is, and SQLite need not make files beside it.
+    let immutable = if log_is_there(&beside(path, "-wal"))? { "" } else { "&immutable=1" };
+    let connection = Connection::open_with_flags(
+        format!("file:{}?mode=ro{immutable}", escaped(path)),
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )
+    .map_err(|error| refused(path, &error))?;
+    let number = |pragma: &str| {
+        connection
+            .pragma_query_value(None, pragma, |row| row.get::<_, i64>(0))
+            .map_err(|error| refused(path, &error))
+    };
+    if number("application_id")? != i64::from(schema::APPLICATION_ID) {
+        return Err(foreign(path, "it is another program's SQLite database"));
+    }
+    let version = number("user_version")?;
+    if version > i64::from(schema::VERSION) {
+        return Err(OperatorError::new(ErrorKind::Config, "the store was made by a newer meshkitd")
+            .at(path.display().to_string())
+            .because(format!(
+                "it has schema {version}; this meshkitd knows schemas up to {}",
+                schema::VERSION
+            ))
+            .hint("run the newer meshkitd again, or set `store.path` to a new file"));
+    }
+    let verdict: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|error| refused(path, &error))?;
+    if verdict != "ok" {
+        return Err(damaged(path).because(verdict.replace('\n', " ")));
+    }
+    if let Some(missing) = schema::missing(&connection).map_err(|error| refused(path, &error))? {
+        return Err(damaged(path).because(format!("{missing} is not as meshkitd makes it")));
+    }
+    rows::read_all(&connection).map_err(|error| damaged(path).caused_by(&error))?;
+    Ok(Found::Ours)
+}
+
+/// Whether there is a write-ahead log with something in it. SQLite passes over one whose header is
+/// broken, and with it over writes that were acknowledged; here that is damage.
+fn log_is_there(path: &Path) -> Result<bool, OperatorError> {
+    let mut header = [0_u8; 32];
+    let read = match File::open(path) {
+        Ok(mut file) => file.read(&mut header),
+        Err(error) if error.kind() == IoKind::NotFound => return Ok(false),
+        Err(error) => Err(error),
+    };
+    let read = read.map_err(|error| unreadable(path, &error))?;
+    // A power cut may leave a header that never reached the disk: then nothing behind it did.
+    let unwritten = read < header.len() || header.iter().all(|byte| *byte == 0);
+    if !unwritten && !is_log_header(&header) {
+        return Err(damaged(path).because("the write-ahead log has no valid header"));
+    }
+    Ok(read > 0)
+}
+
+/// Magic number, version and checksum (SQLite's file format, section 4.1).
+fn is_log_header(header: &[u8; 32]) -> bool {
+    let word = |at: usize| {
+        let bytes = header.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+        bytes.unwrap_or_default()
+    };
+    let magic = u32::from_be_bytes(word(0));
+    let checked = |at: usize| match magic & 1 {
+        0 => u32::from_le_bytes(word(at)),
+        _ => u32::from_be_bytes(word(at)),
+    };
+    let (mut even, mut odd) = (0_u32, 0_u32);
+    for at in [0, 8, 16] {
+        even = even.wrapping_add(checked(at)).wrapping_add(odd);
+        odd = odd.wrapping_add(checked(at + 4)).wrapping_add(even);
+    }
+    magic | 1 == 0x377f_0683
+        && u32::from_be_bytes(word(4)) == 3_007_000
+        && (even, odd) == (u32::from_be_bytes(word(24)), u32::from_be_bytes(word(28)))
+}
+
+/// The path as part of an SQLite URI.
+fn escaped(path: &Path) -> String {
+    let mut out = String::new();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => {
+                out.push(char::from(*byte));
+            }
+            other => out.push_str(&format!("%{other:02X}")),
+        }
+    }
+    out
+}
