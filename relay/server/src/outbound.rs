@@ -11,7 +11,9 @@ use relay_client::{Channel, ChannelConfig, ChannelError};
 use relay_config::OutboundConfig;
 use relay_core::choose::Chooser;
 use relay_core::introspect;
-use relay_core::{Code, Encoding, Negotiated, Protocol, RpcStyle, Status, format_grpc_timeout, headers};
+use relay_core::{
+    Code, DowngradeReason, Encoding, Negotiated, Protocol, RpcStyle, Status, format_grpc_timeout, headers,
+};
 use relay_enforcement::{Call, Checkpoint, Outcome};
 use relay_policy::{Protocols, Style, Wire};
 use relay_transport::{Body, body};
@@ -208,7 +210,7 @@ impl Outbound {
         let outcome = Outcome::of(response.status());
         self.checkpoint.ended(protocol, encoding, outcome);
         span.record("protocol", protocol.name())
-            .record("downgrade", passage.downgrade.map(|reason| reason.name()))
+            .record("downgrade", passage.downgrade.map(DowngradeReason::name))
             .record("outcome", outcome.name());
     }
 
