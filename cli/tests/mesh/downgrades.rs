@@ -77,6 +77,9 @@ fn downgrades_are_counted_kept_and_followed() {
         (&"data:http".into(), &2.into(), &2.into())
     );
     assert_eq!((&data["downgrade_ratio"], &data["refused"]), (&1.0.into(), &0.into()));
+    let mesh_calls = &stats["endpoints"][2];
+    assert_eq!(mesh_calls["endpoint"], "control-plane:grpc");
+    assert!(mesh_calls["wires"][0]["answered"].as_u64().unwrap() > 0, "it registers: {stats}");
     let table = mesh.run(&["mesh", "transport", "stats", "--relay", "relay-2"]).ok();
     assert!(table.out.starts_with("relay-2, counting since "), "{}", table.out);
 

@@ -6,7 +6,7 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{Request, Response};
 use jiff::Timestamp;
-use relay_core::{DowngradeReason, Encoding, Protocol, RpcMeta, RpcStyle};
+use relay_core::{Encoding, Protocol, RpcMeta, RpcStyle};
 use relay_policy::Wire;
 use relay_transport::{Body, ConnInfo, respond};
 use tracing::Instrument as _;
@@ -107,10 +107,9 @@ where
             return respond::status(style, &status);
         }
     };
-    span.record("downgrade", passage.downgrade.map(DowngradeReason::name));
-    let response = serve(Request::from_parts(head, body)).instrument(span.clone()).await;
-    let outcome = Outcome::of(response.status());
-    span.record("outcome", outcome.name());
-    checkpoint.ended(wire.protocol, wire.encoding, outcome);
+    let mut counted = checkpoint.counted(wire.protocol, wire.encoding, span.clone());
+    counted.passed(passage);
+    let response = serve(Request::from_parts(head, body)).instrument(span).await;
+    counted.answered(response.status());
     response
 }
