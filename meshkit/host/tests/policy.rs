@@ -107,6 +107,17 @@ async fn an_exception_that_ends_is_refused_over_rest_and_grpc() {
     assert_eq!(reader.problem(), (403, "permission-denied".to_owned()));
 }
 
+#[tokio::test]
+async fn a_contract_is_called_as_grpc_or_not_at_all() {
+    let bench = Bench::new("");
+    let meshkitd = bench.start(&[]);
+    let channel = bench.channel(&meshkitd, Protocol::Http3, None);
+    let disguised = Ask::new(&channel, http::Method::POST, "/meshkit.v1.RegistryService/ListPeers")
+        .header("content-type", "application/x-protobuf");
+    let refused = disguised.token(READER).send().await;
+    assert_eq!(refused.problem(), (403, "permission-denied".to_owned()));
+}
+
 #[test]
 fn a_restart_with_an_expired_exception_fails() {
     let bench = Bench::new(&ending("2026-01-01T00:00:00Z".parse().unwrap()));

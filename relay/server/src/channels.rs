@@ -33,11 +33,12 @@ pub(crate) struct Channels {
 impl Channels {
     pub(crate) fn new(target: &Target<'_>, sets: &[Protocols]) -> Result<Self> {
         let mut by_set: [Option<Channel>; 8] = Default::default();
+        let mut all = ChannelConfig::new(target.url, target.tls.clone());
+        all.connect_timeout = target.connect_timeout;
         for set in sets {
             let Some(slot) = by_set.get_mut(set.index()) else { continue };
-            let mut channel = ChannelConfig::new(target.url, target.tls.clone());
+            let mut channel = all.clone();
             channel.protocols = target.protocols.iter().copied().filter(|one| set.contains(*one)).collect();
-            channel.connect_timeout = target.connect_timeout;
             *slot = Some(Channel::new(&channel)?);
         }
         Ok(Self { url: target.url.to_owned(), by_set })

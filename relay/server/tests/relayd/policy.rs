@@ -137,6 +137,13 @@ async fn an_exception_that_ends_while_the_relay_runs_is_refused_from_then_on() {
     let said = text(refused).await;
     assert!(said.contains("`old-callers` ended at") && said.contains("use http3 with protobuf"), "{said}");
     let told = watch.next(EventKind::Refused, "old-callers").await;
+    // The path is the caller's to choose, and is no way around it.
+    let around = Request::post("/healthz")
+        .header("content-type", "application/grpc")
+        .header("rpc-service", "greeter")
+        .body(body::empty())
+        .unwrap();
+    assert_eq!(http1.send(around).await.unwrap().headers()["grpc-status"], "7");
     assert_eq!((told.endpoint.as_str(), told.protocol), ("data:http", Some(Protocol::Http1)));
     assert_eq!(http2.send(greet("Ada")).await.unwrap().status(), 200, "others are not touched by it");
 
@@ -166,7 +173,7 @@ async fn an_exception_that_ends_while_the_relay_runs_is_refused_from_then_on() {
     let stats: TransportStats = read(&operator, relay_core::observe::TRANSPORT_STATS).await;
     let of = |name: &str| stats.endpoints.iter().find(|one| one.endpoint == name).unwrap();
     let data = of("data:http");
-    assert_eq!((data.category.as_str(), data.refused), ("edge", 2));
+    assert_eq!((data.category.as_str(), data.refused), ("edge", 3));
     assert_eq!(
         (data.exceptions[0].used, data.exceptions[0].refused, data.exceptions[0].expired),
         (1, 1, true)
