@@ -6,7 +6,11 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::output::{ListFormat, TextFormat, VerdictFormat};
+use crate::output::{ListFormat, TextFormat};
+
+mod mesh;
+
+pub(crate) use mesh::*;
 
 /// Runs, calls and inspects an OmniRelay mesh.
 #[derive(Debug, Parser)]
@@ -41,96 +45,6 @@ pub(crate) enum Command {
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Mesh {
-    /// Who is in the mesh
-    #[command(subcommand)]
-    Peers(Peers),
-    /// Who owns what
-    #[command(subcommand)]
-    Shards(Shards),
-    /// Configuration of the daemons
-    #[command(subcommand)]
-    Config(ConfigCommand),
-    /// How calls are carried
-    #[command(subcommand)]
-    Transport(TransportCommand),
-    /// What a daemon remembers of what went otherwise than wanted
-    #[command(subcommand)]
-    Debug(DebugCommand),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum TransportCommand {
-    /// Show how a daemon's calls were carried: protocols, encodings, downgrades, exceptions
-    Stats(TransportStats),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum DebugCommand {
-    /// Show the calls that were downgraded or refused by the transport policy, and why
-    DowngradeEvents(DowngradeEvents),
-}
-
-/// Whose diagnostics are read.
-#[derive(Debug, Args)]
-pub(crate) struct Daemon {
-    /// The relay, by its name in the context or by the URL of its diagnostics
-    /// [default: the context's first]
-    #[arg(long, value_name = "URL|NAME", conflicts_with = "url")]
-    pub(crate) relay: Option<String>,
-
-    /// Any daemon by URL: a relay's diagnostics or the control plane
-    #[arg(long, value_name = "URL")]
-    pub(crate) url: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct TransportStats {
-    #[command(flatten)]
-    pub(crate) daemon: Daemon,
-
-    /// How to answer
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) output: ListFormat,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct DowngradeEvents {
-    #[command(flatten)]
-    pub(crate) daemon: Daemon,
-
-    /// Follow the events until Ctrl-C, also across restarts of the daemon
-    #[arg(long)]
-    pub(crate) watch: bool,
-
-    /// The latest so many, 1 to 1024; a watch begins with them
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(crate) limit: u16,
-
-    /// How to answer; with --watch JSON is one document a line
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) output: ListFormat,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Peers {
-    /// List peers in the order of their ids
-    List(PeersList),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Shards {
-    /// List shards by namespace and id
-    List(ShardsList),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ConfigCommand {
-    /// Check a configuration as a daemon does before it opens the files that it names
-    Validate(Validate),
 }
 
 #[derive(Debug, Subcommand)]
@@ -280,105 +194,6 @@ pub(crate) struct Request {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct PeersList {
-    /// Only peers of this role: relay, service or another
-    #[arg(long, value_name = "ROLE")]
-    pub(crate) role: Option<String>,
-
-    /// Only peers that serve this service
-    #[arg(long, value_name = "NAME")]
-    pub(crate) service: Option<String>,
-
-    /// Only peers of this cluster
-    #[arg(long, value_name = "NAME")]
-    pub(crate) cluster: Option<String>,
-
-    /// Only peers in this state
-    #[arg(long, value_enum, value_name = "STATUS")]
-    pub(crate) status: Option<PeerState>,
-
-    #[command(flatten)]
-    pub(crate) listing: Listing,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PeerState {
-    /// Heartbeats arrive in time
-    Alive,
-    /// No heartbeat within the suspicion time
-    Suspect,
-    /// No heartbeat within the failure time
-    Dead,
-    /// Said goodbye
-    Left,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ShardsList {
-    /// Only shards of this namespace
-    #[arg(long, value_name = "NAME")]
-    pub(crate) namespace: Option<String>,
-
-    /// Only shards of this owner, by peer id
-    #[arg(long, value_name = "PEER")]
-    pub(crate) owner: Option<String>,
-
-    /// Only shards in this state
-    #[arg(long, value_enum, value_name = "STATUS")]
-    pub(crate) status: Option<ShardState>,
-
-    #[command(flatten)]
-    pub(crate) listing: Listing,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ShardState {
-    /// Serves
-    Active,
-    /// On its way to another owner
-    Draining,
-    /// Held by an operator
-    Paused,
-    /// Out of service
-    Disabled,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Listing {
-    /// Stop after so many [default: all]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) limit: Option<u64>,
-
-    /// How to answer
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) output: ListFormat,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Validate {
-    /// TOML files, a later one over an earlier one; `-` is standard input
-    #[arg(required = true, value_name = "FILE")]
-    pub(crate) files: Vec<PathBuf>,
-
-    /// A value over all files, as section.key=value. May be repeated
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub(crate) sets: Vec<String>,
-
-    /// The configuration that this one replaces, in layers as FILE: says which endpoints and
-    /// procedures the change would downgrade. May be repeated
-    #[arg(long, value_name = "OLD")]
-    pub(crate) against: Vec<PathBuf>,
-
-    /// Fail with exit code 6 where the change downgrades anything
-    #[arg(long, requires = "against")]
-    pub(crate) fail_on_downgrade: bool,
-
-    /// How to answer
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) output: VerdictFormat,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct Introspect {
     /// The relay, by its name in the context or by the URL of its diagnostics
     /// [default: the context's first]
@@ -395,15 +210,7 @@ impl Command {
     pub(crate) fn wants_json(&self) -> bool {
         match self {
             Self::Request(request) => request.output == TextFormat::Json,
-            Self::Mesh(Mesh::Peers(Peers::List(list))) => list.listing.output == ListFormat::Json,
-            Self::Mesh(Mesh::Shards(Shards::List(list))) => list.listing.output == ListFormat::Json,
-            Self::Mesh(Mesh::Config(ConfigCommand::Validate(validate))) => {
-                validate.output != VerdictFormat::Text
-            }
-            Self::Mesh(Mesh::Transport(TransportCommand::Stats(stats))) => stats.output == ListFormat::Json,
-            Self::Mesh(Mesh::Debug(DebugCommand::DowngradeEvents(events))) => {
-                events.output == ListFormat::Json
-            }
+            Self::Mesh(mesh) => mesh.wants_json(),
             Self::Introspect(introspect) => introspect.output == ListFormat::Json,
             Self::Dev(Dev::Init(init)) => init.output == TextFormat::Json,
             Self::Up(_) | Self::Dev(Dev::Docs) | Self::Completion { .. } => false,

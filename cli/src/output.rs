@@ -50,12 +50,14 @@ pub(crate) fn print_bytes(bytes: &[u8]) -> Result<()> {
     write_all(&mut io::stdout().lock(), bytes)
 }
 
-/// Writes one JSON document as one line to standard output.
-pub(crate) fn print_json_line(value: &impl Serialize) -> Result<()> {
-    let line = serde_json::to_string(value).map_err(|error| {
-        OperatorError::new(ErrorKind::Internal, "the answer cannot be written as JSON").caused_by(&error)
-    })?;
-    print(&format!("{line}\n"))
+/// Writes one line of what never ends to standard output; says whether anybody still reads it.
+pub(crate) fn print_line(line: &str) -> Result<bool> {
+    let mut out = io::stdout().lock();
+    match out.write_all(line.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(unwritable(&error)),
+        Ok(()) => Ok(true),
+    }
 }
 
 /// Writes one JSON document, indented, to standard output.
@@ -106,13 +108,15 @@ fn no_color() -> bool {
 
 fn write_all(to: &mut impl io::Write, bytes: &[u8]) -> Result<()> {
     match to.write_all(bytes).and_then(|()| to.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(OperatorError::new(ErrorKind::Io, "standard output cannot be written")
-                .caused_by(&error)
-                .hint("make room where it goes, or send it elsewhere"))
-        }
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(unwritable(&error)),
         _ => Ok(()),
     }
+}
+
+fn unwritable(error: &io::Error) -> OperatorError {
+    OperatorError::new(ErrorKind::Io, "standard output cannot be written")
+        .caused_by(error)
+        .hint("make room where it goes, or send it elsewhere")
 }
 
 /// Replaces what could steer a terminal: names and messages come from other machines.

@@ -73,22 +73,24 @@ fn cells(event: &DowngradeEvent) -> [String; 10] {
     ]
 }
 
-/// Follows the events. Where the stream breaks off it goes on behind the last event that was
-/// printed; only the first attempt may fail.
+/// Follows the events for as long as somebody reads. Where the stream breaks off it goes on behind
+/// the last event that was printed; only the first attempt may fail.
 async fn watch(daemon: &Daemon, path: &str, format: ListFormat) -> Result<()> {
     let mut last = None;
-    follow(daemon, path, format, &mut last).await?;
-    loop {
+    let mut is_read = follow(daemon, path, format, &mut last).await?;
+    while is_read {
         output::note(&format!("{} ended the stream, connecting again", daemon.url));
         tokio::time::sleep(PAUSE).await;
-        if let Err(error) = follow(daemon, path, format, &mut last).await {
-            output::note(&error.report(output::color_on_stderr()));
+        match follow(daemon, path, format, &mut last).await {
+            Ok(still) => is_read = still,
+            Err(error) => output::note(&error.report(output::color_on_stderr())),
         }
     }
+    Ok(())
 }
 
-/// Prints one stream to its end.
-async fn follow(daemon: &Daemon, path: &str, format: ListFormat, last: &mut Option<String>) -> Result<()> {
+/// Prints one stream to its end; says whether anybody still reads.
+async fn follow(daemon: &Daemon, path: &str, format: ListFormat, last: &mut Option<String>) -> Result<bool> {
     let mut request = remote::get_request(&daemon.context, path)?;
     let headers = request.headers_mut();
     headers.insert(http::header::ACCEPT, HeaderValue::from_static("text/event-stream"));
@@ -109,26 +111,29 @@ async fn follow(daemon: &Daemon, path: &str, format: ListFormat, last: &mut Opti
     while let Some(Ok(frame)) = stream.frame().await {
         let Ok(data) = frame.into_data() else { continue };
         for message in parser.push(&data)? {
-            print(&message, format)?;
+            if !print(&message, format)? {
+                return Ok(false);
+            }
             if message.id.is_some() {
                 *last = message.id;
             }
         }
     }
-    Ok(())
+    Ok(true)
 }
 
-fn print(message: &Message, format: ListFormat) -> Result<()> {
+fn print(message: &Message, format: ListFormat) -> Result<bool> {
     if message.event == "gap" {
         let gap: serde_json::Value = serde_json::from_str(&message.data).unwrap_or_default();
         let missed = gap["missed"].as_u64().map_or("an unknown number of".to_owned(), |it| it.to_string());
         output::note(&format!("{missed} events are gone that were not shown"));
-        return Ok(());
+        return Ok(true);
     }
-    let Ok(event) = serde_json::from_str::<DowngradeEvent>(&message.data) else { return Ok(()) };
+    let Ok(event) = serde_json::from_str::<DowngradeEvent>(&message.data) else { return Ok(true) };
     match format {
-        ListFormat::Json => output::print_json_line(&event),
-        ListFormat::Table => output::print(&format!("{}\n", line(&event))),
+        // It was one line of JSON when it came, and nothing of it is to be lost.
+        ListFormat::Json => output::print_line(&message.data),
+        ListFormat::Table => output::print_line(&line(&event)),
     }
 }
 

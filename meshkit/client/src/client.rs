@@ -1,5 +1,6 @@
 //! The calls.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use omnirelay_proto::meshkit::v1;
@@ -12,7 +13,7 @@ use v1::shards_service_client::ShardsServiceClient;
 use crate::credentials::Credentials;
 use crate::error::MeshError;
 use crate::pages::{PeerPages, ShardPages};
-use crate::wire::Wire;
+use crate::wire::{Carrier, Wire};
 
 /// How long a call may take where nothing else is said.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -63,7 +64,7 @@ impl MeshClient {
     /// A client over a channel; a call may take 10 s.
     #[must_use]
     pub fn new(channel: Channel, credentials: Credentials) -> Self {
-        Self { wire: Wire { channel, credentials }, timeout: TIMEOUT }
+        Self { wire: Wire { channel, carrier: None, credentials }, timeout: TIMEOUT }
     }
 
     /// The same client with another time that a call may take.
@@ -71,6 +72,21 @@ impl MeshClient {
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
+    }
+
+    /// The same client with something between it and the channel.
+    #[must_use]
+    pub fn with_carrier(mut self, carrier: Arc<dyn Carrier>) -> Self {
+        self.wire.carrier = Some(carrier);
+        self
+    }
+
+    /// Says goodbye to the control plane; later calls connect anew.
+    pub async fn close(&self) {
+        match &self.wire.carrier {
+            Some(carrier) => carrier.close().await,
+            None => self.wire.channel.close().await,
+        }
     }
 
     /// The channel that carries the calls.

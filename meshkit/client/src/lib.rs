@@ -18,6 +18,7 @@ pub use credentials::Credentials;
 pub use error::MeshError;
 pub use pages::{PeerPages, ShardPages};
 pub use registration::{Registration, RegistrationHandle, RegistrationState};
+pub use wire::{Carrier, Sending};
 
 /// The records and requests, as the contracts define them.
 pub use omnirelay_proto::meshkit::v1;

@@ -135,7 +135,7 @@ impl Registration {
                     if error.code == Code::DeadlineExceeded {
                         // Whoever was at the other end is gone; waiting for the connection's idle
                         // time would keep us out of a control plane that is back long since.
-                        self.client.channel().close().await;
+                        self.client.close().await;
                     }
                     tokio::time::sleep(jittered(pause)).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);

@@ -1,6 +1,8 @@
 //! The channel as the service that generated gRPC clients call.
 
+use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::header::AUTHORIZATION;
@@ -12,9 +14,23 @@ use tower::Service;
 
 use crate::credentials::Credentials;
 
+/// An answer on its way.
+pub type Sending = Pin<Box<dyn Future<Output = Result<Response<Body>, Status>> + Send>>;
+
+/// What carries the calls instead of the channel as it is: one that asks a policy before each of
+/// them, say.
+pub trait Carrier: fmt::Debug + Send + Sync {
+    /// Sends one request. The answer carries [`relay_core::Negotiated`] in its extensions.
+    fn send(&self, request: Request<Body>) -> Sending;
+
+    /// Says goodbye to the control plane; later calls connect anew.
+    fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Wire {
     pub(crate) channel: Channel,
+    pub(crate) carrier: Option<Arc<dyn Carrier>>,
     pub(crate) credentials: Credentials,
 }
 
@@ -36,8 +52,11 @@ impl Service<Request<tonic::body::Body>> for Wire {
             if let Some(value) = authorization.map_err(|status| to_grpc(&status))? {
                 request.headers_mut().insert(AUTHORIZATION, value);
             }
-            let sent = wire.channel.send(request).await;
-            sent.map_err(|error| to_grpc(&Status::from(error)))
+            let sent = match &wire.carrier {
+                Some(carrier) => carrier.send(request).await,
+                None => wire.channel.send(request).await.map_err(Status::from),
+            };
+            sent.map_err(|status| to_grpc(&status))
         })
     }
 }

@@ -13,7 +13,7 @@ use meshkit_store::{SqliteOptions, SqliteStore};
 use omnirelay_runtime::bootstrap::{Running, Startup};
 use omnirelay_runtime::config::{Layers, Loaded, load, refuse};
 use omnirelay_runtime::{ErrorKind, OperatorError, Result};
-use relay_enforcement::{Checkpoint, Checkpoints, guard};
+use relay_enforcement::{Checkpoint, Checkpoints, guard, is_probe};
 use relay_transport::auth::Authenticator;
 use relay_transport::{Body, Listener, body};
 use tower::{Service, ServiceExt as _};
@@ -138,7 +138,10 @@ struct Ways {
 impl Ways {
     fn of(&self, request: &Request<Body>) -> &Checkpoint {
         let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-        match kind.is_some_and(|kind| kind.starts_with("application/grpc")) {
+        // A call of a contract is one whatever it calls its content.
+        let is_grpc = request.uri().path().starts_with("/meshkit.")
+            || kind.is_some_and(|kind| kind.starts_with("application/grpc"));
+        match is_grpc {
             true => &self.grpc,
             false => &self.rest,
         }
@@ -162,6 +165,9 @@ fn service(
                     Err(never) => match never {},
                 }
             };
+            if is_probe(request.uri().path()) {
+                return Ok(answer(request).await);
+            }
             Ok(guard(ways.of(&request), request, answer).await)
         }
     })

@@ -60,3 +60,36 @@ fn the_policy_speaks_through_the_same_list() {
         ]
     );
 }
+
+#[test]
+fn endpoints_keep_their_names_and_can_be_put_into_a_stricter_category() {
+    let edge = "\n[policy.categories.edge]\ntransports = [\"http3\"]\nencodings = [\"protobuf\"]\n[policy.endpoints]\n";
+    let mesh = GOOD.replace("[[outbounds]]", "[mesh]\nendpoint = \"https://127.0.0.1:7400\"\n[[outbounds]]");
+    let loaded = load_str::<RelayConfig>("relay.toml", &mesh).unwrap();
+    let names: Vec<String> = loaded.value.endpoints().into_iter().map(|one| one.name).collect();
+    assert_eq!(names, ["data:http", "diagnostics:http", "control-plane:grpc", "outbound:greeter"]);
+    assert_eq!(loaded.value.route_uses()[0].endpoint, "outbound:greeter");
+
+    let strict = GOOD.replace("[admin]", "protocols = [\"http3\"]\n[admin]");
+    assert_eq!(reports(&format!("{strict}{edge}\"data:http\" = \"edge\"\n")), Vec::<String>::new());
+    assert_eq!(
+        reports(&format!("{GOOD}{edge}\"outbound:greeter\" = \"egde\"\n\"outbound:x\" = \"edge\"\n")),
+        [
+            "error: policy.endpoints.outbound:greeter: the category `egde` has no rule\n  where: relay.toml:21\n  hint:  known: control-plane, data-plane, diagnostics, edge",
+            "error: policy.endpoints.outbound:x: there is no endpoint `outbound:x`\n  where: relay.toml:22\n  hint:  endpoints here: data:http, diagnostics:http, outbound:greeter",
+        ]
+    );
+    let silent = mesh.replace("[[outbounds]]", "protocols = []\n[[outbounds]]");
+    assert!(reports(&silent)[0].starts_with("error: `mesh.protocols` is empty\n  where: relay.toml:12"));
+}
+
+#[test]
+fn the_kind_of_a_problem_has_a_name() {
+    let broken = GOOD
+        .replace("https://127.0.0.1:7420", "http://127.0.0.1:7420")
+        .replace("[admin]", "[admin]\nprotocols = [\"http1\"]");
+    let loaded = load_str::<RelayConfig>("relay.toml", &broken).unwrap();
+    let check = RelayConfig::check(&loaded, "2026-06-01T00:00:00Z".parse().unwrap());
+    let rules: Vec<&str> = check.problems.iter().filter_map(|problem| problem.rule_id()).collect();
+    assert_eq!(rules, ["config/outbounds.*.peers.*", "policy/preferred-missing"]);
+}

@@ -73,7 +73,7 @@ impl Checkpoint {
         &self.name
     }
 
-    /// Decides on a call that came in. It is counted by [`Checkpoint::ended`], a refusal at once.
+    /// Decides on a call that came in. It is counted by [`Checkpoint::counted`], a refusal at once.
     ///
     /// # Errors
     /// `permission-denied` with the name `transport-policy`: nothing has been done.
@@ -153,11 +153,11 @@ impl Checkpoint {
     }
 
     /// Counts a call that was let go.
-    pub fn ended(&self, protocol: Protocol, encoding: Encoding, outcome: Outcome) {
+    pub(crate) fn ended(&self, protocol: Protocol, encoding: Encoding, outcome: Outcome) {
         self.counters.call(protocol, encoding, outcome);
     }
 
-    /// The span of a call: `endpoint`, `protocol`, `encoding`, `service`, `procedure`, and once they
+    /// The span of a call: `endpoint`, `protocol`, `encoding`, `procedure`, and once they
     /// are known `downgrade` and `outcome`. Its target is `omnirelay::call`, its level debug.
     #[must_use]
     pub fn span(&self, protocol: Option<Protocol>, encoding: Encoding, procedure: &str) -> tracing::Span {

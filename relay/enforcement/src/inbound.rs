@@ -34,7 +34,7 @@ pub struct Peer<'a>(Option<&'a ConnInfo>);
 impl fmt::Display for Peer<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(info) => info.remote.fmt(f),
+            Some(info) => write!(f, "{}", info.remote),
             None => Ok(()),
         }
     }
@@ -77,8 +77,9 @@ fn rest_encoding(head: &Parts) -> Encoding {
     }
 }
 
-/// Whether a request asks for health alone. It is let go whatever the policy says: what answers it
-/// decides whether the process is restarted, and a restart helps no exception.
+/// Whether a request asks for health alone. Diagnostics let it go whatever the policy says: what
+/// answers it decides whether the process is restarted, and a restart helps no exception. It is
+/// not for a proxy to ask: there the path is the caller's to choose.
 #[must_use]
 pub fn is_probe(path: &str) -> bool {
     matches!(path, "/healthz" | "/readyz")
@@ -93,9 +94,6 @@ pub async fn guard<F>(
 where
     F: Future<Output = Response<Body>>,
 {
-    if is_probe(request.uri().path()) {
-        return serve(request).await;
-    }
     let (head, body) = request.into_parts();
     let inbound = Inbound::of(&head);
     let (wire, style) = (inbound.wire, inbound.style);
@@ -107,10 +105,9 @@ where
             return respond::status(style, &status);
         }
     };
-    span.record("downgrade", passage.downgrade.map(|reason| reason.name()));
-    let response = serve(Request::from_parts(head, body)).instrument(span.clone()).await;
-    let outcome = Outcome::of(response.status());
-    span.record("outcome", outcome.name());
-    checkpoint.ended(wire.protocol, wire.encoding, outcome);
+    let mut counted = checkpoint.counted(wire.protocol, wire.encoding, span.clone());
+    counted.passed(passage);
+    let response = serve(Request::from_parts(head, body)).instrument(span).await;
+    counted.answered(response.status());
     response
 }

@@ -8,6 +8,7 @@
 mod checkpoint;
 mod checkpoints;
 pub mod control;
+mod counted;
 mod events;
 mod expiry;
 mod inbound;
@@ -20,5 +21,5 @@ mod throttle;
 
 pub use checkpoint::{Call, Checkpoint, Passage};
 pub use checkpoints::Checkpoints;
+pub use counted::Counted;
 pub use inbound::{Inbound, guard, is_probe};
-pub use outcome::Outcome;

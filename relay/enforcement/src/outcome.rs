@@ -4,7 +4,7 @@ use http::StatusCode;
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// With an answer that is no fault of the server; what stands in gRPC's trailers is not read.
     Answered,
     /// In a fault of the server, or without an answer.
@@ -19,13 +19,13 @@ impl Outcome {
 
     /// The outcome that an HTTP status stands for.
     #[must_use]
-    pub fn of(status: StatusCode) -> Self {
+    pub(crate) fn of(status: StatusCode) -> Self {
         if status.is_server_error() { Self::Failed } else { Self::Answered }
     }
 
     /// The name in metrics and spans.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Answered => "answered",
             Self::Failed => "failed",

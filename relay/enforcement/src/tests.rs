@@ -12,6 +12,7 @@ use relay_core::{Code, DowngradeReason, Encoding, Protocol};
 use relay_policy::{Endpoint, Exception, PolicyConfig, Style, Transport, Wire};
 
 use super::*;
+use crate::outcome::Outcome;
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(seconds).unwrap()
@@ -89,6 +90,22 @@ fn an_exception_that_ends_is_refused_counted_and_told_with_its_name() {
     );
     assert!(events.iter().all(|event| event.exception.as_deref() == Some("old-agents")));
     assert_eq!((events[1].peer.as_str(), events[1].procedure.as_str()), ("192.0.2.1:4711", "Greeter::Greet"));
+}
+
+#[test]
+fn a_call_that_nobody_waits_for_is_counted_as_failed() {
+    let checkpoints = checkpoints(&["data:http"], &Metrics::default());
+    let data = checkpoints.get("data:http").unwrap();
+    let counted = || data.counted(Protocol::Http3, Encoding::Protobuf, tracing::Span::none());
+    drop(counted());
+    for (status, protocol) in [(200, Protocol::Http3), (404, Protocol::Http2), (503, Protocol::Http2)] {
+        let mut call = counted();
+        call.over(protocol);
+        call.answered(http::StatusCode::from_u16(status).unwrap());
+    }
+    let wires = &checkpoints.stats(at(0)).endpoints[0].wires;
+    let counts: Vec<_> = wires.iter().map(|wire| (wire.protocol, wire.answered, wire.failed)).collect();
+    assert_eq!(counts, [(Protocol::Http3, 1, 1), (Protocol::Http2, 1, 1)]);
 }
 
 #[test]

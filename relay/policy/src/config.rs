@@ -93,12 +93,11 @@ impl CategoryRule {
         self.transports.first()?.protocols().first().copied()
     }
 
-    /// Whether everything that this rule allows another one allows too, and asks for as much.
-    pub(crate) fn is_within(&self, other: &Self) -> bool {
+    /// Whether everything that this rule allows to calls of some styles another one allows too, and
+    /// whether it asks for as much.
+    pub(crate) fn is_within(&self, other: &Self, styles: &[Style]) -> bool {
         let carried = Protocol::ALL.into_iter().all(|protocol| {
-            Style::ALL
-                .into_iter()
-                .all(|style| !self.carries(protocol, style) || other.carries(protocol, style))
+            styles.iter().all(|style| !self.carries(protocol, *style) || other.carries(protocol, *style))
         });
         let required =
             !other.preferred_required || (self.preferred_required && self.preferred() == other.preferred());

@@ -1,6 +1,7 @@
 //! What the policy says of a whole configuration.
 
 use jiff::Timestamp;
+use relay_core::{Encoding, Protocol};
 use serde::Serialize;
 
 use crate::config::PolicyConfig;
@@ -134,7 +135,7 @@ impl Policy {
                 let grants = |style| valid.iter().any(|exception| exception.carries(*protocol, style));
                 endpoint.styles.iter().all(|style| grants(*style))
             });
-            let wanted = self.preferred(endpoint).map(|protocol| protocol.name()).unwrap_or_default();
+            let wanted = self.preferred(endpoint).map(Protocol::name).unwrap_or_default();
             match granted {
                 true => report.exceptions.extend(
                     valid.iter().filter(|one| !one.transports.is_empty()).map(|one| one.name.clone()),
@@ -151,7 +152,7 @@ impl Policy {
             let carried = endpoint.encodings.as_deref().unwrap_or_default();
             let granted =
                 carried.iter().all(|encoding| valid.iter().any(|one| one.encodings.contains(encoding)));
-            let wanted = self.preferred_encoding(endpoint).map(|one| one.name()).unwrap_or_default();
+            let wanted = self.preferred_encoding(endpoint).map(Encoding::name).unwrap_or_default();
             match granted {
                 true => report
                     .exceptions

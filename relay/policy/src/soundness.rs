@@ -69,7 +69,7 @@ fn assignments(
             say(findings, "policy/unknown-category", &key, &problem, &hint);
             continue;
         };
-        if rules.get(&endpoint.category).is_some_and(|built_in| !rule.is_within(built_in)) {
+        if rules.get(&endpoint.category).is_some_and(|built_in| !rule.is_within(built_in, &endpoint.styles)) {
             let problem = format!("`{category}` is wider than `{}`", endpoint.category);
             let hint = format!(
                 "allow no more than `{}` and require what it requires, or add a `policy.exceptions` entry",

@@ -181,6 +181,11 @@ fn a_category_of_ones_own_can_only_be_stricter() {
     let control = control_plane(&[Protocol::Http3, Protocol::Http2]);
     config.endpoints = [("control-plane:grpc".to_owned(), "edge".to_owned())].into();
     problems(&config, std::slice::from_ref(&control), &["`edge` is wider than `control-plane`"]);
+    // Of an endpoint that speaks gRPC alone `http3` means gRPC over HTTP/3.
+    let required = CategoryRule { transports: vec![Transport::Http3], preferred_required: true, ..strict() };
+    config.categories.insert("edge".into(), required);
+    let only = control_plane(&[Protocol::Http3]);
+    problems(&config, std::slice::from_ref(&only), &[]);
     config.endpoints =
         [("x".to_owned(), "edge".to_owned()), ("control-plane:grpc".to_owned(), "egde".to_owned())].into();
     problems(&config, &[control], &["the category `egde` has no rule", "there is no endpoint `x`"]);

@@ -9,7 +9,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use omnirelay_runtime::{Drain, Metrics};
 use relay_core::introspect::{Inbound, Introspection};
 use relay_core::{Scope, Status};
-use relay_enforcement::{Checkpoint, Checkpoints, control, guard};
+use relay_enforcement::{Checkpoint, Checkpoints, control, guard, is_probe};
 use relay_transport::auth::Authenticator;
 use relay_transport::{Body, ListenerStats, body, respond};
 
@@ -48,6 +48,9 @@ impl Admin {
         let answer = |request: Request<Body>| async move {
             admin.answer(&request).unwrap_or_else(|status| respond::problem(&status))
         };
+        if is_probe(request.uri().path()) {
+            return Ok(answer(request).await);
+        }
         Ok(guard(&self.checkpoint, request, answer).await)
     }
 

@@ -4,7 +4,9 @@
 //! Read first: [`relay::start`] composes `relayd`, [`dispatch::Dispatcher`] serves procedures.
 
 mod admin;
+mod channels;
 pub mod dispatch;
+mod mesh_carrier;
 mod outbound;
 mod proxy;
 mod registration;

@@ -5,17 +5,16 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Request, Response};
-use jiff::Timestamp;
 use omnirelay_runtime::Result;
-use relay_client::{Channel, ChannelConfig, ChannelError};
+use relay_client::ChannelError;
 use relay_config::OutboundConfig;
 use relay_core::choose::Chooser;
 use relay_core::introspect;
 use relay_core::{Code, Encoding, Negotiated, Protocol, RpcStyle, Status, format_grpc_timeout, headers};
-use relay_enforcement::{Call, Checkpoint, Outcome};
-use relay_policy::{Protocols, Style, Wire};
+use relay_enforcement::Checkpoint;
 use relay_transport::{Body, body};
-use tracing::Instrument as _;
+
+use crate::channels::{Channels, Going, Target};
 
 /// Peers that serve the same.
 pub(crate) struct Outbound {
@@ -27,12 +26,7 @@ pub(crate) struct Outbound {
     checkpoint: Arc<Checkpoint>,
 }
 
-/// One channel for each set of protocols that the policy can ever leave to a call, by
-/// [`Protocols::index`].
-type Channels = [Option<Channel>; 8];
-
 struct Peer {
-    url: String,
     channels: Channels,
     pending: AtomicU64,
     calls: AtomicU64,
@@ -68,16 +62,6 @@ pub(crate) struct Outward<'a> {
     pub(crate) timeout: Option<Duration>,
 }
 
-/// An attempt's part of it.
-#[derive(Clone, Copy)]
-struct Attempt<'a> {
-    call: Outward<'a>,
-    deadline: Instant,
-    /// When the policy was asked, and what it allowed.
-    opened: Timestamp,
-    allowed: Protocols,
-}
-
 /// A request that can be sent more than once.
 pub(crate) struct Replay {
     pub(crate) head: http::request::Parts,
@@ -96,9 +80,14 @@ impl Outbound {
     pub(crate) fn new(config: &OutboundConfig, checkpoint: Arc<Checkpoint>) -> Result<Self> {
         let sets = checkpoint.protocol_sets();
         let peers = config.peers.iter().map(|url| {
+            let target = Target {
+                url,
+                tls: &config.tls,
+                protocols: &config.protocols,
+                connect_timeout: Duration::from_millis(config.connect_timeout_ms),
+            };
             Ok(Arc::new(Peer {
-                url: url.clone(),
-                channels: channels(config, url, &sets)?,
+                channels: Channels::new(&target, &sets)?,
                 pending: AtomicU64::new(0),
                 calls: AtomicU64::new(0),
                 failures: AtomicU64::new(0),
@@ -141,14 +130,13 @@ impl Outbound {
         let Some(first) = self.pick() else {
             return Err(Status::unavailable(format!("the outbound `{}` has no peers", self.name)));
         };
-        let opened = Timestamp::now();
-        let told = Call { procedure: call.procedure, peer: &self.peers[first].url };
-        let allowed = self.checkpoint.open(Style::from(call.style), call.encoding, told, opened)?;
-        let attempt = Attempt { call, deadline, opened, allowed };
+        let Outward { style, encoding, procedure, .. } = call;
+        let url = self.peers[first].channels.url();
+        let going = Going::open(&self.checkpoint, style, encoding, procedure, url)?;
         match outgoing {
-            Outgoing::Once(request) => self.call_peer(first, attempt, request).await,
+            Outgoing::Once(request) => self.call_peer(first, going, deadline, request).await,
             Outgoing::Replayable(replay) => {
-                let mut outcome = self.call_peer(first, attempt, replay.request()).await;
+                let mut outcome = self.call_peer(first, going, deadline, replay.request()).await;
                 // Each other peer once, beginning after the first.
                 for step in 1..self.peers.len() {
                     match &outcome {
@@ -156,7 +144,7 @@ impl Outbound {
                         _ => break,
                     }
                     let next = (first + step) % self.peers.len();
-                    outcome = self.call_peer(next, attempt, replay.request()).await;
+                    outcome = self.call_peer(next, going, deadline, replay.request()).await;
                 }
                 outcome
             }
@@ -167,49 +155,26 @@ impl Outbound {
     async fn call_peer(
         &self,
         index: usize,
-        attempt: Attempt<'_>,
+        going: Going<'_>,
+        deadline: Instant,
         mut request: Request<Body>,
     ) -> Result<Response<Body>, ChannelError> {
         let peer = &self.peers[index];
         let pending = Pending::new(peer);
-        let left = attempt.deadline.saturating_duration_since(Instant::now());
-        write_deadline(attempt.call.style, left, request.headers_mut());
-        let span = self.checkpoint.span(None, attempt.call.encoding, attempt.call.procedure);
-        let outcome = match peer.channels.get(attempt.allowed.index()).and_then(Option::as_ref) {
-            Some(channel) => channel.send(request).instrument(span.clone()).await,
-            None => Err(peer.unforeseen()),
-        };
-        match outcome {
+        let left = deadline.saturating_duration_since(Instant::now());
+        write_deadline(going.style, left, request.headers_mut());
+        match going.send(&peer.channels, request).await {
             Ok(response) => {
-                self.note(peer, attempt, &response, &span);
+                if let Some(negotiated) = response.extensions().get::<Negotiated>() {
+                    peer.protocol.store(negotiated.protocol as u8 + 1, Relaxed);
+                }
                 Ok(response.map(|body| body::holding(body, pending)))
             }
             Err(error) => {
                 peer.failures.fetch_add(1, Relaxed);
-                let (ChannelError::Connect { protocol, .. }
-                | ChannelError::Broken { protocol, .. }
-                | ChannelError::Refused { protocol, .. }) = &error;
-                self.checkpoint.ended(*protocol, attempt.call.encoding, Outcome::Failed);
-                span.record("protocol", protocol.name()).record("outcome", Outcome::Failed.name());
                 Err(error)
             }
         }
-    }
-
-    /// Counts how a call was carried in the end.
-    fn note(&self, peer: &Peer, attempt: Attempt<'_>, response: &Response<Body>, span: &tracing::Span) {
-        let Some(negotiated) = response.extensions().get::<Negotiated>() else { return };
-        let protocol = negotiated.protocol;
-        peer.protocol.store(protocol as u8 + 1, Relaxed);
-        let Outward { style, encoding, procedure, .. } = attempt.call;
-        let wire = Wire { protocol, style: Style::from(style), encoding };
-        let call = Call { procedure, peer: &peer.url };
-        let passage = self.checkpoint.arrived(wire, negotiated.downgrade, call, attempt.opened);
-        let outcome = Outcome::of(response.status());
-        self.checkpoint.ended(protocol, encoding, outcome);
-        span.record("protocol", protocol.name())
-            .record("downgrade", passage.downgrade.map(|reason| reason.name()))
-            .record("outcome", outcome.name());
     }
 
     fn pick(&self) -> Option<usize> {
@@ -219,7 +184,7 @@ impl Outbound {
 
     pub(crate) fn introspect(&self) -> introspect::Outbound {
         let peers = self.peers.iter().map(|peer| introspect::OutboundPeer {
-            url: peer.url.clone(),
+            url: peer.channels.url().to_owned(),
             protocol: Protocol::ALL.into_iter().find(|one| *one as u8 + 1 == peer.protocol.load(Relaxed)),
             pending: peer.pending.load(Relaxed),
             calls: peer.calls.load(Relaxed),
@@ -235,35 +200,10 @@ impl Outbound {
 
     /// Says goodbye to the peers.
     pub(crate) async fn close(&self) {
-        for channel in self.peers.iter().flat_map(|peer| peer.channels.iter().flatten()) {
+        for channel in self.peers.iter().flat_map(|peer| peer.channels.all()) {
             channel.close().await;
         }
     }
-}
-
-impl Peer {
-    /// A set of protocols without a channel: a fault of ours, which refuses the call.
-    fn unforeseen(&self) -> ChannelError {
-        ChannelError::Connect {
-            endpoint: self.url.clone(),
-            protocol: Protocol::Http3,
-            source: "the policy allows a set of protocols that was not foreseen".into(),
-        }
-    }
-}
-
-/// A channel for each set of protocols, in the order of the configuration. With most policies there
-/// is one.
-fn channels(config: &OutboundConfig, url: &str, sets: &[Protocols]) -> Result<Channels> {
-    let mut channels = Channels::default();
-    for set in sets {
-        let Some(slot) = channels.get_mut(set.index()) else { continue };
-        let mut channel = ChannelConfig::new(url, config.tls.clone());
-        channel.protocols = config.protocols.iter().copied().filter(|one| set.contains(*one)).collect();
-        channel.connect_timeout = Duration::from_millis(config.connect_timeout_ms);
-        *slot = Some(Channel::new(&channel)?);
-    }
-    Ok(channels)
 }
 
 impl Replay {

@@ -1,22 +1,28 @@
 //! The relay as a peer of the mesh.
 
-use meshkit_client::v1;
-use meshkit_client::{Credentials, MeshClient, Registration};
+use std::sync::Arc;
+
+use meshkit_client::{Registration, v1};
 use omnirelay_runtime::{Drain, Result};
-use relay_client::{Channel, ChannelConfig};
 use relay_config::{MeshConfig, RelayConfig};
+use relay_enforcement::Checkpoint;
 use relay_transport::Listener;
+
+use crate::mesh_carrier;
 
 /// Registers at the control plane and keeps it up until the drain. The relay serves meanwhile:
 /// it needs the control plane for nothing that it routes by.
 ///
 /// # Errors
 /// TLS files that cannot be used.
-pub(crate) fn start(mesh: &MeshConfig, config: &RelayConfig, data: &Listener, drain: Drain) -> Result<()> {
-    let mut channel = ChannelConfig::new(&mesh.endpoint, mesh.tls.clone());
-    channel.protocols.clone_from(&mesh.protocols);
-    let channel = Channel::new(&channel)?;
-    let client = MeshClient::new(channel, Credentials::none());
+pub(crate) fn start(
+    mesh: &MeshConfig,
+    config: &RelayConfig,
+    data: &Listener,
+    checkpoint: Arc<Checkpoint>,
+    drain: Drain,
+) -> Result<()> {
+    let client = mesh_carrier::client(mesh, checkpoint)?;
     let url = mesh.advertise.clone().unwrap_or_else(|| format!("https://{}", data.local_addr()));
     let protocols = data.protocols().iter().map(ToString::to_string).collect();
     let peer = v1::Peer {

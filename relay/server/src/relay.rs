@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use omnirelay_runtime::Result;
 use omnirelay_runtime::bootstrap::{Running, Startup};
 use omnirelay_runtime::config::{self, Layers};
-use relay_config::{DATA, DIAGNOSTICS, RelayConfig, outbound_endpoint};
+use relay_config::{CONTROL_PLANE, DATA, DIAGNOSTICS, RelayConfig, outbound_endpoint};
 use relay_enforcement::Checkpoints;
 use relay_transport::auth::Authenticator;
 use relay_transport::{Listener, ListenerConfig};
@@ -73,7 +73,8 @@ pub async fn start(mut startup: Startup, layers: Layers) -> Result<Running> {
         checkpoints: Arc::clone(&checkpoints),
     });
     if let Some(mesh) = &config.mesh {
-        registration::start(mesh, config, &data, startup.drain.clone())
+        let checkpoint = checkpoints.get(CONTROL_PLANE)?;
+        registration::start(mesh, config, &data, checkpoint, startup.drain.clone())
             .map_err(|error| loaded.place("mesh.tls", error))?;
     }
     let data_service = tower::service_fn(move |request| Arc::clone(&proxy).handle(request));

@@ -211,16 +211,30 @@ fn sarif_has_a_file_and_a_line_for_each_problem_and_each_downgrade() {
     let told = serde_json::to_string_pretty(&sarif::document(&judged, &sources)).unwrap();
     let told = told.replace(env!("CARGO_PKG_VERSION"), "VERSION");
     check_schema(&sarif::document(&judged, &sources));
-    let told = without(temp.path(), &told) + "\n";
+    golden("problems.sarif.json", include_str!("golden/problems.sarif.json"), &without(temp.path(), &told));
+}
+
+#[test]
+fn the_verdict_as_json_is_stable() {
+    let temp = tempfile::tempdir().unwrap();
+    let new = OLD
+        .replace("name = \"relay-1\"", "name = \"Relay 1\"")
+        .replace("[\"http3\", \"http2\"]", "[\"http2\"]");
+    let (sources, judged) = changed(temp.path(), &new);
+    let told = serde_json::to_string_pretty(&document(&judged, &sources)).unwrap();
+    golden("verdict.json", include_str!("golden/verdict.json"), &without(temp.path(), &told));
+}
+
+/// Compares with a committed file; `UPDATE_GOLDEN=1` writes it anew.
+#[track_caller]
+fn golden(name: &str, expected: &str, told: &str) {
+    let told = format!("{told}\n");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/mesh/validate/golden/problems.sarif.json");
-        fs::write(file, &told).unwrap();
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/mesh/validate/golden");
+        fs::write(directory.join(name), &told).unwrap();
+        return;
     }
-    assert_eq!(
-        told,
-        include_str!("golden/problems.sarif.json"),
-        "if that is right, run it with UPDATE_GOLDEN=1"
-    );
+    assert_eq!(told, expected, "{name} differs; if that is right, run the test with UPDATE_GOLDEN=1");
 }
 
 #[test]

@@ -57,6 +57,14 @@ async fn the_span_of_a_call_says_how_it_was_carried() {
     assert_eq!(guard(&data, request(http::Version::HTTP_2, "proto"), serve).await.status(), 200);
     assert_eq!(guard(&data, request(http::Version::HTTP_2, "json"), serve).await.status(), 403);
 
+    let mut outgoing = data.counted_hoping(
+        relay_core::Protocol::Http3,
+        relay_core::Encoding::Protobuf,
+        data.span(None, relay_core::Encoding::Protobuf, "Greeter::Greet"),
+    );
+    outgoing.over(relay_core::Protocol::Http2);
+    drop(outgoing);
+
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     let closed: Vec<serde_json::Value> = text
         .lines()
@@ -64,7 +72,7 @@ async fn the_span_of_a_call_says_how_it_was_carried() {
         .filter(|line| line["fields"]["message"] == "close")
         .map(|line| line["span"].clone())
         .collect();
-    assert_eq!(closed.len(), 2, "{text}");
+    assert_eq!(closed.len(), 3, "{text}");
     for (name, value) in [
         ("endpoint", "data:http"),
         ("protocol", "http2"),
@@ -76,4 +84,7 @@ async fn the_span_of_a_call_says_how_it_was_carried() {
         assert_eq!(closed[0][name], value, "{text}");
     }
     assert_eq!((&closed[1]["encoding"], &closed[1]["outcome"]), (&"json".into(), &"refused".into()));
+    assert_eq!((&closed[2]["protocol"], &closed[2]["outcome"]), (&"http2".into(), &"failed".into()));
+    let ended = text.lines().filter(|line| line.contains("\"message\":\"ended\"")).count();
+    assert_eq!(ended, 2, "a log line for each call that was let go: {text}");
 }

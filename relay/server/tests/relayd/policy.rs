@@ -11,13 +11,21 @@ use super::*;
 const FIRST: SignedDuration = SignedDuration::from_secs(6);
 const SECOND: SignedDuration = SignedDuration::from_secs(8);
 
-/// Callers should leave HTTP/1.1 and the greeter HTTP/2; both have an exception until they have.
+/// Callers should leave HTTP/1.1 and both outbounds HTTP/2; there are exceptions until they have.
+/// `greeter` may use HTTP/3 as well; `stuck`, which has the procedures' long names, may not.
 fn ending(ca: &TestCa, upstream: &str, callers: Timestamp, greeter: Timestamp) -> String {
     let config = config(ca, upstream)
         .replace("https://127.0.0.1:9\", \"", "")
-        .replace("protocols = [\"http3\"]", "protocols = [\"http2\"]");
+        .replace("protocols = [\"http3\"]", "protocols = [\"http3\", \"http2\"]")
+        .replace("[[routes]]", "[[routes]]\nservice = \"greeter\"\nprocedures = [\"samples.v1.*\"]\noutbound = \"stuck\"\n[[routes]]");
+    let authority = ca.ca();
     format!(
         r#"{config}
+[[outbounds]]
+name = "stuck"
+peers = ["{upstream}"]
+protocols = ["http2"]
+tls = {{ ca = {authority:?} }}
 [policy.categories.edge]
 transports = ["http3", "http2"]
 encodings = ["protobuf", "json"]
@@ -27,6 +35,7 @@ encodings = ["protobuf", "json"]
 [policy.endpoints]
 "data:http" = "edge"
 "outbound:greeter" = "modern"
+"outbound:stuck" = "modern"
 [[policy.exceptions]]
 name = "old-callers"
 scope = "data:http"
@@ -37,13 +46,29 @@ approver = "ops"
 expires = "{callers}"
 [[policy.exceptions]]
 name = "old-greeter"
-scope = "outbound:greeter"
+scope = "outbound:*"
 transports = ["http2"]
 reason = "its hosts have no UDP"
 approver = "ops"
 expires = "{greeter}"
 "#
     )
+}
+
+/// The same server where UDP does not come through.
+async fn without_udp(upstream: &str) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let upstream = upstream.strip_prefix("https://").unwrap().to_owned();
+    omnirelay_runtime::spawn("tcp-alone", async move {
+        while let Ok((mut caller, _)) = listener.accept().await {
+            let mut server = tokio::net::TcpStream::connect(&upstream).await.unwrap();
+            omnirelay_runtime::spawn("tcp-copy", async move {
+                tokio::io::copy_bidirectional(&mut caller, &mut server).await
+            });
+        }
+    });
+    url
 }
 
 /// A relay's events as they come.
@@ -91,6 +116,7 @@ async fn read<T: serde::de::DeserializeOwned>(operator: &Channel, path: &str) ->
 async fn an_exception_that_ends_while_the_relay_runs_is_refused_from_then_on() {
     let ca = TestCa::new();
     let (url, _upstream) = upstream(&ca);
+    let url = without_udp(&url).await;
     let (first, second) = (Timestamp::now() + FIRST, Timestamp::now() + SECOND);
     let mut relay = Relay::start(&ca, &ending(&ca, &url, first, second));
     let caller = |protocol| channel(&ca, &relay.data, protocol, "spiffe://test/service/caller");
@@ -113,31 +139,53 @@ async fn an_exception_that_ends_while_the_relay_runs_is_refused_from_then_on() {
     let said = text(refused).await;
     assert!(said.contains("`old-callers` ended at") && said.contains("use http3 with protobuf"), "{said}");
     let told = watch.next(EventKind::Refused, "old-callers").await;
+    // The path is the caller's to choose, and is no way around it.
+    let around = Request::post("/healthz")
+        .header("content-type", "application/grpc")
+        .header("rpc-service", "greeter")
+        .body(body::empty())
+        .unwrap();
+    assert_eq!(http1.send(around).await.unwrap().headers()["grpc-status"], "7");
     assert_eq!((told.endpoint.as_str(), told.protocol), ("data:http", Some(Protocol::Http1)));
     assert_eq!(http2.send(greet("Ada")).await.unwrap().status(), 200, "others are not touched by it");
 
+    let by_its_long_name = || {
+        let mut request = greet("Ada");
+        let name = "samples.v1.Greeter::Greet".parse().unwrap();
+        request.headers_mut().insert("rpc-procedure", name);
+        request
+    };
+    assert_eq!(http2.send(by_its_long_name()).await.unwrap().status(), 200);
+    let carried = async || {
+        let shown: Introspection = read(&operator, "/omnirelay/introspect").await;
+        let peer = |outbound: usize| shown.outbounds[outbound].peers[0].clone();
+        ((peer(0).protocol, peer(0).calls), (peer(1).protocol, peer(1).calls))
+    };
+    assert_eq!(carried().await, ((Some(Protocol::Http2), 3), (Some(Protocol::Http2), 1)));
+
     watch.next(EventKind::Expired, "old-greeter").await;
-    let shown: Introspection = read(&operator, "/omnirelay/introspect").await;
-    let refused = http2.send(greet("Ada")).await.unwrap();
+    let refused = http2.send(by_its_long_name()).await.unwrap();
     assert_eq!(refused.status(), 403);
-    assert!(text(refused).await.contains("outbound:greeter"));
+    assert!(text(refused).await.contains("outbound:stuck"));
     watch.next(EventKind::Refused, "old-greeter").await;
-    let then: Introspection = read(&operator, "/omnirelay/introspect").await;
-    assert_eq!(
-        shown.outbounds[0].peers[0].calls, then.outbounds[0].peers[0].calls,
-        "the upstream was called"
-    );
+    // HTTP/3 alone is tried, although a connection over HTTP/2 is open; what may not is not sent.
+    assert_eq!(http2.send(greet("Ada")).await.unwrap().status(), 503);
+    assert_eq!(carried().await, ((Some(Protocol::Http2), 4), (Some(Protocol::Http2), 1)));
 
     let stats: TransportStats = read(&operator, relay_core::observe::TRANSPORT_STATS).await;
     let of = |name: &str| stats.endpoints.iter().find(|one| one.endpoint == name).unwrap();
     let data = of("data:http");
-    assert_eq!((data.category.as_str(), data.refused), ("edge", 2));
+    assert_eq!((data.category.as_str(), data.refused), ("edge", 3));
     assert_eq!(
         (data.exceptions[0].used, data.exceptions[0].refused, data.exceptions[0].expired),
         (1, 1, true)
     );
     let greeter = of("outbound:greeter");
-    assert_eq!((greeter.calls, greeter.downgraded, greeter.refused), (3, 3, 1));
+    assert_eq!((greeter.calls, greeter.downgraded, greeter.refused), (4, 3, 0));
+    let wires: Vec<_> = greeter.wires.iter().map(|it| (it.protocol, it.answered, it.failed)).collect();
+    assert_eq!(wires, [(Protocol::Http3, 0, 1), (Protocol::Http2, 3, 0)]);
+    let stuck = of("outbound:stuck");
+    assert_eq!((stuck.calls, stuck.downgraded, stuck.refused), (1, 1, 1));
     let latest: DowngradeEvents = read(&operator, "/omnirelay/control/downgrade-events?limit=1").await;
     assert_eq!((latest.node.as_str(), latest.events.len()), ("one", 1));
     let metrics = operator.send(Request::get("/metrics").body(body::empty()).unwrap()).await.unwrap();
