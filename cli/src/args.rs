@@ -17,8 +17,9 @@ pub(crate) use mesh::*;
 #[command(name = "omnirelay", version, max_term_width = 100, propagate_version = true)]
 pub(crate) struct Cli {
     /// The context file: where the mesh is and which credentials to use
-    /// [default: cli.toml of `omnirelay up`]
-    #[arg(long, global = true, env = "OMNIRELAY_CONTEXT", value_name = "FILE", hide_env_values = true)]
+    /// [default: cli.toml of `omnirelay up`] [env: OMNIRELAY_CONTEXT]
+    // Not the parser's own variable: with it set, a command that is not complete would not show its help.
+    #[arg(long, global = true, value_name = "FILE")]
     pub(crate) context: Option<PathBuf>,
 
     #[command(subcommand)]

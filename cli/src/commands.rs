@@ -15,7 +15,10 @@ use crate::{dev, introspect, mesh, paths, reference, request, up};
 
 /// Runs one command to its exit code.
 pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
-    let context = cli.context.as_deref();
+    let named = cli
+        .context
+        .or_else(|| std::env::var_os("OMNIRELAY_CONTEXT").filter(|path| !path.is_empty()).map(Into::into));
+    let context = named.as_deref();
     match cli.command {
         Command::Up(args) => return up::run(&args),
         Command::Request(args) => return request::run(context, &args),
@@ -69,14 +72,29 @@ fn init(args: &Init) -> Result<()> {
     // Writing to memory cannot fail.
     let _infallible = writeln!(
         text,
-        "Development mesh in {}\n\n{}\n  authority  {}\n  token      {}\n  context    {}\n\nStart it with:  {} up --dir {}",
+        "Development mesh in {}\n\n{}\n  authority  {}\n  token      {}\n  context    {}\n\n{}",
         mesh.directory.display(),
         up::component_table(&mesh).render(2, output::color_on_stdout()),
         mesh.ca.display(),
         mesh.token_file.display(),
         mesh.context.display(),
-        up::own_name(),
-        paths::shell_word(&mesh.directory.display().to_string()),
+        next_step(&mesh),
     );
     output::print_bytes(&text)
+}
+
+/// Where the directory is mounted elsewhere for the processes, they are not this machine's to start.
+fn next_step(mesh: &dev::DevMesh) -> String {
+    match &mesh.options.mounted_at {
+        Some(place) => format!(
+            "Mount it at {} for each process, and start those with `--config {}/NAME.toml`",
+            place.display(),
+            place.display()
+        ),
+        None => format!(
+            "Start it with:  {} up --dir {}",
+            up::own_name(),
+            paths::shell_word(&mesh.directory.display().to_string())
+        ),
+    }
 }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use omnirelay_runtime::config::{Layers, load};
-use omnirelay_runtime::{ErrorKind, OperatorError, Result};
+use omnirelay_runtime::{ErrorKind, OperatorError, Result, file};
 use serde::Deserialize;
 
 use crate::paths;
@@ -26,7 +26,7 @@ pub(crate) struct Context {
     pub(crate) certificate: Option<PathBuf>,
     #[serde(default)]
     pub(crate) private_key: Option<PathBuf>,
-    /// A bearer token's file, for the control plane and diagnostics; used where there is no
+    /// A bearer token's file, for the control plane and diagnostics, where it counts before the
     /// certificate. Calls never carry it.
     #[serde(default)]
     pub(crate) token_file: Option<PathBuf>,
@@ -47,6 +47,9 @@ pub(crate) struct RelayRef {
     /// Where its diagnostics are.
     pub(crate) admin: String,
 }
+
+/// A token stands in a header; a larger file is a mistake.
+const MAX_TOKEN_BYTES: u64 = 8 << 10;
 
 /// Which of a relay's listeners is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,21 +118,22 @@ impl Context {
         }
     }
 
-    /// The bearer token, where the context names a file and no certificate speaks for the caller.
+    /// The bearer token, where the context names a file.
     pub(crate) fn bearer(&self) -> Result<Option<Bearer>> {
-        let Some(file) = self.token_file.as_ref().filter(|_| self.certificate.is_none()) else {
+        let Some(path) = &self.token_file else {
             return Ok(None);
         };
         let failed = |cause: &str| {
             OperatorError::new(
                 ErrorKind::Config,
-                format!("the token file `{}` cannot be used", file.display()),
+                format!("the token file `{}` cannot be used", path.display()),
             )
             .because(cause)
             .at(self.origin.display().to_string())
             .hint("`token_file` names a readable file with one line, the token")
         };
-        let text = std::fs::read_to_string(file).map_err(|error| failed(&error.to_string()))?;
+        let bytes = file::read_at_most(path, MAX_TOKEN_BYTES).map_err(|error| failed(&error.to_string()))?;
+        let text = String::from_utf8_lossy(&bytes);
         let token = text.trim();
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(failed("it holds no token"));

@@ -46,6 +46,8 @@ fn usage_errors_are_told_on_standard_error_with_code_two() {
         let (code, out, err) = run(args);
         assert_eq!((code, out.as_str()), (2, ""), "{args:?}");
         assert!(err.contains("Usage: ") && err.contains("Commands:"), "{args:?}: {err}");
+        let named = finish(omnirelay().args(args).env("OMNIRELAY_CONTEXT", "cli.toml").output().unwrap());
+        assert_eq!(named.2, err, "a named context changes no help");
     }
     let (code, out, err) = run(&["mesh", "peers", "list", "--role", "--output", "json"]);
     let error: serde_json::Value = serde_json::from_str(&err).unwrap();

@@ -9,6 +9,7 @@ pub mod bootstrap;
 pub mod config;
 mod drain;
 mod error;
+pub mod file;
 mod metrics;
 mod spawn;
 mod telemetry;

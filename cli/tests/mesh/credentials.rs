@@ -38,6 +38,26 @@ fn tokens_open_what_their_scope_allows_and_nothing_else() {
 }
 
 #[test]
+fn a_token_counts_before_the_certificate() {
+    let mesh = Mesh::start();
+    let context = fs::read_to_string(mesh.path().join("cli.toml")).unwrap();
+    let token = mesh.path().join("tokens/operator.token").display().to_string();
+    let path = mesh.dir.path().join("both.toml");
+    for (file, code, words) in [
+        (mesh.path().join("tokens/reader.token"), 4, "mesh.observe"),
+        (mesh.path().join("pki/ca.pem"), 3, "token_file"),
+        ("/nowhere/token".into(), 3, "/nowhere/token"),
+    ] {
+        let other = context.replace(&token, &file.display().to_string());
+        assert_ne!(other, context);
+        fs::write(&path, other).unwrap();
+        let refused = run(Command::new(cli()).arg("introspect").env("OMNIRELAY_CONTEXT", &path));
+        assert_eq!(refused.code, code, "{}", refused.err);
+        assert!(refused.err.contains(words) && refused.err.contains("hint:"), "{}", refused.err);
+    }
+}
+
+#[test]
 fn calls_need_a_certificate_and_carry_no_token() {
     let mesh = Mesh::start();
     let secret = fs::read_to_string(mesh.path().join("tokens/operator.token")).unwrap();

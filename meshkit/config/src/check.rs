@@ -65,6 +65,13 @@ impl MeshkitConfig {
             let problem = format!("`{}` is not a node's name", config.node.name);
             found.say("node.name", &problem, "use 1 to 128 of a-z, 0-9, `.` and `-`");
         }
+        for (key, value) in [("cluster", &config.node.cluster), ("zone", &config.node.zone)] {
+            let empty = key == "zone" && value.is_empty();
+            if !empty && (value.len() > 64 || PeerId::new(value.as_str()).is_err()) {
+                let problem = format!("`{value}` is not a node's {key}");
+                found.say(&format!("node.{key}"), &problem, "use 1 to 64 of a-z, 0-9, `.` and `-`");
+            }
+        }
         check_listener(config, &mut found);
         if config.store.path.as_os_str().is_empty() {
             let remedy = "name a file, such as `/var/lib/meshkit/mesh.db`";

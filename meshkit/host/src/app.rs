@@ -11,7 +11,7 @@ use meshkit_api::{Context, Module};
 use meshkit_config::{GRPC, MeshkitConfig, ModuleName, NamespaceConfig, REST};
 use meshkit_store::{SqliteOptions, SqliteStore};
 use omnirelay_runtime::bootstrap::{Running, Startup};
-use omnirelay_runtime::config::{Layers, Loaded, load, refuse};
+use omnirelay_runtime::config::{Layers, Loaded, load_kind, refuse};
 use omnirelay_runtime::{ErrorKind, OperatorError, Result};
 use relay_enforcement::{Checkpoint, Checkpoints, guard, is_probe};
 use relay_transport::auth::Authenticator;
@@ -94,7 +94,8 @@ fn stop_when_damaged(store: &SqliteStore, path: &Path, startup: &Startup) {
 }
 
 fn configuration(args: Args) -> Result<Loaded<MeshkitConfig>> {
-    let mut loaded: Loaded<MeshkitConfig> = load(&Layers::from_process(args.config, args.sets))?;
+    let mut loaded: Loaded<MeshkitConfig> =
+        load_kind(&Layers::from_process(args.config, args.sets), "meshkit")?;
     if !args.modules.is_empty() {
         loaded.value.modules = args.modules;
     }

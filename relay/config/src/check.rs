@@ -45,8 +45,10 @@ impl RelayConfig {
         if config.data.address == config.admin.address && config.data.address.port() != 0 {
             found.say("admin.address", "`data` and `admin` listen on the same address", "choose two ports");
         }
-        if !config.rpc_path.starts_with('/') {
-            found.say("rpc_path", "`rpc_path` is not a path", "begin it with `/`");
+        let path = config.rpc_path.parse::<http::uri::PathAndQuery>();
+        if !path.is_ok_and(|path| path.as_str() == config.rpc_path && path.query().is_none()) {
+            let remedy = "begin it with `/` and write what is not a letter, digit or `-._~/` as %XX";
+            found.say("rpc_path", &format!("`rpc_path` is not a path: `{}`", config.rpc_path), remedy);
         }
         if let Err(error) = Authenticator::new(&config.auth) {
             found.add("auth", error);
@@ -74,16 +76,28 @@ impl RelayConfig {
 }
 
 fn check_node(config: &RelayConfig, found: &mut Problems<'_, RelayConfig>) {
-    let name = &config.node.name;
-    let fine = (1..=128).contains(&name.len())
-        && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-'));
-    if !fine {
-        found.say(
-            "node.name",
-            &format!("`{name}` is not a node's name"),
-            "use 1 to 128 of a-z, 0-9, `.` and `-`",
-        );
+    let node = &config.node;
+    for (key, value, least, most) in
+        [("name", &node.name, 1, 128), ("cluster", &node.cluster, 1, 64), ("zone", &node.zone, 0, 64)]
+    {
+        if !is_name(value, least, most) {
+            let problem = format!("`{value}` is not a node's {key}");
+            let remedy = format!("use {least} to {most} of a-z, 0-9, `.` and `-`");
+            found.say(&format!("node.{key}"), &problem, &remedy);
+        }
     }
+    for (label, value) in &node.labels {
+        if !is_name(label, 1, 63) || value.len() > 256 || value.chars().any(char::is_control) {
+            let problem = format!("the label `{label}` cannot stand in the registry");
+            let remedy = "use 1 to 63 of a-z, 0-9, `.` and `-` for it, and at most 256 bytes for its value";
+            found.say(&format!("node.labels.{label}"), &problem, remedy);
+        }
+    }
+}
+
+fn is_name(text: &str, least: usize, most: usize) -> bool {
+    (least..=most).contains(&text.len())
+        && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-'))
 }
 
 fn check_outbounds(config: &RelayConfig, found: &mut Problems<'_, RelayConfig>) {
@@ -140,6 +154,21 @@ fn check_routes(config: &RelayConfig, found: &mut Problems<'_, RelayConfig>) {
                 "a route has an empty service",
                 "name the `Rpc-Service` to route",
             );
+        }
+        if let Some(first) = config.routes[..index].iter().position(|earlier| earlier.covers(route)) {
+            let problem = format!("no call of `{}` ever comes to this route", route.service);
+            let remedy = format!(
+                "routes are tried in order and `routes.{first}` takes them all: remove one of the two"
+            );
+            found.say(&key, &problem, &remedy);
+        }
+        for (at, service) in route.grpc_services.iter().enumerate() {
+            let taken =
+                config.routes[..index].iter().position(|earlier| earlier.grpc_services.contains(service));
+            if let Some(first) = taken {
+                let problem = format!("the gRPC service `{service}` belongs to `routes.{first}` already");
+                found.say(&format!("{key}.grpc_services.{at}"), &problem, "name it in one route");
+            }
         }
     }
 }

@@ -114,6 +114,21 @@ pub struct RouteConfig {
 }
 
 impl RouteConfig {
+    /// Whether everything that another route takes by service and procedure this one takes too.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let covered = |pattern: &String| {
+            let beginning = pattern.strip_suffix('*').unwrap_or(pattern);
+            self.procedures.iter().any(|own| match own.strip_suffix('*') {
+                Some(own) => beginning.starts_with(own),
+                None => own == pattern,
+            })
+        };
+        self.service == other.service
+            && (self.procedures.is_empty()
+                || (!other.procedures.is_empty() && other.procedures.iter().all(covered)))
+    }
+
     /// Whether the route is for a procedure of its service.
     #[must_use]
     pub fn takes(&self, procedure: &str) -> bool {

@@ -51,6 +51,39 @@ fn every_problem_names_its_line_and_a_remedy() {
 }
 
 #[test]
+fn what_could_never_work_is_found_before_a_start() {
+    let check = |from: &str, to: &str, problem: &str| {
+        let broken = GOOD.replace(from, to);
+        assert_ne!(broken, GOOD);
+        let told = reports(&broken);
+        assert!(told.len() == 1 && told[0].contains(problem), "{told:?}");
+    };
+    let route = "[[routes]]\nservice = \"greeter\"\noutbound = \"greeter\"\n";
+    check("name = \"relay-1\"", "name = \"relay-1\"\nzone = \"A b\"", "`A b` is not a node's zone");
+    check("name = \"relay-1\"", "name = \"relay-1\"\nlabels = { \"A\" = \"b\" }", "the label `A`");
+    for path in ["yarpc", "/ a", "/a?b", "/ü", "/a#b", ""] {
+        check("kind = \"relay\"", &format!("kind = \"relay\"\nrpc_path = {path:?}"), "`rpc_path` is not a path");
+    }
+    check("[[routes]]", &format!("{route}[[routes]]"), "ever comes to this route");
+}
+
+#[test]
+fn a_route_covers_what_it_takes_first() {
+    let route = |procedures: &[&str]| RouteConfig {
+        service: "s".to_owned(),
+        procedures: procedures.iter().map(ToString::to_string).collect(),
+        grpc_services: Vec::new(),
+        outbound: "o".to_owned(),
+    };
+    let covers = |first: &[&str], second: &[&str]| route(first).covers(&route(second));
+    assert!(covers(&[], &[]) && covers(&[], &["A::b"]) && covers(&["A::*"], &["A::b", "A::c*"]));
+    assert!(covers(&["*"], &["A::b"]) && covers(&["A::b"], &["A::b"]));
+    assert!(
+        !covers(&["A::b"], &[]) && !covers(&["A::b"], &["A::*"]) && !covers(&["A::*"], &["A::b", "B::c"])
+    );
+}
+
+#[test]
 fn the_policy_speaks_through_the_same_list() {
     let broken = GOOD.replace("[admin]", "[admin]\nprotocols = [\"http1\"]");
     assert_eq!(

@@ -23,7 +23,7 @@ use crate::router::Router;
 /// # Errors
 /// Whatever is wrong with the configuration, the files that it names or the addresses.
 pub async fn start(mut startup: Startup, layers: Layers) -> Result<Running> {
-    let loaded = config::load::<RelayConfig>(&layers)?;
+    let loaded = config::load_kind::<RelayConfig>(&layers, "relay")?;
     let check = RelayConfig::check(&loaded, Timestamp::now());
     config::refuse(&check.problems)?;
     let config = &loaded.value;

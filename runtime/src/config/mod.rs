@@ -79,6 +79,25 @@ pub fn load<T: DeserializeOwned>(layers: &Layers) -> Result<Loaded<T>> {
     decode(tree(layers)?)
 }
 
+/// As [`load`], for a program whose files begin with `kind = "KIND"`: one of another kind is named as such
+/// rather than by the first key that this program does not know.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_kind<T: DeserializeOwned>(layers: &Layers, kind: &str) -> Result<Loaded<T>> {
+    let draft = draft(layers)?;
+    let other = draft.text("kind").filter(|found| *found != kind).map(|found| {
+        let error = OperatorError::new(ErrorKind::Config, format!("`kind` is `{found}`"))
+            .because(format!("this program's configuration is of the kind `{kind}`"))
+            .hint("give the file to the program that it is for");
+        match draft.locate("kind") {
+            Some(location) => error.at(location.to_string()),
+            None => error,
+        }
+    });
+    draft.decode().map_err(|error| other.unwrap_or(error))
+}
+
 /// Reads one TOML text, called `name` in errors.
 ///
 /// # Errors
