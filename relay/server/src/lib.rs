@@ -1,10 +1,8 @@
-//! The relay: calls come in over any protocol and go out over any other; and a dispatcher for
-//! programs that answer calls themselves.
+//! The relay: calls come in over any protocol and go out over any other.
 //!
-//! Read first: [`relay::start`] composes `relayd`, [`dispatch::Dispatcher`] serves procedures.
+//! Read first: [`relay::start`] composes `relayd`.
 
 mod admin;
-pub mod dispatch;
 mod downgrades;
 mod outbound;
 mod proxy;
