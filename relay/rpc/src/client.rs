@@ -8,7 +8,6 @@ mod yarpc;
 
 use std::time::Duration;
 
-use futures_util::Stream;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use prost::Message;
 use relay_core::Status;
@@ -18,7 +17,7 @@ use tower::{Service, ServiceExt as _};
 use crate::DEFAULT_MAX_MESSAGE;
 use crate::reply::Reply;
 
-pub use ask::Ask;
+pub use ask::{Ask, StreamAsk};
 pub use streaming::Streaming;
 pub use yarpc::YarpcClient;
 
@@ -35,12 +34,22 @@ pub struct Client<S> {
     max_message: usize,
 }
 
-impl<S> Client<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send,
-    S::Future: Send,
-    S::Error: Into<Status>,
+/// Anything that carries a call: a cheaply cloned service over HTTP messages whose errors say what
+/// became of the call.
+pub trait Carrier:
+    Service<Request<Body>, Response = Response<Body>, Error: Into<Status>, Future: Send> + Clone + Send + Sync
 {
+}
+
+impl<S> Carrier for S where
+    S: Service<Request<Body>, Response = Response<Body>, Error: Into<Status>, Future: Send>
+        + Clone
+        + Send
+        + Sync
+{
+}
+
+impl<S: Carrier> Client<S> {
     /// A client without a name and without a deadline.
     pub fn new(service: S) -> Self {
         Self { service, caller: None, timeout: None, max_message: DEFAULT_MAX_MESSAGE }
@@ -120,17 +129,16 @@ where
     ///
     /// # Errors
     /// As [`Client::unary`].
-    pub async fn client_stream<Req, Res, St>(
+    pub async fn client_stream<Req, Res>(
         &self,
         path: &str,
-        ask: impl Into<Ask<St>>,
+        ask: impl StreamAsk<Message = Req>,
     ) -> Result<Reply<Res>, Status>
     where
         Req: Message,
         Res: Message + Default + 'static,
-        St: Stream<Item = Req> + Send + 'static,
     {
-        let ask = ask.into();
+        let ask = ask.into_ask();
         let deadline = ask.timeout.or(self.timeout);
         let (request, cancel) = grpc::many(self, path, ask)?;
         grpc::single(grpc::send(self, request, deadline, cancel).await?).await
@@ -140,17 +148,16 @@ where
     ///
     /// # Errors
     /// What fails before the answer begins.
-    pub async fn bidi<Req, Res, St>(
+    pub async fn bidi<Req, Res>(
         &self,
         path: &str,
-        ask: impl Into<Ask<St>>,
+        ask: impl StreamAsk<Message = Req>,
     ) -> Result<Streaming<Res>, Status>
     where
         Req: Message,
         Res: Message + Default + 'static,
-        St: Stream<Item = Req> + Send + 'static,
     {
-        let ask = ask.into();
+        let ask = ask.into_ask();
         let deadline = ask.timeout.or(self.timeout);
         let (request, cancel) = grpc::many(self, path, ask)?;
         grpc::send(self, request, deadline, cancel).await
@@ -158,12 +165,7 @@ where
 }
 
 /// Sends a request and waits for the head of its answer.
-async fn carry<S>(service: &S, request: Request<Body>) -> Result<Response<Body>, Status>
-where
-    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send,
-    S::Future: Send,
-    S::Error: Into<Status>,
-{
+async fn carry<S: Carrier>(service: &S, request: Request<Body>) -> Result<Response<Body>, Status> {
     service.clone().oneshot(request).await.map_err(Into::into)
 }
 

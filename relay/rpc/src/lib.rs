@@ -21,7 +21,7 @@ mod serve;
 mod shapes;
 
 pub use call::Call;
-pub use client::{Ask, Client, Streaming, YarpcClient};
+pub use client::{Ask, Carrier, Client, StreamAsk, Streaming, YarpcClient};
 pub use codec::{Contract, Decode, Encode, Raw};
 pub use dispatcher::{DispatchService, Dispatcher};
 pub use frame::{Encoded, Frames};
@@ -30,6 +30,8 @@ pub use procedure::{Input, Output, Procedure, RpcRequest, RpcResponse, Shape};
 pub use register::{Codec, Make, Named, Registration, proto, raw};
 pub use reply::{Answer, Control, Reply, ReplyStream, StreamAnswer};
 // What generated code and handlers speak of.
+pub use futures_util::Stream;
+pub use omnirelay_runtime::OperatorError;
 pub use relay_core::{Code, Status};
 
 /// A future whose type is erased.

@@ -77,6 +77,12 @@ impl<T> Reply<T> {
         &self.trailers
     }
 
+    /// At a client: whether the message came compressed.
+    #[must_use]
+    pub fn is_compressed(&self) -> bool {
+        self.compressed.unwrap_or(false)
+    }
+
     /// The message alone.
     pub fn into_message(self) -> T {
         self.message
@@ -86,6 +92,19 @@ impl<T> Reply<T> {
     pub fn map<U>(self, with: impl FnOnce(T) -> U) -> Reply<U> {
         let Self { message, metadata, trailers, compressed, control } = self;
         Reply { message: with(message), metadata, trailers, compressed, control }
+    }
+}
+
+impl<T> From<T> for Reply<T> {
+    fn from(message: T) -> Self {
+        Self::new(message)
+    }
+}
+
+impl<T, S: Stream<Item = Result<T, Status>> + Send + 'static> Reply<S> {
+    /// The same with the stream's type erased, as generated traits ask for.
+    pub fn boxed(self) -> Reply<ReplyStream<T>> {
+        self.map(|stream| -> ReplyStream<T> { Box::pin(stream) })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::Stream;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// A request with what goes beside its message; for a streaming call the message is a stream. A
@@ -54,5 +55,33 @@ impl<T> Ask<T> {
 impl<T> From<T> for Ask<T> {
     fn from(message: T) -> Self {
         Self::new(message)
+    }
+}
+
+/// What a streaming call may send: a stream of messages, or an [`Ask`] of one.
+pub trait StreamAsk {
+    /// One message.
+    type Message;
+    /// The stream.
+    type Stream: Stream<Item = Self::Message> + Send + 'static;
+    /// The request with what goes beside it.
+    fn into_ask(self) -> Ask<Self::Stream>;
+}
+
+impl<T, S: Stream<Item = T> + Send + 'static> StreamAsk for S {
+    type Message = T;
+    type Stream = S;
+
+    fn into_ask(self) -> Ask<S> {
+        Ask::new(self)
+    }
+}
+
+impl<T, S: Stream<Item = T> + Send + 'static> StreamAsk for Ask<S> {
+    type Message = T;
+    type Stream = S;
+
+    fn into_ask(self) -> Self {
+        self
     }
 }

@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use futures_util::Stream;
 use http::header::{CONTENT_TYPE, TE};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use prost::Message;
 use relay_core::{Code, RpcStyle, Status, format_grpc_timeout, headers};
 use relay_transport::{Body, body, respond};
 use tokio::time::Instant;
-use tower::Service;
 
 use super::outgoing::{Cancel, Outgoing};
-use super::{Ask, Client, Streaming, carry, metadata_of};
+use super::{Ask, Carrier, Client, Streaming, carry, metadata_of};
 use crate::codec::protobuf;
 use crate::compression::{self, Compression};
 use crate::frame::Frames;
@@ -82,9 +81,7 @@ pub(super) async fn send<S, Res>(
     cancel: Option<Cancel>,
 ) -> Result<Streaming<Res>, Status>
 where
-    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send,
-    S::Future: Send,
-    S::Error: Into<Status>,
+    S: Carrier,
     Res: Message + Default + 'static,
 {
     let name = request.uri().path().to_owned();

@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use prost::Message;
 use relay_core::{Encoding, RpcStyle, Status, headers};
-use relay_transport::{Body, body, respond};
+use relay_transport::{body, respond};
 use tokio::time::Instant;
-use tower::Service;
 
-use super::{Ask, carry, metadata_of};
+use super::{Ask, Carrier, carry, metadata_of};
 use crate::DEFAULT_MAX_MESSAGE;
 use crate::reply::Reply;
 use crate::serve::within;
@@ -30,12 +29,7 @@ pub struct YarpcClient<S> {
     max_message: usize,
 }
 
-impl<S> YarpcClient<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send,
-    S::Future: Send,
-    S::Error: Into<Status>,
-{
+impl<S: Carrier> YarpcClient<S> {
     /// A client that calls `service` as `caller`.
     ///
     /// # Errors
