@@ -77,12 +77,12 @@ fn procedures(
     let name = &config.node.name;
     match which {
         Which::Greeter => {
-            GreeterServer::register(dispatcher, Arc::new(greeter::Instance { name: name.clone() }))
+            GreeterServer::register(dispatcher, &Arc::new(greeter::Instance { name: name.clone() }))
         }
         Which::Inventory => {
             let tls = config.mesh.as_ref().map(|mesh| mesh.tls.clone()).unwrap_or_default();
             let ownership = Ownership::new(name, mesh, tls);
-            InventoryServer::register(dispatcher, Arc::new(Stockist { ownership, stock: Stock::default() }))
+            InventoryServer::register(dispatcher, &Arc::new(Stockist { ownership, stock: Stock::default() }))
         }
     }
 }

@@ -22,7 +22,11 @@ impl Stockist {
 }
 
 impl Inventory for Stockist {
-    async fn get_stock(&self, call: Call, request: GetStockRequest) -> Result<Reply<GetStockResponse>, Status> {
+    async fn get_stock(
+        &self,
+        call: Call,
+        request: GetStockRequest,
+    ) -> Result<Reply<GetStockResponse>, Status> {
         match self.ownership.place(&request.item, &call).await? {
             Place::Here => {
                 let count = self.stock.count(&request.item)?;

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What the generator is told beside its folders.
-const WORDS: [&str; 3] = ["--extern", ".samples.v1=::omnirelay_proto::samples::v1", "samples/v1/samples.proto"];
+const WORDS: [&str; 3] =
+    ["--extern", ".samples.v1=::omnirelay_proto::samples::v1", "samples/v1/samples.proto"];
 
 /// A path of the repository: below its root under cargo, below the runfiles under Bazel.
 fn below_root(path: &str) -> PathBuf {

@@ -195,6 +195,7 @@ fn handshake_error(error: quinn::ConnectionError) -> PathError {
 }
 
 /// Why a request got no answer on a connection, and the request itself where it never left.
+#[allow(clippy::large_enum_variant, reason = "the common outcome of an error is to send the request again")]
 pub(crate) enum SendError {
     /// The connection takes no more requests; nothing was sent.
     Unsent(Request<Body>),

@@ -71,6 +71,7 @@ pub async fn run<S: Carrier>(case: &str, carrier: S) -> Outcome {
 }
 
 /// Fails unless both are the same.
+#[allow(clippy::needless_pass_by_value, reason = "what is compared is made for it")]
 fn same<T: PartialEq + std::fmt::Debug>(what: &str, got: T, expected: T) -> Outcome {
     if got == expected { Ok(()) } else { Err(format!("{what}: {got:?} came instead of {expected:?}").into()) }
 }

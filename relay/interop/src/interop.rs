@@ -36,7 +36,7 @@ impl Interop {
     /// # Errors
     /// None but those of the committed contract.
     pub fn dispatcher() -> Result<Dispatcher> {
-        TestServiceServer::register(Dispatcher::new("interop", DESCRIPTOR_SET)?, Arc::new(Self))
+        TestServiceServer::register(Dispatcher::new("interop", DESCRIPTOR_SET)?, &Arc::new(Self))
     }
 }
 

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What the generator is told beside its folders.
-const WORDS: [&str; 4] = ["--descriptors", "descriptors.bin", "grpc/testing/test.proto", "guide/v1/journal.proto"];
+const WORDS: [&str; 4] =
+    ["--descriptors", "descriptors.bin", "grpc/testing/test.proto", "guide/v1/journal.proto"];
 
 /// A path of the repository: below its root under cargo, below the runfiles under Bazel.
 fn below_root(path: &str) -> PathBuf {

@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 
 fn journal() -> Dispatcher {
     let dispatcher = Dispatcher::new("journal", DESCRIPTOR_SET).unwrap();
-    JournalServer::register(dispatcher, Arc::new(Memory::default())).unwrap()
+    JournalServer::register(dispatcher, &Arc::new(Memory::default())).unwrap()
 }
 
 fn events(path: &str, message: &str) -> Request<Body> {

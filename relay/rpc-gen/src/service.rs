@@ -83,14 +83,14 @@ fn write_server(service: &Service, buf: &mut String) -> std::fmt::Result {
     writeln!(buf, "    ///\n    /// # Errors\n    /// As of `relay_rpc::Dispatcher::add`.")?;
     writeln!(
         buf,
-        "    pub fn register<T: {name}>(dispatcher: ::relay_rpc::Dispatcher, service: ::std::sync::Arc<T>) \
+        "    pub fn register<T: {name}>(dispatcher: ::relay_rpc::Dispatcher, service: &::std::sync::Arc<T>) \
          -> Result<::relay_rpc::Dispatcher, ::relay_rpc::OperatorError> {{"
     )?;
     for method in &service.methods {
         let (shape, path, rust) = (shape(method), path(service, method), &method.name);
         writeln!(
             buf,
-            "let one = ::std::sync::Arc::clone(&service); \
+            "let one = ::std::sync::Arc::clone(service); \
              let dispatcher = dispatcher.{shape}(\"{path}\", move |call, request| {{ \
              let one = ::std::sync::Arc::clone(&one); \
              async move {{ one.{rust}(call, request).await }} }})?;"

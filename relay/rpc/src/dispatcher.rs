@@ -221,6 +221,10 @@ impl Dispatcher {
     ///
     /// # Errors
     /// A path that the contracts do not know or know in another shape, and a name that is taken.
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "registering is what a dispatcher is for, not arithmetic"
+    )]
     pub fn add(mut self, registration: Registration) -> Result<Self> {
         let Registration { name, aliases, layers, shape, make } = registration;
         let (procedure, own, mut names) = match make {

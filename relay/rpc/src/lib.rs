@@ -26,7 +26,7 @@ pub use codec::{Contract, Decode, Encode, Raw};
 pub use dispatcher::{DispatchService, Dispatcher};
 pub use frame::{Encoded, Frames};
 pub use messages::Messages;
-pub use procedure::{Input, Output, Procedure, RpcRequest, RpcResponse, Shape};
+pub use procedure::{Input, Output, Outputs, Procedure, RpcRequest, RpcResponse, Shape};
 pub use register::{Codec, Make, Named, Registration, proto, raw};
 pub use reply::{Answer, Control, Reply, ReplyStream, StreamAnswer};
 // What generated code and handlers speak of.

@@ -66,7 +66,7 @@ pub enum Input {
     /// Of a procedure that takes one.
     One(Bytes),
     /// Of a procedure that takes many.
-    Stream(Frames),
+    Stream(Box<Frames>),
 }
 
 /// A procedure's answer on its way back.
@@ -84,12 +84,15 @@ pub struct RpcResponse {
     pub output: Output,
 }
 
+/// The messages of an answer, as they come.
+pub type Outputs = Pin<Box<dyn Stream<Item = Result<Encoded, Status>> + Send>>;
+
 /// The messages of an answer.
 pub enum Output {
     /// Of a procedure that gives one; empty after oneway.
     One(Encoded),
     /// Of a procedure that gives many.
-    Stream(Pin<Box<dyn Stream<Item = Result<Encoded, Status>> + Send>>),
+    Stream(Outputs),
 }
 
 impl fmt::Debug for Output {

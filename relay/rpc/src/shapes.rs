@@ -25,7 +25,7 @@ fn one(input: Input) -> Result<Bytes, Status> {
 
 fn many(input: Input) -> Result<Frames, Status> {
     match input {
-        Input::Stream(frames) => Ok(frames),
+        Input::Stream(frames) => Ok(*frames),
         Input::One(_) => Err(Status::internal("a layer gave one message to a procedure that takes many")),
     }
 }

@@ -31,6 +31,9 @@ ALLOWED: dict[str, set[str]] = {
     "relay-config": _LIFE | _CLIENT,
     "relay-transport": _LIFE | _PURE,
     "relay-client": _LIFE | _PURE | {"relay-transport"},
+    "relay-rpc": _LIFE | {"relay-core", "relay-transport"},
+    "relay-rpc-gen": set(),
+    "relay-interop": _LIFE | {"relay-core", "relay-transport", "relay-rpc"},
     "relay-server": _CONTRACTS | _LIFE | _CLIENT | {"relay-config", "meshkit-client"},
     "relay-testkit": _LIFE | _CLIENT,
     "meshkit-model": set(),
@@ -42,7 +45,7 @@ ALLOWED: dict[str, set[str]] = {
     "meshkit-client": _CONTRACTS | _LIFE | _CLIENT,
     "meshkit-host": _MODULE | _MODULES | {"relay-policy", "meshkit-config"},
     "omnirelay-cli": _CONTRACTS | _LIFE | _CLIENT | {"relay-config", "meshkit-config", "meshkit-client"},
-    "omnirelay-samples": _CONTRACTS | _LIFE | _CLIENT | {"relay-server", "meshkit-client"},
+    "omnirelay-samples": _CONTRACTS | _LIFE | _CLIENT | {"relay-rpc", "meshkit-client"},
     "omnirelay-smoke": _CONTRACTS | _LIFE | _CLIENT | {"meshkit-client"},
     "ca-roots": set(),
 }

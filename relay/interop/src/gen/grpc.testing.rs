@@ -168,9 +168,9 @@ impl TestServiceServer {
     /// As of `relay_rpc::Dispatcher::add`.
     pub fn register<T: TestService>(
         dispatcher: ::relay_rpc::Dispatcher,
-        service: ::std::sync::Arc<T>,
+        service: &::std::sync::Arc<T>,
     ) -> Result<::relay_rpc::Dispatcher, ::relay_rpc::OperatorError> {
-        let one = ::std::sync::Arc::clone(&service);
+        let one = ::std::sync::Arc::clone(service);
         let dispatcher = dispatcher
             .unary(
                 "/grpc.testing.TestService/EmptyCall",
@@ -179,7 +179,7 @@ impl TestServiceServer {
                     async move { one.empty_call(call, request).await }
                 },
             )?;
-        let one = ::std::sync::Arc::clone(&service);
+        let one = ::std::sync::Arc::clone(service);
         let dispatcher = dispatcher
             .unary(
                 "/grpc.testing.TestService/UnaryCall",
@@ -188,7 +188,7 @@ impl TestServiceServer {
                     async move { one.unary_call(call, request).await }
                 },
             )?;
-        let one = ::std::sync::Arc::clone(&service);
+        let one = ::std::sync::Arc::clone(service);
         let dispatcher = dispatcher
             .server_stream(
                 "/grpc.testing.TestService/StreamingOutputCall",
@@ -197,7 +197,7 @@ impl TestServiceServer {
                     async move { one.streaming_output_call(call, request).await }
                 },
             )?;
-        let one = ::std::sync::Arc::clone(&service);
+        let one = ::std::sync::Arc::clone(service);
         let dispatcher = dispatcher
             .client_stream(
                 "/grpc.testing.TestService/StreamingInputCall",
@@ -206,7 +206,7 @@ impl TestServiceServer {
                     async move { one.streaming_input_call(call, request).await }
                 },
             )?;
-        let one = ::std::sync::Arc::clone(&service);
+        let one = ::std::sync::Arc::clone(service);
         let dispatcher = dispatcher
             .bidi(
                 "/grpc.testing.TestService/FullDuplexCall",

@@ -76,9 +76,9 @@ impl JournalServer {
     /// As of `relay_rpc::Dispatcher::add`.
     pub fn register<T: Journal>(
         dispatcher: ::relay_rpc::Dispatcher,
-        service: ::std::sync::Arc<T>,
+        service: &::std::sync::Arc<T>,
     ) -> Result<::relay_rpc::Dispatcher, ::relay_rpc::OperatorError> {
-        let one = ::std::sync::Arc::clone(&service);
+        let one = ::std::sync::Arc::clone(service);
         let dispatcher = dispatcher
             .unary(
                 "/guide.v1.Journal/Append",
@@ -87,7 +87,7 @@ impl JournalServer {
                     async move { one.append(call, request).await }
                 },
             )?;
-        let one = ::std::sync::Arc::clone(&service);
+        let one = ::std::sync::Arc::clone(service);
         let dispatcher = dispatcher
             .oneway(
                 "/guide.v1.Journal/Note",
@@ -96,7 +96,7 @@ impl JournalServer {
                     async move { one.note(call, request).await }
                 },
             )?;
-        let one = ::std::sync::Arc::clone(&service);
+        let one = ::std::sync::Arc::clone(service);
         let dispatcher = dispatcher
             .server_stream(
                 "/guide.v1.Journal/Read",
@@ -105,7 +105,7 @@ impl JournalServer {
                     async move { one.read(call, request).await }
                 },
             )?;
-        let one = ::std::sync::Arc::clone(&service);
+        let one = ::std::sync::Arc::clone(service);
         let dispatcher = dispatcher
             .client_stream(
                 "/guide.v1.Journal/Import",
@@ -114,7 +114,7 @@ impl JournalServer {
                     async move { one.import(call, request).await }
                 },
             )?;
-        let one = ::std::sync::Arc::clone(&service);
+        let one = ::std::sync::Arc::clone(service);
         let dispatcher = dispatcher
             .bidi(
                 "/guide.v1.Journal/Converse",

@@ -116,3 +116,131 @@ fn wrong_registrations_are_refused() {
     });
     assert!(twice.is_err());
 }
+
+/// Counts calls, and refuses those of a caller that it does not know.
+#[derive(Clone)]
+struct Guarded<S> {
+    inner: S,
+    known: &'static str,
+    calls: Arc<std::sync::atomic::AtomicUsize>,
+}
+
+impl<S> Service<RpcRequest> for Guarded<S>
+where
+    S: Service<RpcRequest, Response = RpcResponse, Error = Status, Future: Send + 'static>,
+{
+    type Response = RpcResponse;
+    type Error = Status;
+    type Future = BoxFuture<Result<RpcResponse, Status>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: RpcRequest) -> Self::Future {
+        self.calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        if request.call.caller() == Some(self.known) {
+            return Box::pin(self.inner.call(request));
+        }
+        Box::pin(std::future::ready(Err(Status::permission_denied("nobody knows you"))))
+    }
+}
+
+fn raw_call(procedure: &str) -> Request<Body> {
+    yarpc(procedure, "raw", "x")
+}
+
+#[tokio::test]
+async fn layers_wrap_their_procedure_and_are_composed_once() {
+    let composed = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let calls = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let guard = |known: &'static str| {
+        let (composed, calls) = (Arc::clone(&composed), Arc::clone(&calls));
+        tower::layer::layer_fn(move |inner: Procedure| {
+            composed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Guarded { inner, known, calls: Arc::clone(&calls) }
+        })
+    };
+    let same = |_: Call, bytes: bytes::Bytes| async move { Ok(bytes) };
+    let service = Dispatcher::new("greeter", b"")
+        .unwrap()
+        .layer(guard("test"))
+        .add(crate::raw("A::Open").unary(same))
+        .unwrap()
+        .add(crate::raw("A::Shut").layer(guard("somebody else")).unary(same))
+        .unwrap()
+        .into_service();
+    for _ in 0..3 {
+        assert_eq!(service.clone().oneshot(raw_call("A::Open")).await.unwrap().status(), 200);
+        assert_eq!(service.clone().oneshot(raw_call("A::Shut")).await.unwrap().status(), 403);
+    }
+    assert_eq!(composed.load(std::sync::atomic::Ordering::Relaxed), 3);
+    assert_eq!(calls.load(std::sync::atomic::Ordering::Relaxed), 9);
+}
+
+#[tokio::test]
+async fn aliases_and_wildcards_find_their_procedure() {
+    let named =
+        |name: &'static str| move |_: Call, _: bytes::Bytes| async move { Ok(bytes::Bytes::from(name)) };
+    let dispatcher = Dispatcher::new("greeter", b"")
+        .unwrap()
+        .add(crate::raw("Foo::Bar").alias("Old::Bar").unary(named("bar")))
+        .unwrap()
+        .add(crate::raw("Foo::*").unary(named("foo")))
+        .unwrap()
+        .add(crate::raw("Foo::Deep*").unary(named("deep")))
+        .unwrap();
+    let names: Vec<String> = dispatcher.procedures().into_iter().map(|info| info.procedure).collect();
+    assert_eq!(names, ["Foo/Bar", "Foo::*", "Foo::Bar", "Foo::Deep*", "Old/Bar", "Old::Bar"]);
+    let service = dispatcher.into_service();
+    let cases = [
+        ("Foo::Bar", Some("bar")),
+        ("Old::Bar", Some("bar")),
+        ("Foo::Other", Some("foo")),
+        ("Foo::Deeper", Some("deep")),
+        ("Other::Bar", None),
+    ];
+    for (procedure, expected) in cases {
+        let response = service.clone().oneshot(raw_call(procedure)).await.unwrap();
+        let served = response.status().is_success();
+        let answer = body::collect_limited(response.into_body(), 1000).await.unwrap();
+        assert_eq!(served.then_some(&answer[..]), expected.map(str::as_bytes), "{procedure}");
+    }
+    for path in ["/Foo/Bar", "/Old/Bar", "/Foo/Other"] {
+        let response = service.clone().oneshot(grpc_call(path, frame(b""))).await.unwrap();
+        assert!(!response.headers().contains_key("grpc-status"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_fails_before_its_first_message_has_trailers_alone() {
+    let failing = |_: Call, _: bytes::Bytes| async move {
+        let nothing = Status::not_found("nothing there");
+        Ok(futures_util::stream::iter([Err::<bytes::Bytes, _>(nothing)]))
+    };
+    let empty = |_: Call, _: bytes::Bytes| async move {
+        Ok(futures_util::stream::iter(Vec::<Result<bytes::Bytes, Status>>::new()))
+    };
+    let service = Dispatcher::new("greeter", b"")
+        .unwrap()
+        .add(crate::raw("A::Fails").server_stream(failing))
+        .unwrap()
+        .add(crate::raw("A::Empty").server_stream(empty))
+        .unwrap()
+        .into_service();
+    let response = service.clone().oneshot(grpc_call("/A/Fails", frame(b""))).await.unwrap();
+    assert_eq!(response.headers()["grpc-status"], "5");
+    assert!(http_body::Body::is_end_stream(response.body()));
+    let response = service.clone().oneshot(grpc_call("/A/Empty", frame(b""))).await.unwrap();
+    let answer = response.into_body().collect().await.unwrap();
+    assert_eq!(answer.trailers().unwrap()["grpc-status"], "0");
+    // Many messages where one is taken, and a compression that nobody knows.
+    let two = [frame(b"a"), frame(b"b")].concat();
+    let response = service.clone().oneshot(grpc_call("/A/Empty", two.into())).await.unwrap();
+    assert_eq!(response.headers()["grpc-status"], "12");
+    let mut request = grpc_call("/A/Empty", frame(b""));
+    request.headers_mut().insert("grpc-encoding", http::HeaderValue::from_static("br"));
+    let response = service.oneshot(request).await.unwrap();
+    assert_eq!(response.headers()["grpc-status"], "12");
+    assert_eq!(response.headers()["grpc-accept-encoding"], "identity,gzip");
+}

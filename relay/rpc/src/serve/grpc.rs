@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_util::Stream;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Response};
 use http_body::Frame;
@@ -20,7 +19,7 @@ use crate::compression::{self, Compression, accepts_gzip};
 use crate::dispatcher::{Entry, Settings};
 use crate::frame::{Encoded, Frames};
 use crate::metadata;
-use crate::procedure::{Input, Output, RpcRequest, RpcResponse, Shape};
+use crate::procedure::{Input, Output, Outputs, RpcRequest, RpcResponse, Shape};
 use crate::reply::Control;
 
 pub(crate) async fn answer(settings: &Settings, entry: &Entry, call: Call, body: Body) -> Response<Body> {
@@ -91,7 +90,7 @@ pub(crate) async fn answer(settings: &Settings, entry: &Entry, call: Call, body:
 
 async fn read(shape: Shape, mut call: Call, mut frames: Frames) -> Result<RpcRequest, Status> {
     if shape.streams_in() {
-        return Ok(RpcRequest { call, input: Input::Stream(frames) });
+        return Ok(RpcRequest { call, input: Input::Stream(Box::new(frames)) });
     }
     let message = frames.only().await?;
     call.mark_compressed(frames.is_compressed());
@@ -163,7 +162,7 @@ impl Packing {
 /// An answer of many messages. The next one is asked for once the last one was taken; dropping the
 /// body drops the handler's stream.
 struct Streamed {
-    stream: Option<Pin<Box<dyn Stream<Item = Result<Encoded, Status>> + Send>>>,
+    stream: Option<Outputs>,
     first: Option<Encoded>,
     packing: Packing,
     control: Option<Control>,

@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use futures_util::Stream;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Response};
 use http_body::Frame;
@@ -16,15 +15,14 @@ use tokio::time::Instant;
 use super::Deadline;
 use super::deadline::exceeded;
 use crate::frame::Encoded;
-
-type Answers = Pin<Box<dyn Stream<Item = Result<Encoded, Status>> + Send>>;
+use crate::procedure::Outputs;
 
 /// The answer to a call whose stream has begun.
 ///
 /// # Errors
 /// What fails before the first message.
 pub(crate) async fn respond(
-    stream: Answers,
+    stream: Outputs,
     deadline: Option<Instant>,
     name: &str,
 ) -> Result<Response<Body>, Status> {
@@ -44,7 +42,7 @@ pub(crate) async fn respond(
 }
 
 struct Events {
-    stream: Option<Answers>,
+    stream: Option<Outputs>,
     first: Option<Encoded>,
     deadline: Deadline,
     name: String,
