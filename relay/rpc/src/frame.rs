@@ -40,8 +40,9 @@ impl Encoded {
 
     /// The message without its frame.
     #[must_use]
-    pub fn message(&self) -> Bytes {
-        self.0.slice(PREFIX..)
+    pub fn into_message(mut self) -> Bytes {
+        self.0.advance(PREFIX);
+        self.0
     }
 
     /// Bytes of the message.

@@ -53,7 +53,7 @@ pub fn grpc(status: &Status) -> Response<Body> {
 
 /// Writes `grpc-status` and `grpc-message`.
 pub fn put_grpc_status(headers: &mut HeaderMap, status: &Status) {
-    headers.insert(headers::GRPC_STATUS, HeaderValue::from(u16::from(status.code.grpc())));
+    headers.insert(headers::GRPC_STATUS, number(status.code));
     if !status.message.is_empty() {
         let text = match &status.hint {
             Some(hint) => percent_encode(&format!("{}; {hint}", status.message)),
@@ -64,6 +64,13 @@ pub fn put_grpc_status(headers: &mut HeaderMap, status: &Status) {
         }
     }
     put_details(headers, headers::GRPC_STATUS_DETAILS, status);
+}
+
+/// The value of `grpc-status`, which every call has and none should allocate.
+fn number(code: Code) -> HeaderValue {
+    const NUMBERS: [&str; 17] =
+        ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16"];
+    HeaderValue::from_static(NUMBERS.get(usize::from(code.grpc())).copied().unwrap_or("2"))
 }
 
 /// Writes the details of a status in base64, unpadded as gRPC asks for.

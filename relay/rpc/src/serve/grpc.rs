@@ -54,7 +54,15 @@ pub(crate) async fn answer(settings: &Settings, entry: &Entry, call: Call, body:
     packing.asked = compressed;
     let stream = match output {
         Output::One(message) => {
-            return whole(&packing, encoding, metadata, trailers, control.as_ref(), &message, settings);
+            return whole(
+                &packing,
+                encoding,
+                metadata,
+                trailers,
+                control.as_ref(),
+                message,
+                settings.max_message,
+            );
         }
         Output::Stream(stream) => stream,
     };
@@ -119,11 +127,11 @@ fn whole(
     metadata: HeaderMap,
     trailers: HeaderMap,
     control: Option<&Control>,
-    message: &Encoded,
-    settings: &Settings,
+    message: Encoded,
+    max: usize,
 ) -> Response<Body> {
-    if message.len() > settings.max_message {
-        return respond::grpc(&compression::too_large(settings.max_message));
+    if message.len() > max {
+        return respond::grpc(&compression::too_large(max));
     }
     let mut response = head(packing, control.is_some(), encoding, metadata);
     let mut last = HeaderMap::new();
@@ -132,7 +140,7 @@ fn whole(
     if let Some(control) = control {
         metadata::put(RpcStyle::Grpc, control.take_trailers(), &mut last);
     }
-    *response.body_mut() = body::with_trailers(packing.pack(message.clone(), control), last);
+    *response.body_mut() = body::with_trailers(packing.pack(message, control), last);
     response
 }
 

@@ -20,7 +20,7 @@ pub(crate) async fn answer(settings: &Settings, entry: &Entry, call: Call, body:
     let style = call.style();
     let (encoding, deadline) = (call.encoding(), call.deadline());
     // Before the call is gone: the answer names the service as it was called.
-    let service = HeaderValue::from_str(call.service()).ok();
+    let service = call.headers().get(headers::RPC_SERVICE).cloned();
     let work = async {
         refuse(entry.shape, &call)?;
         let message = body::collect_limited(body, settings.max_message).await?;
@@ -46,7 +46,7 @@ pub(crate) async fn answer(settings: &Settings, entry: &Entry, call: Call, body:
             if let Some(control) = control {
                 metadata::put(style, control.take_trailers(), &mut custom);
             }
-            let mut response = Response::new(body::full(message.message()));
+            let mut response = Response::new(body::full(message.into_message()));
             let content_type = match encoding {
                 Encoding::Json => "application/json",
                 Encoding::Protobuf => "application/x-protobuf",
@@ -55,10 +55,12 @@ pub(crate) async fn answer(settings: &Settings, entry: &Entry, call: Call, body:
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
             response
         }
-        Output::Stream(stream) => match sse::respond(stream, deadline, &entry.name).await {
-            Ok(response) => response,
-            Err(status) => return respond::status(style, &status),
-        },
+        Output::Stream(stream) => {
+            match sse::respond(stream, deadline, &entry.name, settings.max_message).await {
+                Ok(response) => response,
+                Err(status) => return respond::status(style, &status),
+            }
+        }
     };
     let into = response.headers_mut();
     into.extend(custom);

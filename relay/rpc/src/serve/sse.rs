@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::Deadline;
 use super::deadline::exceeded;
+use crate::compression::too_large;
 use crate::frame::Encoded;
 use crate::procedure::Outputs;
 
@@ -25,9 +26,15 @@ pub(crate) async fn respond(
     stream: Outputs,
     deadline: Option<Instant>,
     name: &str,
+    max: usize,
 ) -> Result<Response<Body>, Status> {
-    let mut events =
-        Events { stream: Some(stream), first: None, deadline: Deadline::at(deadline), name: name.to_owned() };
+    let mut events = Events {
+        stream: Some(stream),
+        first: None,
+        deadline: Deadline::at(deadline),
+        name: name.to_owned(),
+        max,
+    };
     match std::future::poll_fn(|cx| Poll::Ready(events.poll_message(cx))).await {
         Poll::Ready(Some(Err(status))) => return Err(status),
         Poll::Ready(Some(Ok(message))) => events.first = Some(message),
@@ -46,6 +53,7 @@ struct Events {
     first: Option<Encoded>,
     deadline: Deadline,
     name: String,
+    max: usize,
 }
 
 impl Events {
@@ -60,6 +68,11 @@ impl Events {
             return Poll::Ready(Some(Err(exceeded(&self.name))));
         }
         let next = std::panic::catch_unwind(AssertUnwindSafe(|| stream.as_mut().poll_next(cx)));
+        if let Ok(Poll::Ready(Some(Ok(message)))) = &next
+            && message.len() > self.max
+        {
+            return Poll::Ready(Some(Err(too_large(self.max))));
+        }
         next.unwrap_or_else(|_logged_by_the_hook| {
             Poll::Ready(Some(Err(Status::internal("the call failed by a fault of the server"))))
         })
@@ -75,7 +88,7 @@ impl http_body::Body for Events {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let event = match ready!(self.poll_message(cx)) {
-            Some(Ok(message)) => event(b"", &message.message()),
+            Some(Ok(message)) => event(b"", &message.into_message()),
             Some(Err(status)) => {
                 self.stream = None;
                 let words = serde_json::json!({
