@@ -22,6 +22,17 @@ const YARPC_PATH: &str = "yarpcproto/yarpc.proto";
 const YARPC_PROTO: &str = include_str!("../proto/yarpcproto/yarpc.proto");
 
 /// What to generate from and to.
+///
+/// ```no_run
+/// // A build script.
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let out = std::env::var("OUT_DIR")?;
+/// relay_rpc_gen::Generator::new(["proto"])
+///     .descriptors("descriptors.bin")
+///     .generate(["guide/v1/journal.proto"], out.as_ref())?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Generator {
     includes: Vec<PathBuf>,
@@ -101,6 +112,67 @@ impl FileResolver for YarpcFile {
             File::from_source(name, YARPC_PROTO)
         } else {
             Err(protox::Error::file_not_found(name))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test says by panicking that it failed")]
+
+    use super::*;
+
+    const CONTRACT: &str = r#"syntax = "proto3"; package a.v1;
+        import "yarpcproto/yarpc.proto";
+        message M {}
+        service S {
+            rpc One(M) returns (M);
+            rpc Tell(M) returns (uber.yarpc.Oneway);
+            rpc Hear(M) returns (stream M);
+            rpc Say(stream M) returns (M);
+            rpc Talk(stream M) returns (stream M);
+        }"#;
+
+    #[test]
+    fn every_shape_is_registered_as_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a.proto"), CONTRACT).unwrap();
+        let out = dir.path().join("out");
+        let generator = Generator::new([dir.path()]).descriptors("set.bin");
+        generator.generate(["a.proto"], &out).unwrap();
+        let code = std::fs::read_to_string(out.join("a.v1.rs")).unwrap();
+        let registered: String = code.split_whitespace().collect();
+        for (shape, method) in [
+            ("unary", "One"),
+            ("oneway", "Tell"),
+            ("server_stream", "Hear"),
+            ("client_stream", "Say"),
+            ("bidi", "Talk"),
+        ] {
+            assert!(registered.contains(&format!(".{shape}(\"/a.v1.S/{method}\"")), "{method}\n{code}");
+        }
+        assert!(std::fs::metadata(out.join("set.bin")).unwrap().len() > 0);
+    }
+
+    #[test]
+    fn messages_of_another_crate_are_not_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a.proto"), CONTRACT).unwrap();
+        let generator = Generator::new([dir.path()]).extern_path(".a.v1", "::contracts::a::v1");
+        generator.generate(["a.proto"], dir.path()).unwrap();
+        let code = std::fs::read_to_string(dir.path().join("a.v1.rs")).unwrap();
+        assert!(code.contains("request: ::contracts::a::v1::M") && !code.contains("struct M"), "{code}");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("b.proto"), "syntax = \"proto3\"; message M { Nothing it = 1; }")
+            .unwrap();
+        let generator = Generator::new([dir.path()]);
+        for (file, word) in [("b.proto", "Nothing"), ("c.proto", "c.proto")] {
+            let error = generator.generate([file], dir.path()).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
         }
     }
 }

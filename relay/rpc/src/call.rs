@@ -28,7 +28,7 @@ impl Call {
     /// Reads how a request is written; `served` is the service that answers it.
     pub(crate) fn read(head: Parts, served: Arc<str>) -> Self {
         let content_type = text(&head.headers, &CONTENT_TYPE).unwrap_or_default();
-        let style = if content_type.starts_with("application/grpc") {
+        let style = if is_grpc(content_type) {
             RpcStyle::Grpc
         } else if head.headers.contains_key(headers::RPC_PROCEDURE) {
             RpcStyle::Yarpc
@@ -154,6 +154,12 @@ impl Call {
     pub(crate) fn headers(&self) -> &HeaderMap {
         &self.head.headers
     }
+}
+
+/// `application/grpc`, with a suffix or parameters; `application/grpc-web` is another protocol.
+fn is_grpc(content_type: &str) -> bool {
+    let rest = content_type.strip_prefix("application/grpc");
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', ';']))
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {

@@ -144,7 +144,8 @@ impl<S: Carrier> Client<S> {
         grpc::single(grpc::send(self, request, deadline, cancel).await?).await
     }
 
-    /// Calls a procedure that streams both ways at once.
+    /// Calls a procedure that streams both ways at once. A server may begin its answer only with its
+    /// first message: a stream that waits for answers has to give its first message without one.
     ///
     /// # Errors
     /// What fails before the answer begins.

@@ -54,11 +54,18 @@ pub(super) async fn ping_pong<S: Carrier>(client: &TestServiceClient<S>) -> Outc
     let (send, receive) = mpsc::channel(1);
     let requests =
         stream::unfold(receive, |mut receive| async move { Some((receive.recv().await?, receive)) });
+    let mut pings = REQUESTS.into_iter().zip(RESPONSES).map(|(request, response)| output(request, response));
+    // Before the call: a server may begin its answer only with its first message.
+    if let Some(first) = pings.next() {
+        send.send(first).await?;
+    }
     let mut answers = client.full_duplex_call(requests).await?;
-    for (request, response) in REQUESTS.into_iter().zip(RESPONSES) {
-        send.send(output(request, response)).await?;
+    for response in RESPONSES {
         let answer = answers.message().await?.and_then(|answer| answer.payload);
         same("an answer's size", answer.map(|payload| payload.body.len()), Some(response))?;
+        if let Some(next) = pings.next() {
+            send.send(next).await?;
+        }
     }
     drop(send);
     same("what follows", answers.message().await?, None)
