@@ -110,3 +110,49 @@ fn to_json(descriptor: &MessageDescriptor, message: &impl Message) -> Result<Enc
     });
     outcome.map(|()| encoded).map_err(|error| broken(&error))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test says by panicking that it failed")]
+
+    use omnirelay_proto::DESCRIPTOR_SET;
+    use omnirelay_proto::samples::v1::AdjustStockResponse;
+    use proptest::prelude::*;
+    use prost_reflect::DescriptorPool;
+
+    use super::*;
+
+    fn contract() -> Contract {
+        let pool = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
+        let message = pool.get_message_by_name("samples.v1.AdjustStockResponse").unwrap();
+        Contract { name: "test".to_owned(), request: message.clone(), response: message }
+    }
+
+    proptest! {
+        #[test]
+        fn messages_come_back_in_every_encoding(item: String, count: i64, served_by: String) {
+            let message = AdjustStockResponse { item, count, served_by };
+            for encoding in [Encoding::Json, Encoding::Protobuf] {
+                let bytes = contract().encode(encoding, &message).unwrap().into_message();
+                let back: AdjustStockResponse = contract().decode(encoding, bytes).unwrap();
+                prop_assert_eq!(&back, &message);
+            }
+        }
+
+        #[test]
+        fn foreign_bytes_are_refused_and_never_panic(bytes: Vec<u8>, text in "[\\[\\]{}:,\"0-9a-z]{0,60}") {
+            for bytes in [Bytes::from(bytes), Bytes::from(text)] {
+                for encoding in Encoding::ALL {
+                    let _any: Result<AdjustStockResponse, Status> = contract().decode(encoding, bytes.clone());
+                }
+            }
+        }
+
+        #[test]
+        fn deep_json_is_refused_and_never_overflows(depth in 100_usize..5000) {
+            let json = Bytes::from("{\"a\":".repeat(depth));
+            let refused: Result<AdjustStockResponse, Status> = contract().decode(Encoding::Json, json);
+            prop_assert!(refused.is_err());
+        }
+    }
+}

@@ -242,6 +242,15 @@ impl Dispatcher {
         Ok(self)
     }
 
+    /// Gives a registered procedure a second name, as for one that generated code registered.
+    ///
+    /// # Errors
+    /// A procedure that is not registered, and a name that is taken.
+    pub fn alias(mut self, alias: &str, of: &str) -> Result<Self> {
+        self.names.alias(alias, of)?;
+        Ok(self)
+    }
+
     fn contract(&self, path: &str, shape: Shape) -> Result<Contract> {
         let wrong = |what: &str| {
             OperatorError::new(ErrorKind::Internal, format!("the procedure `{path}` {what}"))

@@ -33,7 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "relay-client": _LIFE | _PURE | {"relay-transport"},
     "relay-rpc": _LIFE | {"relay-core", "relay-transport"},
     "relay-rpc-gen": set(),
-    "relay-interop": _LIFE | {"relay-core", "relay-transport", "relay-rpc"},
+    "relay-interop": _LIFE | {"relay-rpc"},
     "relay-server": _CONTRACTS | _LIFE | _CLIENT | {"relay-config", "meshkit-client"},
     "relay-testkit": _LIFE | _CLIENT,
     "meshkit-model": set(),

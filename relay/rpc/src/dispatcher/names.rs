@@ -41,6 +41,21 @@ impl Names {
         Ok(())
     }
 
+    pub(crate) fn alias(&mut self, alias: &str, of: &str) -> Result<()> {
+        let wrong = |what: &str| {
+            OperatorError::new(ErrorKind::Internal, format!("`{alias}` cannot name `{of}` too: {what}"))
+                .hint("register the procedure first, and give each name to one")
+        };
+        let index = self.exact.get(of.trim_start_matches('/')).copied();
+        let index = index.ok_or_else(|| wrong("nothing has that name"))?;
+        for name in spellings(alias) {
+            if self.exact.insert(name, index).is_some_and(|old| old != index) {
+                return Err(wrong("the name is taken"));
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn find(&self, name: &str) -> Option<&Entry> {
         let wild =
             || self.wild.iter().find(|(beginning, _)| name.starts_with(beginning)).map(|found| &found.1);

@@ -115,6 +115,16 @@ fn wrong_registrations_are_refused() {
         it.unary("/samples.v1.Greeter/Greet", |_: Call, it: GreetRequest| async move { Ok(it) })
     });
     assert!(twice.is_err());
+    let greeter = || register("/samples.v1.Greeter/Greet").unwrap();
+    assert!(greeter().alias("A::B", "Nobody::Nothing").is_err());
+    assert!(
+        greeter()
+            .server_stream("/samples.v1.Inventory/GetStock", |_: Call, it: GreetRequest| async move {
+                Ok(futures_util::stream::iter([Ok::<_, Status>(it)]))
+            })
+            .is_err(),
+        "another shape than its contract's"
+    );
 }
 
 /// Counts calls, and refuses those of a caller that it does not know.
@@ -190,12 +200,17 @@ async fn aliases_and_wildcards_find_their_procedure() {
         .unwrap()
         .add(crate::raw("Foo::Deep*").unary(named("deep")))
         .unwrap();
+    let dispatcher = dispatcher.alias("Older::Bar", "/Foo/Bar").unwrap();
     let names: Vec<String> = dispatcher.procedures().into_iter().map(|info| info.procedure).collect();
-    assert_eq!(names, ["Foo/Bar", "Foo::*", "Foo::Bar", "Foo::Deep*", "Old/Bar", "Old::Bar"]);
+    assert_eq!(
+        names,
+        ["Foo/Bar", "Foo::*", "Foo::Bar", "Foo::Deep*", "Old/Bar", "Old::Bar", "Older/Bar", "Older::Bar"]
+    );
     let service = dispatcher.into_service();
     let cases = [
         ("Foo::Bar", Some("bar")),
         ("Old::Bar", Some("bar")),
+        ("Older::Bar", Some("bar")),
         ("Foo::Other", Some("foo")),
         ("Foo::Deeper", Some("deep")),
         ("Other::Bar", None),

@@ -80,7 +80,8 @@ fn refuse(shape: Shape, call: &Call) -> Result<(), Status> {
         return Err(Status::invalid_argument("a call is a POST").with_hint("send its message as the body"));
     }
     let accepted = call.headers().get(ACCEPT).map(HeaderValue::as_bytes).unwrap_or_default();
-    let wants_events = accepted.starts_with(b"text/event-stream");
+    let mut accepted = accepted.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    let wants_events = accepted.any(|kind| kind.starts_with(b"text/event-stream"));
     match shape {
         Shape::Unary | Shape::Oneway => Ok(()),
         Shape::ServerStream if wants_events && call.encoding() == Encoding::Json => Ok(()),
