@@ -36,6 +36,9 @@ class Peer:
         files = descriptor_pb2.FileDescriptorSet.FromString(pathlib.Path(descriptors).read_bytes())
         for file in files.file:
             self.pool.Add(file)
+        # Older protobuf has a factory instead of the function.
+        make = getattr(message_factory, "GetMessageClass", None)
+        self.make = make or message_factory.MessageFactory(self.pool).GetPrototype
         credentials = grpc.ssl_channel_credentials(pathlib.Path(ca).read_bytes())
         self.channel = grpc.secure_channel(target, credentials)
 
@@ -43,9 +46,7 @@ class Peer:
         return self.type_of(self.pool.FindMessageTypeByName(f"grpc.testing.{name}"))(**fields)
 
     def type_of(self, descriptor):
-        # Older protobuf has a factory instead of the function.
-        make = getattr(message_factory, "GetMessageClass", None) or message_factory.MessageFactory(self.pool).GetPrototype
-        return make(descriptor)
+        return self.make(descriptor)
 
     def method(self, name: str):
         contract = self.pool.FindServiceByName(SERVICE).FindMethodByName(name)

@@ -30,11 +30,12 @@ class Interop:
         files = descriptor_pb2.FileDescriptorSet.FromString(pathlib.Path(descriptors).read_bytes())
         for file in files.file:
             self.pool.Add(file)
+        # Older protobuf has a factory instead of the function.
+        make = getattr(message_factory, "GetMessageClass", None)
+        self.make = make or message_factory.MessageFactory(self.pool).GetPrototype
 
     def type_of(self, descriptor):
-        # Older protobuf has a factory instead of the function.
-        make = getattr(message_factory, "GetMessageClass", None) or message_factory.MessageFactory(self.pool).GetPrototype
-        return make(descriptor)
+        return self.make(descriptor)
 
     def message(self, name: str, **fields):
         return self.type_of(self.pool.FindMessageTypeByName(f"grpc.testing.{name}"))(**fields)

@@ -1,5 +1,5 @@
-//! gRPC's interop cases with grpcio, which shares no code with us, over HTTP/2: its client against
-//! our dispatcher, our client against its server.
+//! gRPC's interop cases with programs that share no code with us: grpcio over HTTP/2 and aioquic over
+//! HTTP/3 against our dispatcher, our client against grpcio's server.
 #![allow(clippy::unwrap_used, reason = "a test says by panicking that it failed")]
 
 mod support;
@@ -31,22 +31,30 @@ fn python(name: &str) -> Command {
     command
 }
 
-/// Whether grpcio is there: it is in Bazel's root, and may not be on a developer's machine.
+/// Whether its libraries are there: they are in Bazel's root, and may not be on a developer's machine.
 async fn is_able(name: &str) -> bool {
     python(name).status().await.unwrap().success() || std::env::var_os("TEST_SRCDIR").is_some()
 }
 
 #[tokio::test]
 async fn every_case_passes_with_grpcio_over_http2() {
-    const CLIENT: &str = "grpc_interop.py";
-    if !is_able(CLIENT).await {
+    every_case_passes_with("grpc_interop.py").await;
+}
+
+#[tokio::test]
+async fn every_case_passes_with_aioquic_over_http3() {
+    every_case_passes_with("grpc_interop_http3.py").await;
+}
+
+async fn every_case_passes_with(client: &str) {
+    if !is_able(client).await {
         return;
     }
     let server = Server::start(Interop::dispatcher().unwrap());
     let descriptors = server.ca.dir().join("descriptors.bin");
     std::fs::write(&descriptors, DESCRIPTOR_SET).unwrap();
     let target = server.url.replace("https://", "");
-    let running = python(CLIENT)
+    let running = python(client)
         .arg(target)
         .arg(server.ca.ca())
         .arg(descriptors)
