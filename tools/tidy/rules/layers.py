@@ -43,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "meshkit-registry": _MODULE,
     "meshkit-shards": _MODULE,
     "meshkit-client": _CONTRACTS | _LIFE | _CLIENT,
-    "meshkit-host": _MODULE | _MODULES | {"relay-policy", "meshkit-config"},
+    "meshkit-host": _MODULE | _MODULES | {"relay-policy", "relay-rpc", "meshkit-config"},
     "omnirelay-cli": _CONTRACTS | _LIFE | _CLIENT | {"relay-config", "meshkit-config", "meshkit-client"},
     "omnirelay-samples": _CONTRACTS | _LIFE | _CLIENT | {"relay-rpc", "meshkit-client"},
     "omnirelay-smoke": _CONTRACTS | _LIFE | _CLIENT | {"meshkit-client"},

@@ -8,7 +8,7 @@ use relay_client::{Channel, ChannelConfig};
 use relay_core::Protocol;
 use relay_rpc::Dispatcher;
 use relay_testkit::TestCa;
-use relay_transport::{Limits, Listener, ListenerConfig, ListenerStats};
+use relay_transport::{Limits, Listener, ListenerConfig};
 
 /// The protocols that gRPC goes over.
 pub(crate) const GRPC: [Protocol; 2] = [Protocol::Http3, Protocol::Http2];
@@ -16,7 +16,6 @@ pub(crate) const GRPC: [Protocol; 2] = [Protocol::Http3, Protocol::Http2];
 pub(crate) struct Server {
     pub(crate) ca: TestCa,
     pub(crate) url: String,
-    pub(crate) stats: ListenerStats,
     _drain: DrainController,
 }
 
@@ -32,10 +31,9 @@ impl Server {
         let listener = Listener::bind("test", &config, &Metrics::default()).unwrap();
         let url = format!("https://localhost:{}", listener.local_addr().port());
         let drain = DrainController::new();
-        let stats = listener.stats();
         let serving = listener.serve(dispatcher.into_service(), drain.drain());
         omnirelay_runtime::spawn("test-server", serving);
-        Self { ca, url, stats, _drain: drain }
+        Self { ca, url, _drain: drain }
     }
 
     /// A channel that speaks one protocol.
