@@ -9,7 +9,7 @@ use omnirelay_proto::samples::v1::{GreetRequest, GreetResponse};
 use omnirelay_runtime::Result;
 use relay_core::{Encoding, Protocol};
 use relay_policy::{Compiled, Decision, Endpoint, Exception, Policy, PolicyConfig, Style, Transport, Wire};
-use relay_server::dispatch::{DispatchService, Dispatcher};
+use relay_rpc::{DispatchService, Dispatcher};
 use relay_transport::{Body, body};
 use tower::Service as _;
 

@@ -1,13 +1,26 @@
 //! The service that keeps nothing.
 
 use omnirelay_proto::samples::v1::{GreetRequest, GreetResponse};
-use relay_core::Status;
+use relay_rpc::{Call, Reply, Status};
+
+use crate::contracts::Greeter;
 
 /// The longest name that is greeted, in bytes.
 const MAX_NAME: usize = 256;
 
+/// The service as an instance of a name.
+pub(crate) struct Instance {
+    pub(crate) name: String,
+}
+
+impl Greeter for Instance {
+    async fn greet(&self, _call: Call, request: GreetRequest) -> Result<Reply<GreetResponse>, Status> {
+        greet(&request, &self.name).map(Reply::new)
+    }
+}
+
 /// Greets as the instance `served_by`.
-pub(crate) fn greet(request: &GreetRequest, served_by: &str) -> Result<GreetResponse, Status> {
+fn greet(request: &GreetRequest, served_by: &str) -> Result<GreetResponse, Status> {
     let name = request.name.trim();
     if name.is_empty() || request.name.len() > MAX_NAME {
         return Err(Status::invalid_argument(format!("`name` has {} bytes", request.name.len()))

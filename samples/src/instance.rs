@@ -5,18 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
-use meshkit_client::Registration;
+use meshkit_client::{MeshClient, Registration};
 use omnirelay_proto::DESCRIPTOR_SET;
 use omnirelay_runtime::bootstrap::{Running, Startup};
 use omnirelay_runtime::config::{Layers, load};
 use omnirelay_runtime::{Drain, Result};
-use relay_server::dispatch::{DispatchService, Dispatcher};
+use relay_rpc::{DispatchService, Dispatcher};
 use relay_transport::{Body, Listener, body};
 use tower::Service as _;
 
 use crate::config::{self, SampleConfig};
+use crate::contracts::{GreeterServer, InventoryServer};
 use crate::inventory::Stock;
-use crate::ownership::{Ownership, Place};
+use crate::ownership::Ownership;
+use crate::stockist::Stockist;
 use crate::{greeter, peer};
 
 /// The sample to run.
@@ -44,10 +46,7 @@ pub(crate) async fn start(mut startup: Startup, layers: Layers, which: Which) ->
     startup.step("configuration");
 
     let mesh = config.mesh.as_ref().map(peer::client).transpose()?;
-    let dispatcher = match which {
-        Which::Greeter => greeter_procedures(&config)?,
-        Which::Inventory => inventory_procedures(&config, mesh.clone())?,
-    };
+    let dispatcher = procedures(which, &config, mesh.clone(), startup.drain.clone())?;
     startup.step("procedures");
 
     let listener = Listener::bind("listener", &config.listener, &startup.metrics)?;
@@ -68,58 +67,24 @@ pub(crate) async fn start(mut startup: Startup, layers: Layers, which: Which) ->
     Ok(Running { drain_max: config.listener.limits.drain_max() + Duration::from_secs(1) })
 }
 
-fn greeter_procedures(config: &SampleConfig) -> Result<Dispatcher> {
-    let name: Arc<str> = config.node.name.as_str().into();
-    Dispatcher::new(Which::Greeter.name(), DESCRIPTOR_SET)?.unary(
-        "/samples.v1.Greeter/Greet",
-        move |_call, request| {
-            let name = Arc::clone(&name);
-            async move { greeter::greet(&request, &name) }
-        },
-    )
-}
-
-fn inventory_procedures(
+fn procedures(
+    which: Which,
     config: &SampleConfig,
-    mesh: Option<meshkit_client::MeshClient>,
+    mesh: Option<MeshClient>,
+    drain: Drain,
 ) -> Result<Dispatcher> {
-    use omnirelay_proto::samples::v1::{
-        AdjustStockRequest, AdjustStockResponse, GetStockRequest, GetStockResponse,
-    };
-
-    const GET: &str = "/samples.v1.Inventory/GetStock";
-    const ADJUST: &str = "/samples.v1.Inventory/AdjustStock";
-    let tls = config.mesh.as_ref().map(|mesh| mesh.tls.clone()).unwrap_or_default();
-    let ownership = Arc::new(Ownership::new(&config.node.name, mesh, tls));
-    let stock = Arc::new(Stock::default());
-    let (get_ownership, get_stock) = (Arc::clone(&ownership), Arc::clone(&stock));
-    Dispatcher::new(Which::Inventory.name(), DESCRIPTOR_SET)?
-        .unary(GET, move |call, request: GetStockRequest| {
-            let (ownership, stock) = (Arc::clone(&get_ownership), Arc::clone(&get_stock));
-            async move {
-                let item = request.item.clone();
-                match ownership.place(&item, &call).await? {
-                    Place::Here => {
-                        let count = stock.count(&item)?;
-                        Ok(GetStockResponse { item, count, served_by: ownership.own_name().to_owned() })
-                    }
-                    Place::There(owner) => ownership.forward(&owner, GET, &request, &call).await,
-                }
-            }
-        })?
-        .unary(ADJUST, move |call, request: AdjustStockRequest| {
-            let (ownership, stock) = (Arc::clone(&ownership), Arc::clone(&stock));
-            async move {
-                let item = request.item.clone();
-                match ownership.place(&item, &call).await? {
-                    Place::Here => {
-                        let count = stock.adjust(&item, request.by)?;
-                        Ok(AdjustStockResponse { item, count, served_by: ownership.own_name().to_owned() })
-                    }
-                    Place::There(owner) => ownership.forward(&owner, ADJUST, &request, &call).await,
-                }
-            }
-        })
+    let dispatcher = Dispatcher::new(which.name(), DESCRIPTOR_SET)?.drain(drain);
+    let name = &config.node.name;
+    match which {
+        Which::Greeter => {
+            GreeterServer::register(dispatcher, &Arc::new(greeter::Instance { name: name.clone() }))
+        }
+        Which::Inventory => {
+            let tls = config.mesh.as_ref().map(|mesh| mesh.tls.clone()).unwrap_or_default();
+            let ownership = Ownership::new(name, mesh, tls);
+            InventoryServer::register(dispatcher, &Arc::new(Stockist { ownership, stock: Stock::default() }))
+        }
+    }
 }
 
 /// The procedures with `/healthz` and `/readyz` beside them.

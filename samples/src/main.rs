@@ -2,14 +2,16 @@
 //! *Inventory* owns state that is split among its instances by shard.
 //!
 //! Read first: [`greeter`] and [`inventory`] are the services themselves, [`instance`] is the life
-//! of one process, [`ownership`] sends a call to the instance that owns its item.
+//! of one process, [`ownership`] knows the instance that owns an item, [`stockist`] asks it.
 
 mod config;
+mod contracts;
 mod greeter;
 mod instance;
 mod inventory;
 mod ownership;
 mod peer;
+mod stockist;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -2,26 +2,19 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Method, Request};
 use meshkit_client::MeshClient;
-use prost::Message;
 use relay_client::{Channel, ChannelConfig};
-use relay_core::{Code, Encoding, Status, headers};
-use relay_server::dispatch::Call;
+use relay_rpc::{Call, Client, Status};
 use relay_transport::tls::ClientTlsConfig;
-use relay_transport::{Body, body};
+
+use crate::contracts::InventoryClient;
 
 #[cfg(test)]
 mod tests;
 
 /// The namespace of the mesh whose shards hold the items.
 const NAMESPACE: &str = "inventory";
-/// The service, and the role of its instances in their certificates.
-const SERVICE: &str = "inventory";
-const MAX_ANSWER: usize = 1 << 20;
 /// The instances of a mesh are few; a table above this is one of instances long gone.
 const MAX_CHANNELS: usize = 64;
 
@@ -69,50 +62,16 @@ impl Ownership {
         decide(&shard.value.owner, &self.own_name, is_forwarded(call))
     }
 
-    /// Hands a call to the owner of its item and gives the owner's answer.
-    pub(crate) async fn forward<Req: Message, Res: Message + Default>(
-        &self,
-        owner: &str,
-        path: &str,
-        request: &Req,
-        call: &Call,
-    ) -> Result<Res, Status> {
-        let channel = self.channel_to(owner).await?;
-        let procedure = path.trim_start_matches('/').replace('/', "::");
-        let request = self.request(&procedure, request.encode_to_vec(), call.timeout)?;
-        let response = channel.send(request).await.map_err(|error| Status::from(&error))?;
-        let code = response.headers().get(headers::RPC_ERROR_CODE).and_then(|code| code.to_str().ok());
-        let code: Option<Code> = code.and_then(|code| code.parse().ok());
-        let status = response.status();
-        let bytes = body::collect_limited(response.into_body(), MAX_ANSWER).await?;
-        match code {
-            Some(code) => Err(Status::new(code, String::from_utf8_lossy(&bytes))),
-            None if status.is_success() => Res::decode(bytes)
-                .map_err(|error| Status::internal(format!("the owner's answer cannot be decoded: {error}"))),
-            None => Err(Status::new(
-                Code::from_http_status(status.as_u16()),
-                format!("the owner answered {status}"),
-            )),
+    /// Calls the owner of an item, as this instance and for as long as the caller still waits.
+    ///
+    /// # Errors
+    /// `unavailable` where the owner or the control plane is away.
+    pub(crate) async fn owner(&self, owner: &str, call: &Call) -> Result<InventoryClient<Channel>, Status> {
+        let mut client = Client::new(self.channel_to(owner).await?).caller(&self.own_name);
+        if let Some(timeout) = call.timeout() {
+            client = client.timeout(timeout);
         }
-    }
-
-    fn request(&self, procedure: &str, message: Vec<u8>, timeout: Duration) -> Result<Request<Body>, Status> {
-        let mut request = Request::new(body::full(message));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = http::Uri::from_static(headers::DEFAULT_RPC_PATH);
-        let text = |value: &str| {
-            HeaderValue::from_str(value)
-                .map_err(|_| Status::internal(format!("`{value}` cannot stand in a header")))
-        };
-        let map = request.headers_mut();
-        map.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
-        map.insert(headers::RPC_ENCODING, HeaderValue::from_static(Encoding::Protobuf.yarpc()));
-        map.insert(headers::RPC_SERVICE, HeaderValue::from_static(SERVICE));
-        map.insert(headers::RPC_PROCEDURE, text(procedure)?);
-        map.insert(headers::RPC_CALLER, text(&self.own_name)?);
-        let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).max(1);
-        map.insert(headers::CONTEXT_TTL_MS, HeaderValue::from(millis));
-        Ok(request)
+        Ok(InventoryClient::new(client))
     }
 
     async fn channel_to(&self, owner: &str) -> Result<Channel, Status> {
@@ -138,7 +97,7 @@ impl Ownership {
 
 /// Whether another instance handed the call over: its certificate says so, not its word.
 fn is_forwarded(call: &Call) -> bool {
-    let own_kind = call.identity.as_ref().map(|identity| identity.spiffe().contains("/service/inventory"));
+    let own_kind = call.identity().map(|identity| identity.spiffe().contains("/service/inventory"));
     own_kind.unwrap_or(false)
 }
 

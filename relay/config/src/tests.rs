@@ -62,7 +62,11 @@ fn what_could_never_work_is_found_before_a_start() {
     check("name = \"relay-1\"", "name = \"relay-1\"\nzone = \"A b\"", "`A b` is not a node's zone");
     check("name = \"relay-1\"", "name = \"relay-1\"\nlabels = { \"A\" = \"b\" }", "the label `A`");
     for path in ["yarpc", "/ a", "/a?b", "/ü", "/a#b", ""] {
-        check("kind = \"relay\"", &format!("kind = \"relay\"\nrpc_path = {path:?}"), "`rpc_path` is not a path");
+        check(
+            "kind = \"relay\"",
+            &format!("kind = \"relay\"\nrpc_path = {path:?}"),
+            "`rpc_path` is not a path",
+        );
     }
     check("[[routes]]", &format!("{route}[[routes]]"), "ever comes to this route");
 }

@@ -36,25 +36,32 @@ pub enum Code {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownCode;
 
-/// Code, YARPC name, HTTP status; in gRPC's order, so that the index is gRPC's number.
-const TABLE: [(Code, &str, u16); 17] = [
-    (Code::Ok, "ok", 200),
-    (Code::Cancelled, "cancelled", 499),
-    (Code::Unknown, "unknown", 500),
-    (Code::InvalidArgument, "invalid-argument", 400),
-    (Code::DeadlineExceeded, "deadline-exceeded", 504),
-    (Code::NotFound, "not-found", 404),
-    (Code::AlreadyExists, "already-exists", 409),
-    (Code::PermissionDenied, "permission-denied", 403),
-    (Code::ResourceExhausted, "resource-exhausted", 429),
-    (Code::FailedPrecondition, "failed-precondition", 400),
-    (Code::Aborted, "aborted", 409),
-    (Code::OutOfRange, "out-of-range", 400),
-    (Code::Unimplemented, "unimplemented", 501),
-    (Code::Internal, "internal", 500),
-    (Code::Unavailable, "unavailable", 503),
-    (Code::DataLoss, "data-loss", 500),
-    (Code::Unauthenticated, "unauthenticated", 401),
+/// Where codes begin that HTTP/3 has no word for: outside the registered ones (RFC 9114, section
+/// 11.2.3) and not of the form `0x1f * N + 0x21` that is reserved for grease. A peer that does not
+/// know them treats them as H3_NO_ERROR (section 9), which without a status is a failure too.
+const OWN_RESETS: u64 = 0x4f52_504a;
+
+/// Code, YARPC name, HTTP status, HTTP/3 code of a reset; in gRPC's order, so that the index is
+/// gRPC's number. Names and reset codes are lossless; HTTP statuses are not, so an answer that has
+/// one carries the name too.
+const TABLE: [(Code, &str, u16, u64); 17] = [
+    (Code::Ok, "ok", 200, 0x100),
+    (Code::Cancelled, "cancelled", 499, 0x10c),
+    (Code::Unknown, "unknown", 500, OWN_RESETS + 2),
+    (Code::InvalidArgument, "invalid-argument", 400, OWN_RESETS + 3),
+    (Code::DeadlineExceeded, "deadline-exceeded", 504, OWN_RESETS + 4),
+    (Code::NotFound, "not-found", 404, OWN_RESETS + 5),
+    (Code::AlreadyExists, "already-exists", 409, OWN_RESETS + 6),
+    (Code::PermissionDenied, "permission-denied", 403, OWN_RESETS + 7),
+    (Code::ResourceExhausted, "resource-exhausted", 429, 0x107),
+    (Code::FailedPrecondition, "failed-precondition", 400, OWN_RESETS + 9),
+    (Code::Aborted, "aborted", 409, OWN_RESETS + 10),
+    (Code::OutOfRange, "out-of-range", 400, OWN_RESETS + 11),
+    (Code::Unimplemented, "unimplemented", 501, OWN_RESETS + 12),
+    (Code::Internal, "internal", 500, 0x102),
+    (Code::Unavailable, "unavailable", 503, OWN_RESETS + 14),
+    (Code::DataLoss, "data-loss", 500, OWN_RESETS + 15),
+    (Code::Unauthenticated, "unauthenticated", 401, OWN_RESETS + 16),
 ];
 
 impl Code {
@@ -109,6 +116,38 @@ impl Code {
         }
     }
 
+    /// The HTTP/3 error code that resets a stream whose call failed with this code. Where HTTP/3 has
+    /// a word for it, it is that (gRPC proposal G2); never H3_REQUEST_REJECTED, which promises that
+    /// nothing was done.
+    #[must_use]
+    pub const fn h3_reset(self) -> u64 {
+        TABLE[self as usize].3
+    }
+
+    /// The code of a stream that was reset: what [`Code::h3_reset`] wrote, else gRPC proposal G2.
+    #[must_use]
+    pub fn from_h3_reset(error: u64) -> Self {
+        match error {
+            // The end of a stream is no outcome: an explicit status should have come.
+            0x100 => Self::Internal,
+            0x10b => Self::Unavailable,
+            error => TABLE.iter().find(|row| row.3 == error).map_or(Self::Internal, |row| row.0),
+        }
+    }
+
+    /// The code of a gRPC answer without `grpc-status`, by gRPC's `http-grpc-status-mapping.md`.
+    #[must_use]
+    pub const fn from_http_status_of_grpc(status: u16) -> Self {
+        match status {
+            400 => Self::Internal,
+            401 => Self::Unauthenticated,
+            403 => Self::PermissionDenied,
+            404 => Self::Unimplemented,
+            429 | 502 | 503 | 504 => Self::Unavailable,
+            _ => Self::Unknown,
+        }
+    }
+
     /// Whether the same call may do better at another time or at another peer.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
@@ -132,7 +171,31 @@ impl FromStr for Code {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn every_wire_form_gives_the_code_back(number in 1u32..17) {
+            let code = Code::from_grpc(number);
+            prop_assert_eq!(u32::from(code.grpc()), number);
+            prop_assert_eq!(code.name().parse(), Ok(code));
+            prop_assert_eq!(Code::from_h3_reset(code.h3_reset()), code);
+            prop_assert_ne!(code.h3_reset(), 0x10b);
+            let is_grease = code.h3_reset().wrapping_sub(0x21).is_multiple_of(0x1f);
+            prop_assert!(!is_grease || code.h3_reset() < 0x200);
+            prop_assert!((400..600).contains(&code.http_status()));
+            prop_assert_ne!(Code::from_http_status(code.http_status()), Code::Ok);
+        }
+
+        #[test]
+        fn no_reset_and_no_foreign_number_is_a_success(error: u64, number in 17u32..) {
+            prop_assert_ne!(Code::from_h3_reset(error), Code::Ok);
+            prop_assert_ne!(Code::from_h3_reset(error & 0x1ff), Code::Ok);
+            prop_assert_eq!(Code::from_grpc(number), Code::Unknown);
+        }
+    }
 
     #[test]
     fn the_table_is_in_grpc_order_and_names_are_lossless() {

@@ -29,10 +29,21 @@ pub const RPC_ERROR_CODE: HeaderName = HeaderName::from_static("rpc-error-code")
 pub const RPC_ERROR_NAME: HeaderName = HeaderName::from_static("rpc-error-name");
 /// The error in words.
 pub const RPC_ERROR_MESSAGE: HeaderName = HeaderName::from_static("rpc-error-message");
+/// An encoded `google.rpc.Status` in base64; OmniRelay's own, as YARPC over HTTP has no place for
+/// error details.
+pub const RPC_ERROR_DETAILS: HeaderName = HeaderName::from_static("rpc-error-details");
+/// What begins the name of an application's own header of YARPC over HTTP.
+pub const RPC_HEADER_PREFIX: &str = "rpc-header-";
 /// gRPC's outcome.
 pub const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// gRPC's outcome in words, percent-encoded.
 pub const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+/// An encoded `google.rpc.Status` in base64.
+pub const GRPC_STATUS_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
+/// How messages that say so are compressed.
+pub const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+/// Which compressions the sender understands.
+pub const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 /// How long the caller still waits.
 pub const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// The path of RPC over HTTP where nothing else is configured.

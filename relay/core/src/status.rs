@@ -1,6 +1,9 @@
 //! The outcome of a call that did not succeed.
 
+use std::convert::Infallible;
 use std::fmt;
+
+use bytes::Bytes;
 
 use crate::code::Code;
 
@@ -15,12 +18,17 @@ pub struct Status {
     pub hint: Option<String>,
     /// The error's name in the service's own vocabulary (`Rpc-Error-Name`).
     pub name: Option<String>,
+    /// More of it for programs: an encoded `google.rpc.Status`
+    /// (<https://github.com/googleapis/googleapis/blob/master/google/rpc/status.proto>), empty where
+    /// there is none. gRPC carries it in `grpc-status-details-bin`, YARPC over HTTP in
+    /// `Rpc-Error-Details`, both as base64. Peers bound header sections: keep it below 4 KiB.
+    pub details: Bytes,
 }
 
 impl Status {
     /// Makes a status without hint and name.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None, name: None }
+        Self { code, message: message.into(), hint: None, name: None, details: Bytes::new() }
     }
 
     /// Adds what the reader can do about it.
@@ -34,6 +42,13 @@ impl Status {
     #[must_use]
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
+        self
+    }
+
+    /// Adds an encoded `google.rpc.Status`.
+    #[must_use]
+    pub fn with_details(mut self, details: impl Into<Bytes>) -> Self {
+        self.details = details.into();
         self
     }
 
@@ -62,6 +77,16 @@ impl Status {
         Self::new(Code::Unavailable, message)
     }
 
+    /// The caller waits no longer.
+    pub fn deadline_exceeded(message: impl Into<String>) -> Self {
+        Self::new(Code::DeadlineExceeded, message)
+    }
+
+    /// A bound was reached.
+    pub fn resource_exhausted(message: impl Into<String>) -> Self {
+        Self::new(Code::ResourceExhausted, message)
+    }
+
     /// Nobody serves this procedure.
     pub fn unimplemented(message: impl Into<String>) -> Self {
         Self::new(Code::Unimplemented, message)
@@ -80,3 +105,9 @@ impl fmt::Display for Status {
 }
 
 impl std::error::Error for Status {}
+
+impl From<Infallible> for Status {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}

@@ -1,11 +1,9 @@
-//! The relay: calls come in over any protocol and go out over any other; and a dispatcher for
-//! programs that answer calls themselves.
+//! The relay: calls come in over any protocol and go out over any other.
 //!
-//! Read first: [`relay::start`] composes `relayd`, [`dispatch::Dispatcher`] serves procedures.
+//! Read first: [`relay::start`] composes `relayd`.
 
 mod admin;
 mod channels;
-pub mod dispatch;
 mod mesh_carrier;
 mod outbound;
 mod proxy;

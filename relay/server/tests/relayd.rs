@@ -12,7 +12,7 @@ use omnirelay_runtime::{DrainController, Metrics};
 use relay_client::{Channel, ChannelConfig};
 use relay_core::introspect::Introspection;
 use relay_core::{Negotiated, Protocol, Status};
-use relay_server::dispatch::{Call, Dispatcher};
+use relay_rpc::{Call, Dispatcher};
 use relay_testkit::TestCa;
 use relay_transport::{Limits, Listener, ListenerConfig, body};
 use support::{Relay, relayd};
@@ -66,7 +66,7 @@ fn upstream(ca: &TestCa) -> (String, DrainController) {
             if request.name == "slow" {
                 tokio::time::sleep(std::time::Duration::from_millis(400)).await;
             }
-            let left = call.timeout.as_millis().to_string();
+            let left = call.timeout().unwrap_or_default().as_millis().to_string();
             Ok::<_, Status>(GreetResponse { message: format!("Hello, {}!", request.name), served_by: left })
         })
         .unwrap()

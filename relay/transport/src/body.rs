@@ -4,17 +4,29 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
+use h3::error::StreamError;
+use http::HeaderMap;
 use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Empty, Full};
 use relay_core::{Code, Status};
 
 /// Any error that a body can end with.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A streamed body whose concrete type is erased.
+/// A streamed body whose concrete type is erased; one that is known in full needs no allocation.
 #[derive(Debug)]
-pub struct Body(UnsyncBoxBody<Bytes, BoxError>);
+pub struct Body(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    /// What is left of a body that is known in full.
+    Known {
+        data: Option<Bytes>,
+        trailers: Option<HeaderMap>,
+    },
+    Streamed(UnsyncBoxBody<Bytes, BoxError>),
+}
 
 impl http_body::Body for Body {
     type Data = Bytes;
@@ -24,15 +36,32 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.0).poll_frame(cx)
+        match &mut self.0 {
+            Kind::Known { data, trailers } => {
+                let frame = data.take().map(Frame::data);
+                Poll::Ready(frame.or_else(|| trailers.take().map(Frame::trailers)).map(Ok))
+            }
+            Kind::Streamed(body) => Pin::new(body).poll_frame(cx),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        match &self.0 {
+            Kind::Known { data, trailers } => data.is_none() && trailers.is_none(),
+            Kind::Streamed(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+        match &self.0 {
+            Kind::Known { data, trailers: None } => {
+                let left = data.as_ref().map_or(0, Bytes::len);
+                SizeHint::with_exact(u64::try_from(left).unwrap_or(u64::MAX))
+            }
+            // A length on the wire would tell HTTP/1.1 that nothing comes after it.
+            Kind::Known { .. } => SizeHint::default(),
+            Kind::Streamed(body) => body.size_hint(),
+        }
     }
 }
 
@@ -45,12 +74,18 @@ impl Default for Body {
 /// A body without bytes.
 #[must_use]
 pub fn empty() -> Body {
-    boxed(Empty::new())
+    Body(Kind::Known { data: None, trailers: None })
 }
 
 /// A body of one piece.
 pub fn full(bytes: impl Into<Bytes>) -> Body {
-    boxed(Full::new(bytes.into()))
+    Body(Kind::Known { data: Some(bytes.into()).filter(|data| !data.is_empty()), trailers: None })
+}
+
+/// A body of one piece with trailers after it; empty trailers are none.
+pub fn with_trailers(bytes: impl Into<Bytes>, trailers: HeaderMap) -> Body {
+    let trailers = Some(trailers).filter(|trailers| !trailers.is_empty());
+    Body(Kind::Known { data: Some(bytes.into()).filter(|data| !data.is_empty()), trailers })
 }
 
 /// Erases the type of a body.
@@ -59,7 +94,7 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    Body(body.map_err(Into::into).boxed_unsync())
+    Body(Kind::Streamed(body.map_err(Into::into).boxed_unsync()))
 }
 
 /// An answer's body that keeps `held` for as long as it lives: a place among those in flight, say.
@@ -82,9 +117,9 @@ impl<T: Unpin> http_body::Body for Holding<T> {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         // Trailers that hold nothing are never sent; nothing follows trailers.
         Pin::new(&mut self.body).poll_frame(cx).map(|frame| {
-            frame.filter(|frame| {
-                !matches!(frame, Ok(frame) if frame.trailers_ref().is_some_and(http::HeaderMap::is_empty))
-            })
+            frame.filter(
+                |frame| !matches!(frame, Ok(frame) if frame.trailers_ref().is_some_and(HeaderMap::is_empty)),
+            )
         })
     }
 
@@ -109,10 +144,7 @@ pub async fn collect_limited(body: Body, max: usize) -> Result<Bytes, Status> {
 ///
 /// # Errors
 /// As [`collect_limited`].
-pub async fn collect_with_trailers(
-    mut body: Body,
-    max: usize,
-) -> Result<(Bytes, Option<http::HeaderMap>), Status> {
+pub async fn collect_with_trailers(mut body: Body, max: usize) -> Result<(Bytes, Option<HeaderMap>), Status> {
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     let mut trailers = None;
@@ -134,9 +166,19 @@ pub async fn collect_with_trailers(
     Ok((whole.freeze(), trailers))
 }
 
-fn broken(error: &(dyn std::error::Error + 'static)) -> Status {
+/// What the error that ended a body says of the call: a status that stands in it, the code of a
+/// reset stream, or `unavailable`.
+#[must_use]
+pub fn broken(error: &(dyn std::error::Error + 'static)) -> Status {
     let mut next = Some(error);
     while let Some(error) = next {
+        if let Some(status) = error.downcast_ref::<Status>() {
+            return status.clone();
+        }
+        if let Some(StreamError::RemoteTerminate { code, .. }) = error.downcast_ref::<StreamError>() {
+            let code = Code::from_h3_reset(code.value());
+            return Status::new(code, format!("the peer reset the stream: {error}"));
+        }
         if error.is::<http_body_util::LengthLimitError>() {
             return Status::new(Code::ResourceExhausted, "the body is above the listener's bound")
                 .with_hint("send less, or raise `limits.max_body_bytes`");

@@ -1,5 +1,8 @@
 //! The one place where a [`Status`] becomes an answer on the wire.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use relay_core::{Code, RpcStyle, Status, headers};
@@ -50,7 +53,7 @@ pub fn grpc(status: &Status) -> Response<Body> {
 
 /// Writes `grpc-status` and `grpc-message`.
 pub fn put_grpc_status(headers: &mut HeaderMap, status: &Status) {
-    headers.insert(headers::GRPC_STATUS, HeaderValue::from(u16::from(status.code.grpc())));
+    headers.insert(headers::GRPC_STATUS, number(status.code));
     if !status.message.is_empty() {
         let text = match &status.hint {
             Some(hint) => percent_encode(&format!("{}; {hint}", status.message)),
@@ -60,6 +63,54 @@ pub fn put_grpc_status(headers: &mut HeaderMap, status: &Status) {
             headers.insert(headers::GRPC_MESSAGE, value);
         }
     }
+    put_details(headers, headers::GRPC_STATUS_DETAILS, status);
+}
+
+/// The value of `grpc-status`, which every call has and none should allocate.
+fn number(code: Code) -> HeaderValue {
+    const NUMBERS: [&str; 17] =
+        ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16"];
+    HeaderValue::from_static(NUMBERS.get(usize::from(code.grpc())).copied().unwrap_or("2"))
+}
+
+/// Writes the details of a status in base64, unpadded as gRPC asks for.
+fn put_details(headers: &mut HeaderMap, name: http::HeaderName, status: &Status) {
+    if status.details.is_empty() {
+        return;
+    }
+    if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(STANDARD_NO_PAD.encode(&status.details))) {
+        headers.insert(name, value);
+    }
+}
+
+/// Reads details with or without padding; what cannot be decoded is no details.
+fn read_details(headers: &HeaderMap, name: &http::HeaderName) -> Bytes {
+    let Some(value) = headers.get(name) else {
+        return Bytes::new();
+    };
+    let text = value.as_bytes().trim_ascii_end();
+    let unpadded = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
+    STANDARD_NO_PAD.decode(unpadded).map(Bytes::from).unwrap_or_default()
+}
+
+/// Reads what [`yarpc`] or another YARPC server wrote into the headers; `None` where the answer
+/// is a success. The message is the body's where the header has none.
+#[must_use]
+pub fn read_yarpc_status(status: StatusCode, headers: &HeaderMap) -> Option<Status> {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let named = text(headers::RPC_ERROR_CODE).and_then(|code| code.parse::<Code>().ok());
+    let failed = text(headers::RPC_STATUS) == Some("error") || !status.is_success();
+    let code = match named {
+        Some(code) if code != Code::Ok => code,
+        _ if failed && status.is_success() => Code::Unknown,
+        _ if failed => Code::from_http_status(status.as_u16()),
+        _ => return None,
+    };
+    let message = headers.get(headers::RPC_ERROR_MESSAGE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let mut read = Status::new(code, String::from_utf8_lossy(message));
+    read.name = text(headers::RPC_ERROR_NAME).map(ToOwned::to_owned);
+    read.details = read_details(headers, &headers::RPC_ERROR_DETAILS);
+    Some(read)
 }
 
 /// YARPC over HTTP: the outcome in headers and the message as the body, which is how a YARPC
@@ -82,6 +133,7 @@ pub fn yarpc(status: &Status) -> Response<Body> {
     if let Ok(message) = HeaderValue::from_str(&text.replace(['\r', '\n'], " ")) {
         headers.insert(headers::RPC_ERROR_MESSAGE, message);
     }
+    put_details(headers, headers::RPC_ERROR_DETAILS, status);
     response
 }
 
@@ -106,7 +158,8 @@ fn percent_encode(text: &str) -> String {
 pub fn read_grpc_status(headers: &HeaderMap) -> Option<Status> {
     let number = headers.get(headers::GRPC_STATUS)?.to_str().ok()?.parse().unwrap_or(2);
     let message = headers.get(headers::GRPC_MESSAGE).map(|value| percent_decode(value.as_bytes()));
-    Some(Status::new(Code::from_grpc(number), message.unwrap_or_default()))
+    let status = Status::new(Code::from_grpc(number), message.unwrap_or_default());
+    Some(status.with_details(read_details(headers, &headers::GRPC_STATUS_DETAILS)))
 }
 
 /// What cannot be decoded is kept as it came, as gRPC asks for.
@@ -143,6 +196,24 @@ mod tests {
             put_grpc_status(&mut headers, &Status::not_found(message));
             assert_eq!(read_grpc_status(&headers), Some(Status::not_found(message)));
         }
+    }
+
+    #[test]
+    fn details_survive_both_styles() {
+        for details in ["", "d", "de", "det", "\u{1}\u{ff}"] {
+            let status = Status::not_found("x").with_details(details);
+            let mut headers = HeaderMap::new();
+            put_grpc_status(&mut headers, &status);
+            assert_eq!(read_grpc_status(&headers), Some(status.clone()));
+            let response = yarpc(&status.clone().with_name("n"));
+            let read = read_yarpc_status(response.status(), response.headers());
+            assert_eq!(read, Some(status.with_name("n")));
+        }
+        let padded = HeaderMap::from_iter([(headers::RPC_ERROR_DETAILS, HeaderValue::from_static("ZA=="))]);
+        assert_eq!(read_details(&padded, &headers::RPC_ERROR_DETAILS), "d");
+        assert_eq!(read_yarpc_status(StatusCode::OK, &padded), None);
+        let plain = read_yarpc_status(StatusCode::NOT_FOUND, &HeaderMap::new());
+        assert_eq!(plain.map(|status| status.code), Some(Code::NotFound));
     }
 
     #[test]

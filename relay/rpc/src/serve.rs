@@ -1,0 +1,10 @@
+//! Calls as each wire style has them.
+
+mod deadline;
+mod grpc;
+mod http;
+mod sse;
+
+pub(crate) use deadline::{Deadline, exceeded, within};
+pub(crate) use grpc::answer as grpc;
+pub(crate) use http::answer as http;

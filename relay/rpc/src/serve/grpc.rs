@@ -1,0 +1,259 @@
+//! gRPC: framed messages, the outcome in trailers (`PROTOCOL-HTTP2.md`; over HTTP/3 proposal G2).
+
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Response};
+use http_body::Frame;
+use relay_core::{Code, Encoding, RpcStyle, Status, headers};
+use relay_transport::{Body, BoxError, body, respond};
+
+use super::deadline::exceeded;
+use super::http::accept_oneway;
+use super::{Deadline, within};
+use crate::call::Call;
+use crate::compression::{self, Compression, accepts_gzip};
+use crate::dispatcher::{Entry, Settings};
+use crate::frame::{Encoded, Frames};
+use crate::metadata;
+use crate::procedure::{Input, Output, Outputs, RpcRequest, RpcResponse, Shape};
+use crate::reply::Control;
+
+pub(crate) async fn answer(settings: &Settings, entry: &Entry, call: Call, body: Body) -> Response<Body> {
+    let mut packing = Packing::of(settings, &call);
+    let (encoding, deadline) = (call.encoding(), call.deadline());
+    let compression = match Compression::of(call.headers()) {
+        Ok(compression) => compression,
+        Err(status) => {
+            let mut refusal = respond::grpc(&status);
+            refusal.headers_mut().insert(headers::GRPC_ACCEPT_ENCODING, compression::ACCEPTED);
+            return refusal;
+        }
+    };
+    let frames = Frames::new(body, compression, settings.max_message);
+    let work = async {
+        let request = read(entry.shape, call, frames).await?;
+        if entry.shape == Shape::Oneway {
+            let mut accepted = accept_oneway(settings, entry, request).await?;
+            if encoding == Encoding::Json {
+                // gRPC has one message even here, and no bytes are no JSON.
+                accepted.output = Output::One(Encoded::new(b"{}"));
+            }
+            return Ok(accepted);
+        }
+        entry.procedure.run(request).await
+    };
+    let RpcResponse { metadata, trailers, compressed, control, output } =
+        match within(deadline, &entry.name, work).await {
+            Ok(response) => response,
+            Err(status) => return respond::grpc(&status),
+        };
+    packing.asked = compressed;
+    let stream = match output {
+        Output::One(message) => {
+            return whole(
+                &packing,
+                encoding,
+                metadata,
+                trailers,
+                control.as_ref(),
+                message,
+                settings.max_message,
+            );
+        }
+        Output::Stream(stream) => stream,
+    };
+    let mut answer = Streamed {
+        stream: Some(stream),
+        first: None,
+        packing,
+        control,
+        trailers,
+        deadline: Deadline::at(deadline),
+        name: entry.name.clone(),
+        max: settings.max_message,
+        ended: false,
+    };
+    // What fails before its first message is answered with trailers alone; one look is enough for
+    // that, as a stream that has to wait is under way.
+    let first = std::future::poll_fn(|cx| Poll::Ready(answer.poll_message(cx))).await;
+    match first {
+        Poll::Ready(Err(status)) => {
+            let mut refusal = respond::grpc(&status);
+            metadata::put(RpcStyle::Grpc, metadata, refusal.headers_mut());
+            metadata::put(RpcStyle::Grpc, answer.all_trailers(), refusal.headers_mut());
+            return refusal;
+        }
+        Poll::Ready(Ok(Some(message))) => answer.first = Some(message),
+        Poll::Ready(Ok(None)) => answer.stream = None,
+        Poll::Pending => {}
+    }
+    let mut response = head(&answer.packing, answer.control.is_some(), encoding, metadata);
+    *response.body_mut() = body::boxed(answer);
+    response
+}
+
+async fn read(shape: Shape, mut call: Call, mut frames: Frames) -> Result<RpcRequest, Status> {
+    if shape.streams_in() {
+        return Ok(RpcRequest { call, input: Input::Stream(Box::new(frames)) });
+    }
+    let message = frames.only().await?;
+    call.mark_compressed(frames.is_compressed());
+    Ok(RpcRequest { call, input: Input::One(message) })
+}
+
+fn head(packing: &Packing, may_change: bool, encoding: Encoding, custom: HeaderMap) -> Response<Body> {
+    let mut response = Response::new(Body::default());
+    let content_type = match encoding {
+        Encoding::Json => "application/grpc+json",
+        Encoding::Protobuf | Encoding::Raw => "application/grpc",
+    };
+    let into = response.headers_mut();
+    into.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if packing.may_compress(may_change) {
+        into.insert(headers::GRPC_ENCODING, compression::GZIP);
+    }
+    metadata::put(RpcStyle::Grpc, custom, into);
+    response
+}
+
+/// An answer of one message: known in full, so its body is too.
+fn whole(
+    packing: &Packing,
+    encoding: Encoding,
+    metadata: HeaderMap,
+    trailers: HeaderMap,
+    control: Option<&Control>,
+    message: Encoded,
+    max: usize,
+) -> Response<Body> {
+    if message.len() > max {
+        return respond::grpc(&compression::too_large(max));
+    }
+    let mut response = head(packing, control.is_some(), encoding, metadata);
+    let mut last = HeaderMap::new();
+    respond::put_grpc_status(&mut last, &Status::new(Code::Ok, ""));
+    metadata::put(RpcStyle::Grpc, trailers, &mut last);
+    if let Some(control) = control {
+        metadata::put(RpcStyle::Grpc, control.take_trailers(), &mut last);
+    }
+    *response.body_mut() = body::with_trailers(packing.pack(message, control), last);
+    response
+}
+
+/// Whether messages of an answer are compressed.
+struct Packing {
+    understood: bool,
+    from: Option<usize>,
+    asked: Option<bool>,
+}
+
+impl Packing {
+    fn of(settings: &Settings, call: &Call) -> Self {
+        Self { understood: accepts_gzip(call.headers()), from: settings.compress_from, asked: None }
+    }
+
+    fn may_compress(&self, may_change: bool) -> bool {
+        self.understood && self.asked.unwrap_or(may_change || self.from.is_some())
+    }
+
+    fn pack(&self, message: Encoded, control: Option<&Control>) -> Bytes {
+        let told = control.and_then(Control::compressed).or(self.asked);
+        let wanted = told.unwrap_or_else(|| self.from.is_some_and(|from| message.len() >= from));
+        if wanted && self.may_compress(control.is_some()) { message.gzipped() } else { message.framed() }
+    }
+}
+
+/// An answer of many messages. The next one is asked for once the last one was taken; dropping the
+/// body drops the handler's stream.
+struct Streamed {
+    stream: Option<Outputs>,
+    first: Option<Encoded>,
+    packing: Packing,
+    control: Option<Control>,
+    trailers: HeaderMap,
+    deadline: Deadline,
+    name: String,
+    max: usize,
+    ended: bool,
+}
+
+impl Streamed {
+    /// The next message; `None` at the stream's end.
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Encoded>, Status>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Ok(Some(first)));
+        }
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(Ok(None));
+        };
+        if self.deadline.poll_passed(cx) {
+            return Poll::Ready(Err(exceeded(&self.name)));
+        }
+        // A panic within a body would end the connection's task at worst, and look like nothing at
+        // best; here it is one failed call.
+        let next = std::panic::catch_unwind(AssertUnwindSafe(|| stream.as_mut().poll_next(cx)));
+        match next {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(None)) => Poll::Ready(Ok(None)),
+            Ok(Poll::Ready(Some(Ok(message)))) if message.len() > self.max => {
+                Poll::Ready(Err(compression::too_large(self.max)))
+            }
+            Ok(Poll::Ready(Some(next))) => Poll::Ready(next.map(Some)),
+            Err(_logged_by_the_hook) => {
+                Poll::Ready(Err(Status::internal("the call failed by a fault of the server")))
+            }
+        }
+    }
+
+    fn all_trailers(&mut self) -> HeaderMap {
+        let mut all = std::mem::take(&mut self.trailers);
+        if let Some(control) = self.control.take() {
+            all.extend(control.take_trailers());
+        }
+        all
+    }
+
+    fn end(&mut self, status: &Status) -> HeaderMap {
+        self.ended = true;
+        self.stream = None;
+        let mut last = HeaderMap::new();
+        respond::put_grpc_status(&mut last, status);
+        metadata::put(RpcStyle::Grpc, self.all_trailers(), &mut last);
+        last
+    }
+}
+
+impl http_body::Body for Streamed {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let next = match self.poll_message(cx) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(next) => next,
+        };
+        let status = match next {
+            Ok(Some(message)) => {
+                let packed = self.packing.pack(message, self.control.as_ref());
+                return Poll::Ready(Some(Ok(Frame::data(packed))));
+            }
+            Ok(None) => Status::new(Code::Ok, ""),
+            Err(status) => status,
+        };
+        Poll::Ready(Some(Ok(Frame::trailers(self.end(&status)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended
+    }
+}
