@@ -46,7 +46,8 @@ impl RelayConfig {
             found.say("admin.address", "`data` and `admin` listen on the same address", "choose two ports");
         }
         let path = config.rpc_path.parse::<http::uri::PathAndQuery>();
-        if !path.is_ok_and(|path| path.as_str() == config.rpc_path && path.query().is_none()) {
+        let whole = path.is_ok_and(|path| path.as_str() == config.rpc_path && path.query().is_none());
+        if !whole || !config.rpc_path.is_ascii() {
             let remedy = "begin it with `/` and write what is not a letter, digit or `-._~/` as %XX";
             found.say("rpc_path", &format!("`rpc_path` is not a path: `{}`", config.rpc_path), remedy);
         }
