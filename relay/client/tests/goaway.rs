@@ -42,7 +42,11 @@ fn counting(
 
 /// Calls one after the other until `until`, and gives the names of those that were answered and of
 /// those that failed without effect.
-async fn calls(channel: Channel, worker: u64, stop: tokio::sync::watch::Receiver<bool>) -> (Vec<String>, Vec<String>) {
+async fn calls(
+    channel: Channel,
+    worker: u64,
+    stop: tokio::sync::watch::Receiver<bool>,
+) -> (Vec<String>, Vec<String>) {
     let (mut answered, mut refused) = (Vec::new(), Vec::new());
     for number in 0.. {
         if *stop.borrow() {
@@ -82,7 +86,7 @@ async fn a_drain_loses_no_call_and_doubles_none() {
             server.drain.start();
             (&mut server.serving).await.unwrap();
             assert_eq!(server.drain.finished(Duration::from_secs(5)).await, 0, "{protocol} round {round}");
-            server.again(counting(&carried));
+            server.again(counting(&carried)).await;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
         stop.send_replace(true);
