@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -91,14 +90,28 @@ where
     let remote = connection.remote_address();
     let local = std::net::SocketAddr::new(local_ip.unwrap_or(remote.ip()), 0);
     let info = ConnInfo { protocol: Protocol::Http3, remote, local, identity: identity(&connection) };
+    // The handshake is over: what it needed is not to be kept for as long as the connection.
+    Box::pin(requests(connection, info, service, shared, drain)).await
+}
+
+/// Accepts requests until the connection ends or the drain has it end.
+async fn requests<S>(
+    connection: quinn::Connection,
+    info: ConnInfo,
+    service: S,
+    shared: Shared,
+    drain: Drain,
+) -> Result<(), BoxError>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
     let quic = Connection::new(connection.clone(), Side::Server);
     let closing = quic.closing();
     let last_accepted = quic.last_accepted();
-    let mut h3 = h3::server::builder()
-        .max_field_section_size(shared.limits.max_header_bytes.into())
-        .send_grease(false)
-        .build(quic)
-        .await?;
+    let mut builder = h3::server::builder();
+    builder.max_field_section_size(shared.limits.max_header_bytes.into()).send_grease(false);
+    let mut h3 = Box::pin(builder.build(quic)).await?;
 
     let requests = TaskTracker::new();
     let mut phase = Phase::Serving;
@@ -136,7 +149,7 @@ where
             }
             Step::FirstGoaway => {
                 closing.begin();
-                h3.shutdown(GRACE_REQUESTS).await?;
+                Box::pin(h3.shutdown(GRACE_REQUESTS)).await?;
                 // Before the first request h3 has no number to count from and refuses all at once.
                 refusing = !accepted_any;
                 grace_ends = Instant::now() + GRACE_TIME.max(3 * connection.rtt());
@@ -144,7 +157,7 @@ where
             }
             Step::FinalGoaway => {
                 // One more than the last that was accepted is the first that is not.
-                h3.shutdown(usize::from(accepted_any)).await?;
+                Box::pin(h3.shutdown(usize::from(accepted_any))).await?;
                 refusing = true;
                 requests.close();
                 phase = Phase::Finishing;
@@ -187,16 +200,19 @@ fn refuse(mut resolver: RequestResolver<Connection, Bytes>) {
 
 /// Answers a request unless its caller loses interest, in which case the handler is dropped where
 /// it stands. A request that is answered at once costs no watching.
-async fn request<S>(
+fn request<S>(
     resolver: RequestResolver<Connection, Bytes>,
     service: S,
     shared: Shared,
     info: ConnInfo,
     abandoned: Option<Abandoned>,
-) where
+) -> impl Future<Output = ()> + Send
+where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+    S::Future: Send,
 {
-    let mut answering = pin!(async move {
+    // In a box of its own: what wraps it is moved several times before it runs.
+    let mut answering = Box::pin(async move {
         let resolved = tokio::time::timeout(shared.limits.header_timeout(), resolver.resolve_request()).await;
         let (request, stream) = match resolved {
             Ok(Ok(resolved)) => resolved,
@@ -212,11 +228,10 @@ async fn request<S>(
         }
     });
     let mut abandoned = abandoned.unwrap_or_else(|| Box::pin(std::future::pending()));
-    poll_fn(|cx| match answering.as_mut().poll(cx) {
+    poll_fn(move |cx| match answering.as_mut().poll(cx) {
         Poll::Ready(()) => Poll::Ready(()),
         Poll::Pending => abandoned.as_mut().poll(cx),
     })
-    .await;
 }
 
 type Sender = RequestStream<SendStream<Bytes>, Bytes>;

@@ -44,6 +44,7 @@ ALLOWED: dict[str, set[str]] = {
     "omnirelay-cli": _CONTRACTS | _LIFE | _CLIENT | {"relay-config", "meshkit-config", "meshkit-client"},
     "omnirelay-samples": _CONTRACTS | _LIFE | _CLIENT | {"relay-server", "meshkit-client"},
     "omnirelay-bench": _CONTRACTS | _LIFE | _CLIENT | {"relay-server", "relay-testkit"},
+    "omnirelay-fuzz": _LIFE | _CLIENT | {"relay-config"},
     "omnirelay-smoke": _CONTRACTS | _LIFE | _CLIENT | {"meshkit-client"},
     "ca-roots": set(),
 }
