@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -25,7 +26,9 @@ use crate::stats::Bound;
 
 /// Requests that are still accepted after the first GOAWAY: those already on the way.
 const GRACE_REQUESTS: usize = 1 << 16;
-/// How long "on the way" can take at least before the second, final GOAWAY.
+/// How many late requests put the close off.
+const MAX_LATE: u32 = 16;
+/// How long "on the way" can take at least: before the second, final GOAWAY, and before the close.
 const GRACE_TIME: Duration = Duration::from_millis(100);
 
 /// Accepts connections until the drain begins, then lets those open finish.
@@ -47,15 +50,22 @@ where
         };
         let (service, shared) = (service.clone(), shared.clone());
         let (guard, drain) = (drain.guard(), drain.clone());
-        omnirelay_runtime::spawn(
-            "quic-connection",
-            tracker.track_future(async move {
-                if let Err(error) = connection(incoming, service, shared, drain).await {
+        let connections = tracker.clone();
+        let handshaking = async move {
+            let (connection, info) = match handshake(incoming, &shared).await {
+                Ok(established) => established,
+                Err(error) => return debug!(error, "no connection came about"),
+            };
+            // A task of its own: what the handshake needed is not kept as long as the connection.
+            let serving = async move {
+                if let Err(error) = requests(connection, info, service, shared, drain).await {
                     debug!(error, "connection ended");
                 }
                 drop((place, guard));
-            }),
-        );
+            };
+            omnirelay_runtime::spawn("h3-connection", connections.track_future(serving));
+        };
+        omnirelay_runtime::spawn("quic-handshake", tracker.track_future(handshaking));
     }
     tracker.close();
     tracker.wait().await;
@@ -63,16 +73,10 @@ where
     endpoint.wait_idle().await;
 }
 
-async fn connection<S>(
+async fn handshake(
     incoming: quinn::Incoming,
-    service: S,
-    shared: Shared,
-    drain: Drain,
-) -> Result<(), BoxError>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-{
+    shared: &Shared,
+) -> Result<(quinn::Connection, ConnInfo), BoxError> {
     let local_ip = incoming.local_ip();
     let handshake = tokio::time::timeout(shared.limits.handshake_timeout(), incoming.accept()?);
     let connection = match handshake.await {
@@ -90,8 +94,7 @@ where
     let remote = connection.remote_address();
     let local = std::net::SocketAddr::new(local_ip.unwrap_or(remote.ip()), 0);
     let info = ConnInfo { protocol: Protocol::Http3, remote, local, identity: identity(&connection) };
-    // The handshake is over: what it needed is not to be kept for as long as the connection.
-    Box::pin(requests(connection, info, service, shared, drain)).await
+    Ok((connection, info))
 }
 
 /// Accepts requests until the connection ends or the drain has it end.
@@ -118,14 +121,18 @@ where
     let mut grace_ends = Instant::now();
     // h3 names in its GOAWAY the first request that it will not answer, and yet accepts that one;
     // a caller that believes the GOAWAY sends it again elsewhere, so it must not be answered here.
-    let (mut accepted_any, mut refusing) = (false, false);
+    let (mut accepted_any, mut refusing, mut late) = (false, false, 0);
     let (mut roomy, half) = (false, usize::try_from(shared.limits.first_streams() / 2).unwrap_or_default());
+    let mut draining = pin!(drain.started());
     loop {
+        // In order: while requests come in one after the other, nothing else is asked each time.
         let step = tokio::select! {
+            biased;
             accepted = h3.accept() => Step::Accepted(accepted),
-            () = drain.started(), if phase == Phase::Serving => Step::FirstGoaway,
+            () = &mut draining, if phase == Phase::Serving => Step::FirstGoaway,
             () = tokio::time::sleep_until(grace_ends), if phase == Phase::Grace => Step::FinalGoaway,
             () = requests.wait(), if phase == Phase::Finishing => Step::Idle,
+            () = tokio::time::sleep_until(grace_ends), if phase == Phase::Lingering => break,
         };
         match step {
             Step::Accepted(Ok(Some(resolver))) => {
@@ -133,6 +140,11 @@ where
                 let abandoned = last_accepted.take();
                 if refusing {
                     refuse(resolver);
+                    // The refusal has to arrive, or the caller cannot know that nothing was done.
+                    if phase == Phase::Lingering && late < MAX_LATE {
+                        late += 1;
+                        grace_ends = Instant::now() + grace(&connection);
+                    }
                     continue;
                 }
                 accepted_any = true;
@@ -152,7 +164,7 @@ where
                 Box::pin(h3.shutdown(GRACE_REQUESTS)).await?;
                 // Before the first request h3 has no number to count from and refuses all at once.
                 refusing = !accepted_any;
-                grace_ends = Instant::now() + GRACE_TIME.max(3 * connection.rtt());
+                grace_ends = Instant::now() + grace(&connection);
                 phase = Phase::Grace;
             }
             Step::FinalGoaway => {
@@ -162,7 +174,10 @@ where
                 requests.close();
                 phase = Phase::Finishing;
             }
-            Step::Idle => break,
+            Step::Idle => {
+                grace_ends = Instant::now() + grace(&connection);
+                phase = Phase::Lingering;
+            }
         }
     }
     requests.close();
@@ -177,6 +192,9 @@ enum Phase {
     Serving,
     Grace,
     Finishing,
+    /// Everything is answered; what comes late is refused for a moment longer, since a close throws
+    /// refusals away that are on their way.
+    Lingering,
 }
 
 enum Step<T> {
@@ -184,6 +202,11 @@ enum Step<T> {
     FirstGoaway,
     FinalGoaway,
     Idle,
+}
+
+/// How long what is on its way may take to arrive.
+fn grace(connection: &quinn::Connection) -> Duration {
+    GRACE_TIME.max(3 * connection.rtt())
 }
 
 fn identity(connection: &quinn::Connection) -> Option<PeerIdentity> {
