@@ -37,6 +37,8 @@ pub(crate) struct EchoArgs {
 /// How many connections, and how many calls at once on each.
 const SHAPES: [(usize, usize); 2] = [(8, 16), (64, 1)];
 const SIZES: [usize; 2] = [32, 16 << 10];
+/// Calls that each caller makes before anything counts.
+const WARM_UP: u32 = 50;
 
 #[derive(Serialize)]
 struct Outcome {
@@ -150,10 +152,10 @@ async fn sample(
     bytes: usize,
 ) -> Result<Sample> {
     let (callers, guard) = stack.start(ca, connections).await?;
-    // Connections come up and buffers grow before anything counts.
-    load(&callers, streams, bytes, Duration::from_secs_f64(args.seconds / 5.0)).await?;
+    // Connections come up, datagrams find their size and buffers grow before anything counts.
+    load(&callers, streams, bytes, WARM_UP, Duration::from_secs_f64(args.seconds / 5.0)).await?;
     let watch = Stopwatch::start();
-    let calls = load(&callers, streams, bytes, Duration::from_secs_f64(args.seconds)).await?;
+    let calls = load(&callers, streams, bytes, 0, Duration::from_secs_f64(args.seconds)).await?;
     let (cpu, wall) = watch.read();
     drop((callers, guard));
     // What the last stack leaves behind is not the next one's to pay for.
@@ -163,7 +165,13 @@ async fn sample(
     Ok(Sample { per_cpu: calls / cpu.as_secs_f64(), per_wall: calls / wall.as_secs_f64() })
 }
 
-async fn load(callers: &[Caller], streams: usize, bytes: usize, time: Duration) -> Result<u64> {
+async fn load(
+    callers: &[Caller],
+    streams: usize,
+    bytes: usize,
+    at_least: u32,
+    time: Duration,
+) -> Result<u64> {
     let body = Bytes::from(vec![b'x'; bytes]);
     let done = Arc::new(AtomicU64::new(0));
     let until = Instant::now() + time;
@@ -172,7 +180,9 @@ async fn load(callers: &[Caller], streams: usize, bytes: usize, time: Duration) 
         for _ in 0..streams {
             let (caller, body, done) = (Arc::clone(caller), body.clone(), Arc::clone(&done));
             running.push(omnirelay_runtime::spawn("caller", async move {
-                while Instant::now() < until {
+                let mut own = 0;
+                while own < at_least || Instant::now() < until {
+                    own += 1;
                     let size = caller(body.clone()).await?;
                     if size != body.len() {
                         return Err(format!("{size} bytes came back of {}", body.len()));

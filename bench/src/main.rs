@@ -13,6 +13,7 @@ mod table;
 use clap::{Parser, Subcommand, ValueEnum};
 use omnirelay_runtime::Result;
 
+#[cfg(not(feature = "system-allocator"))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -47,8 +47,8 @@ impl Stack {
     pub(crate) fn name(self) -> String {
         match self {
             Self::Ours(protocol) => format!("omnirelay {protocol}"),
-            Self::OursGrpc(protocol) => format!("omnirelay {protocol} grpc"),
-            Self::Tonic => "tonic http2 grpc".to_owned(),
+            Self::OursGrpc(protocol) => format!("omnirelay grpc {protocol}"),
+            Self::Tonic => "tonic grpc http2".to_owned(),
             Self::H3Quinn => "h3+quinn http3".to_owned(),
         }
     }

@@ -192,11 +192,11 @@ impl Inner {
         outgoing: &Outgoing,
     ) -> Result<Response<Body>, SendError> {
         if self.tcp.is_none() || !outgoing.is_idempotent() {
-            return http3::send(live, outgoing).await;
+            return Box::pin(http3::send(live, outgoing)).await;
         }
         tokio::select! {
             biased;
-            outcome = http3::send(live, outgoing) => outcome,
+            outcome = Box::pin(http3::send(live, outgoing)) => outcome,
             () = live.fell_silent() => Err(SendError::Silent),
         }
     }
@@ -211,7 +211,7 @@ impl Inner {
         };
         let first = tcp.first();
         for round in 1.. {
-            let mut response = match tcp.send(outgoing).await {
+            let mut response = match Box::pin(tcp.send(outgoing)).await {
                 Ok(response) => response,
                 Err(TcpError::Connect(error)) => return Err(self.no_connection(first, error)),
                 Err(TcpError::Refused(_)) if round < MAX_ROUNDS && outgoing.rewind() => continue,

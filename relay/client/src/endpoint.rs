@@ -49,6 +49,10 @@ fn authority(endpoint: &str) -> Result<Authority> {
         return Err(wrong("it has a path"));
     }
     let authority = uri.authority().ok_or_else(|| wrong("it has no host"))?;
+    // The parser drops a fragment, and with it whatever somebody took for the host.
+    if endpoint.contains('#') {
+        return Err(wrong("it has a fragment"));
+    }
     if authority.as_str().contains('@') {
         return Err(wrong("it carries a user's name"));
     }
@@ -63,6 +67,14 @@ fn authority(endpoint: &str) -> Result<Authority> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_parser_would_drop_is_refused() {
+        for endpoint in ["https://a#b", "https://u#ser@a:1", "https://a:1/#", "https://u@a:1", "https://a/b"]
+        {
+            assert!(validate_endpoint(endpoint).is_err(), "{endpoint}");
+        }
+    }
 
     #[test]
     fn a_port_that_is_no_port_is_refused_and_never_replaced() {

@@ -69,6 +69,17 @@ async fn calls(
     (answered, refused)
 }
 
+/// Waits until so many more calls have been carried out.
+async fn more_calls(carried: &Carried, count: u64) {
+    let goal = carried.lock().unwrap().len() + usize::try_from(count).unwrap();
+    let carried = async {
+        while carried.lock().unwrap().len() < goal {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), carried).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drain_loses_no_call_and_doubles_none() {
     let seed = seed(21);
@@ -82,19 +93,17 @@ async fn a_drain_loses_no_call_and_doubles_none() {
             .map(|worker| omnirelay_runtime::spawn("worker", calls(channel.clone(), worker, stopped.clone())))
             .collect();
         for round in 0..3 {
-            tokio::time::sleep(Duration::from_millis(40 + random.below(60))).await;
+            more_calls(&carried, 30 + random.below(60)).await;
             server.drain.start();
             (&mut server.serving).await.unwrap();
             assert_eq!(server.drain.finished(Duration::from_secs(5)).await, 0, "{protocol} round {round}");
-            server.again(counting(&carried));
+            server.again(counting(&carried)).await;
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        more_calls(&carried, 30).await;
         stop.send_replace(true);
-        let mut answered = 0;
         for worker in workers {
             let (done, refused) = worker.await.unwrap();
             let carried = carried.lock().unwrap();
-            answered += done.len();
             for name in done {
                 assert_eq!(carried.get(&name), Some(&1), "{protocol}: call {name} was carried out twice");
             }
@@ -102,6 +111,5 @@ async fn a_drain_loses_no_call_and_doubles_none() {
                 assert_eq!(carried.get(&name), None, "{protocol}: call {name} was refused and carried out");
             }
         }
-        assert!(answered > 100, "{protocol}: only {answered} calls");
     }
 }

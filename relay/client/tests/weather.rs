@@ -237,21 +237,10 @@ async fn a_peer_that_restarts_without_a_word_is_found_again_over_http3() {
     server.drain.start();
     server.serving.abort();
     let _gone = (&mut server.serving).await;
-    rebind(&mut server).await;
+    server.again(tower::service_fn(answer)).await;
     network.change(|weather| weather.udp_blocked = false);
     // The new process knows nothing of the old connection: silence, TCP, and then HTTP/3 anew.
     let (over_tcp, _) = until(&channel, Protocol::Http2).await;
     assert_eq!(over_tcp.downgrade, Some(DowngradeReason::NoQuicReply));
     assert_eq!(until(&channel, Protocol::Http3).await.0, OVER_HTTP3);
-}
-
-/// The address is free once the last connection's task has let go of it.
-async fn rebind(server: &mut Server) {
-    let free = async {
-        while std::net::UdpSocket::bind(server.address).is_err() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), free).await.unwrap();
-    server.again(tower::service_fn(answer));
 }

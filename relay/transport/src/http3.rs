@@ -26,7 +26,9 @@ use crate::stats::Bound;
 
 /// Requests that are still accepted after the first GOAWAY: those already on the way.
 const GRACE_REQUESTS: usize = 1 << 16;
-/// How long "on the way" can take at least before the second, final GOAWAY.
+/// How many late requests put the close off.
+const MAX_LATE: u32 = 16;
+/// How long "on the way" can take at least: before the second, final GOAWAY, and before the close.
 const GRACE_TIME: Duration = Duration::from_millis(100);
 
 /// Accepts connections until the drain begins, then lets those open finish.
@@ -48,15 +50,22 @@ where
         };
         let (service, shared) = (service.clone(), shared.clone());
         let (guard, drain) = (drain.guard(), drain.clone());
-        omnirelay_runtime::spawn(
-            "quic-connection",
-            tracker.track_future(async move {
-                if let Err(error) = connection(incoming, service, shared, drain).await {
+        let connections = tracker.clone();
+        let handshaking = async move {
+            let (connection, info) = match handshake(incoming, &shared).await {
+                Ok(established) => established,
+                Err(error) => return debug!(error, "no connection came about"),
+            };
+            // A task of its own: what the handshake needed is not kept as long as the connection.
+            let serving = async move {
+                if let Err(error) = requests(connection, info, service, shared, drain).await {
                     debug!(error, "connection ended");
                 }
                 drop((place, guard));
-            }),
-        );
+            };
+            omnirelay_runtime::spawn("h3-connection", connections.track_future(serving));
+        };
+        omnirelay_runtime::spawn("quic-handshake", tracker.track_future(handshaking));
     }
     tracker.close();
     tracker.wait().await;
@@ -64,16 +73,10 @@ where
     endpoint.wait_idle().await;
 }
 
-async fn connection<S>(
+async fn handshake(
     incoming: quinn::Incoming,
-    service: S,
-    shared: Shared,
-    drain: Drain,
-) -> Result<(), BoxError>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-{
+    shared: &Shared,
+) -> Result<(quinn::Connection, ConnInfo), BoxError> {
     let local_ip = incoming.local_ip();
     let handshake = tokio::time::timeout(shared.limits.handshake_timeout(), incoming.accept()?);
     let connection = match handshake.await {
@@ -91,28 +94,45 @@ where
     let remote = connection.remote_address();
     let local = std::net::SocketAddr::new(local_ip.unwrap_or(remote.ip()), 0);
     let info = ConnInfo { protocol: Protocol::Http3, remote, local, identity: identity(&connection) };
+    Ok((connection, info))
+}
+
+/// Accepts requests until the connection ends or the drain has it end.
+async fn requests<S>(
+    connection: quinn::Connection,
+    info: ConnInfo,
+    service: S,
+    shared: Shared,
+    drain: Drain,
+) -> Result<(), BoxError>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
     let quic = Connection::new(connection.clone(), Side::Server);
     let closing = quic.closing();
     let last_accepted = quic.last_accepted();
-    let mut h3 = h3::server::builder()
-        .max_field_section_size(shared.limits.max_header_bytes.into())
-        .send_grease(false)
-        .build(quic)
-        .await?;
+    let mut builder = h3::server::builder();
+    builder.max_field_section_size(shared.limits.max_header_bytes.into()).send_grease(false);
+    let mut h3 = Box::pin(builder.build(quic)).await?;
 
     let requests = TaskTracker::new();
     let mut phase = Phase::Serving;
     let mut grace_ends = Instant::now();
     // h3 names in its GOAWAY the first request that it will not answer, and yet accepts that one;
     // a caller that believes the GOAWAY sends it again elsewhere, so it must not be answered here.
-    let (mut accepted_any, mut refusing) = (false, false);
+    let (mut accepted_any, mut refusing, mut late) = (false, false, 0);
     let (mut roomy, half) = (false, usize::try_from(shared.limits.first_streams() / 2).unwrap_or_default());
+    let mut draining = pin!(drain.started());
     loop {
+        // In order: while requests come in one after the other, nothing else is asked each time.
         let step = tokio::select! {
+            biased;
             accepted = h3.accept() => Step::Accepted(accepted),
-            () = drain.started(), if phase == Phase::Serving => Step::FirstGoaway,
+            () = &mut draining, if phase == Phase::Serving => Step::FirstGoaway,
             () = tokio::time::sleep_until(grace_ends), if phase == Phase::Grace => Step::FinalGoaway,
             () = requests.wait(), if phase == Phase::Finishing => Step::Idle,
+            () = tokio::time::sleep_until(grace_ends), if phase == Phase::Lingering => break,
         };
         match step {
             Step::Accepted(Ok(Some(resolver))) => {
@@ -120,6 +140,11 @@ where
                 let abandoned = last_accepted.take();
                 if refusing {
                     refuse(resolver);
+                    // The refusal has to arrive, or the caller cannot know that nothing was done.
+                    if phase == Phase::Lingering && late < MAX_LATE {
+                        late += 1;
+                        grace_ends = Instant::now() + grace(&connection);
+                    }
                     continue;
                 }
                 accepted_any = true;
@@ -136,20 +161,23 @@ where
             }
             Step::FirstGoaway => {
                 closing.begin();
-                h3.shutdown(GRACE_REQUESTS).await?;
+                Box::pin(h3.shutdown(GRACE_REQUESTS)).await?;
                 // Before the first request h3 has no number to count from and refuses all at once.
                 refusing = !accepted_any;
-                grace_ends = Instant::now() + GRACE_TIME.max(3 * connection.rtt());
+                grace_ends = Instant::now() + grace(&connection);
                 phase = Phase::Grace;
             }
             Step::FinalGoaway => {
                 // One more than the last that was accepted is the first that is not.
-                h3.shutdown(usize::from(accepted_any)).await?;
+                Box::pin(h3.shutdown(usize::from(accepted_any))).await?;
                 refusing = true;
                 requests.close();
                 phase = Phase::Finishing;
             }
-            Step::Idle => break,
+            Step::Idle => {
+                grace_ends = Instant::now() + grace(&connection);
+                phase = Phase::Lingering;
+            }
         }
     }
     requests.close();
@@ -164,6 +192,9 @@ enum Phase {
     Serving,
     Grace,
     Finishing,
+    /// Everything is answered; what comes late is refused for a moment longer, since a close throws
+    /// refusals away that are on their way.
+    Lingering,
 }
 
 enum Step<T> {
@@ -171,6 +202,11 @@ enum Step<T> {
     FirstGoaway,
     FinalGoaway,
     Idle,
+}
+
+/// How long what is on its way may take to arrive.
+fn grace(connection: &quinn::Connection) -> Duration {
+    GRACE_TIME.max(3 * connection.rtt())
 }
 
 fn identity(connection: &quinn::Connection) -> Option<PeerIdentity> {
@@ -187,16 +223,19 @@ fn refuse(mut resolver: RequestResolver<Connection, Bytes>) {
 
 /// Answers a request unless its caller loses interest, in which case the handler is dropped where
 /// it stands. A request that is answered at once costs no watching.
-async fn request<S>(
+fn request<S>(
     resolver: RequestResolver<Connection, Bytes>,
     service: S,
     shared: Shared,
     info: ConnInfo,
     abandoned: Option<Abandoned>,
-) where
+) -> impl Future<Output = ()> + Send
+where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+    S::Future: Send,
 {
-    let mut answering = pin!(async move {
+    // In a box of its own: what wraps it is moved several times before it runs.
+    let mut answering = Box::pin(async move {
         let resolved = tokio::time::timeout(shared.limits.header_timeout(), resolver.resolve_request()).await;
         let (request, stream) = match resolved {
             Ok(Ok(resolved)) => resolved,
@@ -212,11 +251,10 @@ async fn request<S>(
         }
     });
     let mut abandoned = abandoned.unwrap_or_else(|| Box::pin(std::future::pending()));
-    poll_fn(|cx| match answering.as_mut().poll(cx) {
+    poll_fn(move |cx| match answering.as_mut().poll(cx) {
         Poll::Ready(()) => Poll::Ready(()),
         Poll::Pending => abandoned.as_mut().poll(cx),
     })
-    .await;
 }
 
 type Sender = RequestStream<SendStream<Bytes>, Bytes>;

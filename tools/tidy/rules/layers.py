@@ -48,6 +48,7 @@ ALLOWED: dict[str, set[str]] = {
     "omnirelay-bench": _CONTRACTS | _LIFE | _CLIENT | {"relay-rpc", "relay-testkit"},
     "meshkit-host": _MODULE | _MODULES | {"relay-policy", "relay-enforcement", "relay-rpc", "meshkit-config"},
     "omnirelay-samples": _CONTRACTS | _LIFE | _CLIENT | {"relay-rpc", "meshkit-client"},
+    "omnirelay-fuzz": _LIFE | _CLIENT | {"relay-config"},
     "omnirelay-smoke": _CONTRACTS | _LIFE | _CLIENT | {"meshkit-client"},
     "ca-roots": set(),
 }

@@ -41,13 +41,19 @@ impl Server {
         Self { ca, address, url, drain, metrics, stats, serving }
     }
 
-    /// Starts another server on the same address once this one is gone.
-    pub(crate) fn again<S>(&mut self, service: S)
+    /// Starts another server on the same address once this one is gone and has let go of it.
+    pub(crate) async fn again<S>(&mut self, service: S)
     where
         S: tower::Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
         S: Clone + Send + Sync + 'static,
         S::Future: Send,
     {
+        let free = async {
+            while std::net::UdpSocket::bind(self.address).is_err() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), free).await.unwrap();
         self.metrics = Metrics::default();
         let listener = bind(&self.ca, self.address, &Protocol::ALL, Limits::default(), &self.metrics);
         self.drain = DrainController::new();
