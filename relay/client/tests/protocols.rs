@@ -25,11 +25,11 @@ struct Server {
 impl Server {
     fn start(protocols: &[Protocol], limits: Limits) -> Self {
         let ca = TestCa::new();
+        let tls = ca.server_tls("spiffe://test/server/a");
         let config = ListenerConfig {
-            address: ([127, 0, 0, 1], 0).into(),
-            tls: ca.server_tls("spiffe://test/server/a"),
             protocols: protocols.to_vec(),
             limits,
+            ..ListenerConfig::new(([127, 0, 0, 1], 0), tls)
         };
         let metrics = Metrics::default();
         let listener = Listener::bind("test", &config, &metrics).unwrap();
@@ -212,12 +212,8 @@ async fn a_restarted_server_is_found_again() {
     let address = server.url.rsplit(':').next().unwrap().parse().unwrap();
     server.drain.start();
     server.serving.await.unwrap();
-    let config = ListenerConfig {
-        address: ([127, 0, 0, 1], address).into(),
-        tls: server.ca.server_tls("spiffe://test/server/a"),
-        protocols: Protocol::ALL.to_vec(),
-        limits: Limits::default(),
-    };
+    let tls = server.ca.server_tls("spiffe://test/server/a");
+    let config = ListenerConfig::new(([127, 0, 0, 1], address), tls);
     let again = Listener::bind("test", &config, &Metrics::default()).unwrap();
     let drain = DrainController::new();
     let _serving = omnirelay_runtime::spawn("again", again.serve(tower::service_fn(answer), drain.drain()));

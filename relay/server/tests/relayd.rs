@@ -13,7 +13,7 @@ use relay_core::introspect::Introspection;
 use relay_core::{Negotiated, Protocol, Status};
 use relay_server::dispatch::{Call, Dispatcher};
 use relay_testkit::TestCa;
-use relay_transport::{Limits, Listener, ListenerConfig, body};
+use relay_transport::{Listener, ListenerConfig, body};
 
 /// A relay of its own, ended with its owner.
 struct Relay {
@@ -103,12 +103,7 @@ outbound = "greeter"
 
 /// The sample greeter on a free port.
 fn upstream(ca: &TestCa) -> (String, DrainController) {
-    let listener = ListenerConfig {
-        address: ([127, 0, 0, 1], 0).into(),
-        tls: ca.server_tls("spiffe://test/service/greeter"),
-        protocols: Protocol::ALL.to_vec(),
-        limits: Limits::default(),
-    };
+    let listener = ListenerConfig::new(([127, 0, 0, 1], 0), ca.server_tls("spiffe://test/service/greeter"));
     let listener = Listener::bind("upstream", &listener, &Metrics::default()).unwrap();
     let url = format!("https://{}", listener.local_addr());
     let service = Dispatcher::new("greeter", DESCRIPTOR_SET)
