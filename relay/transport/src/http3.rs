@@ -29,6 +29,8 @@ use crate::tls::ServerTls;
 const GRACE_REQUESTS: usize = 1 << 16;
 /// How long "on the way" can take at least before the second, final GOAWAY.
 const GRACE_TIME: Duration = Duration::from_millis(100);
+/// H3_GENERAL_PROTOCOL_ERROR (RFC 9114, section 8.1): none of its own says what is wrong.
+const H3_GENERAL_PROTOCOL_ERROR: u32 = 0x101;
 /// H3_EXCESSIVE_LOAD (RFC 9114, section 8.1).
 const H3_EXCESSIVE_LOAD: u32 = 0x107;
 
@@ -98,21 +100,29 @@ where
     S::Future: Send,
 {
     let local_ip = incoming.local_ip();
+    let mut peer = tls.check();
     let shaken = tokio::time::timeout(shared.limits.handshake_timeout(), incoming.accept()?).await;
     let shaken = shaken.map_err(Into::into).and_then(|shaken| shaken.map_err(BoxError::from));
     let connection = shaken.inspect_err(|_refused| shared.stats.refused(Bound::Handshake))?;
     drop(handshaking);
     let remote = connection.remote_address();
     let chain = chain(&connection);
+    let identity = chain.first().and_then(PeerIdentity::of);
+    // quinn does not tell whether the session was resumed.
+    if let Err(error) = peer.shown(chain, true) {
+        shared.stats.refused(Bound::Handshake);
+        let code = quinn::VarInt::from_u32(H3_GENERAL_PROTOCOL_ERROR);
+        connection.close(code, b"the certificate is believed no more");
+        return Err(error.into());
+    }
     let info = ConnInfo {
         protocol: Protocol::Http3,
         remote: RemoteAddress::Inet(remote),
         proxy: None,
         local: std::net::SocketAddr::new(local_ip.unwrap_or(remote.ip()), 0).into(),
-        identity: chain.first().and_then(PeerIdentity::of),
+        identity,
     };
     let conn = shared.connected(info);
-    let mut peer = tls.check(chain);
     let unwelcome = peer.refused();
     let ended =
         requests(connection.clone(), Arc::clone(&conn), service, shared.clone(), drain, unwelcome).await;

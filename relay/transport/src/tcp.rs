@@ -9,6 +9,7 @@ use std::time::Duration;
 use ::http::{Request, Response};
 use omnirelay_runtime::Drain;
 use relay_core::Protocol;
+use rustls::HandshakeKind;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -121,10 +122,12 @@ where
     let info = |protocol, identity| ConnInfo { protocol, remote, proxy, local, identity };
     match &setup.tls {
         Some((acceptor, tls)) => {
+            let mut peer = tls.check();
             let shaken = tokio::time::timeout_at(deadline, acceptor.accept(socket)).await;
             let stream = shaken.map_err(Into::into).and_then(|shaken| shaken.map_err(BoxError::from));
             let stream = stream.inspect_err(|_refused| shared.stats.refused(Bound::Handshake))?;
-            let (protocol, identity, mut peer) = negotiated(&stream, tls);
+            let (protocol, identity) = negotiated(&stream, &mut peer)
+                .inspect_err(|_refused| shared.stats.refused(Bound::Handshake))?;
             let (io, http2) = begin(stream, &[protocol], &shared).await?;
             drop(handshaking);
             let conn = shared.connected(info(protocol, identity));
@@ -153,13 +156,18 @@ async fn told_source(
     Ok(told.unwrap_or(proxy))
 }
 
-fn negotiated(stream: &TlsStream<Socket>, tls: &ServerTls) -> (Protocol, Option<PeerIdentity>, PeerCheck) {
+fn negotiated(
+    stream: &TlsStream<Socket>,
+    peer: &mut PeerCheck,
+) -> Result<(Protocol, Option<PeerIdentity>), rustls::Error> {
     let session = stream.get_ref().1;
     let http2 = session.alpn_protocol() == Some(Protocol::Http2.alpn());
     let protocol = if http2 { Protocol::Http2 } else { Protocol::Http1 };
     let chain: Vec<_> =
         session.peer_certificates().unwrap_or_default().iter().map(|one| one.clone().into_owned()).collect();
-    (protocol, chain.first().and_then(PeerIdentity::of), tls.check(chain))
+    let identity = chain.first().and_then(PeerIdentity::of);
+    peer.shown(chain, session.handshake_kind() == Some(HandshakeKind::Resumed))?;
+    Ok((protocol, identity))
 }
 
 /// Finds out whether a connection speaks HTTP/2. Its preface has a header's time: hyper itself

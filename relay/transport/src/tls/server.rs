@@ -77,9 +77,10 @@ impl ServerTls {
         self.0.watch();
     }
 
-    /// Checks the certificate of an open connection whenever the files change.
-    pub(crate) fn check(&self, chain: Vec<CertificateDer<'static>>) -> PeerCheck {
-        PeerCheck { generation: self.0.generation(), tls: self.0.clone(), chain }
+    /// Begins to check the peer of a connection whose handshake is about to begin: whatever changes
+    /// from here on counts for it.
+    pub(crate) fn check(&self) -> PeerCheck {
+        PeerCheck { generation: self.0.generation(), tls: Arc::clone(&self.0), chain: Vec::new() }
     }
 }
 
@@ -100,18 +101,34 @@ impl PeerCheck {
     /// Returns, with the reason counted and logged, once the peer's certificate is refused by the
     /// files as they are then; never for a peer that showed none.
     pub(crate) async fn refused(&mut self) {
-        let (Some((leaf, rest)), Some(_)) = (self.chain.split_first(), &self.tls.source().client_ca) else {
+        if self.chain.is_empty() {
             return std::future::pending().await;
-        };
+        }
         // A sender that is gone cannot be: we hold it.
         while self.generation.changed().await.is_ok() {
-            let state = self.tls.current();
-            let Some(clients) = &state.clients else { continue };
-            if let Err(error) = clients.verify_client_cert(leaf, rest, UnixTime::now()) {
-                refusal::tell("client", leaf, &error);
+            if self.verify().is_err() {
                 return;
             }
         }
+    }
+
+    /// The chain that the peer showed in its handshake. Of a session that was resumed nobody has
+    /// verified it yet.
+    ///
+    /// # Errors
+    /// It is believed no more.
+    pub(crate) fn shown(&mut self, chain: Vec<CertificateDer<'static>>, resumed: bool) -> Result<(), Error> {
+        self.chain = chain;
+        if resumed { self.verify() } else { Ok(()) }
+    }
+
+    fn verify(&self) -> Result<(), Error> {
+        let state = self.tls.current();
+        let (Some((leaf, rest)), Some(clients)) = (self.chain.split_first(), &state.clients) else {
+            return Ok(());
+        };
+        let verified = clients.verify_client_cert(leaf, rest, UnixTime::now());
+        verified.map(|_| ()).inspect_err(|error| refusal::tell("client", leaf, error))
     }
 }
 

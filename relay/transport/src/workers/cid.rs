@@ -21,6 +21,7 @@ impl Key {
         Self(u32::from_be_bytes([random[0], random[1], random[2], random[3]]) | 1)
     }
 
+    #[cfg(target_os = "linux")]
     pub(super) fn multiplier(self) -> u32 {
         self.0
     }
