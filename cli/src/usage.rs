@@ -31,7 +31,9 @@ pub(crate) fn error(parsing: &clap::Error) -> Option<OperatorError> {
         }
     }
     hints.push("`--help` tells more".to_owned());
-    Some(error.unwrap_or_else(|| OperatorError::new(ErrorKind::Usage, text.trim())).hint(hints.join("; ")))
+    Some(
+        error.unwrap_or_else(|| OperatorError::new(ErrorKind::Usage, text.trim())).hint(hints.join("; ")),
+    )
 }
 
 /// Whether the arguments ask for JSON, as far as that can be told of a line that cannot be parsed.

@@ -37,10 +37,7 @@ fn usage_errors_are_told_on_standard_error_with_code_two() {
     for args in [&["reqest"][..], &["request"], &["request", "a", "b", "--timeout", "2"], &[], &["mesh"]] {
         let (code, out, err) = run(args);
         assert_eq!((code, out.as_str()), (2, ""), "{args:?}");
-        assert!(
-            err.starts_with("error: ") && err.contains("hint: ") && err.contains("--help"),
-            "{args:?}: {err}"
-        );
+        assert!(err.starts_with("error: ") && err.contains("hint: ") && err.contains("--help"), "{args:?}: {err}");
     }
     let (code, out, err) = run(&["mesh", "peers", "list", "--role", "--output", "json"]);
     let error: serde_json::Value = serde_json::from_str(&err).unwrap();

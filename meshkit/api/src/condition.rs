@@ -34,11 +34,7 @@ impl Reply {
     ///
     /// # Errors
     /// As [`json`](Self::json).
-    pub fn json_unless_held(
-        headers: &HeaderMap,
-        etag: String,
-        value: &impl Serialize,
-    ) -> Result<Self, Status> {
+    pub fn json_unless_held(headers: &HeaderMap, etag: String, value: &impl Serialize) -> Result<Self, Status> {
         match Self::not_modified(headers, &etag) {
             Some(reply) => Ok(reply),
             None => Ok(Self::json(value)?.tagged(etag)),

@@ -47,9 +47,8 @@ pub fn refuse(problems: &[OperatorError]) -> Result<()> {
     };
     let several = format!("the configuration has {} problems", others + 1);
     let hint = first.hint_text().unwrap_or("correct them one by one");
-    let error = OperatorError::new(ErrorKind::Config, several).hint(format!(
-        "of the first: {hint}; `omnirelay mesh config validate` shows all with their remedies"
-    ));
+    let error = OperatorError::new(ErrorKind::Config, several)
+        .hint(format!("of the first: {hint}; `omnirelay mesh config validate` shows all with their remedies"));
     Err(problems.iter().fold(error, |error, problem| {
         error.because(match problem.location() {
             Some(location) => format!("{location}: {problem}"),

@@ -76,8 +76,7 @@ impl Procedure {
         let message = DynamicMessage::deserialize(self.request.clone(), &mut reader)
             .and_then(|message| reader.end().map(|()| message));
         let message = message.map_err(|error| {
-            let fields: Vec<String> =
-                self.request.fields().map(|field| field.json_name().to_owned()).collect();
+            let fields: Vec<String> = self.request.fields().map(|field| field.json_name().to_owned()).collect();
             Status::invalid_argument(format!("the message is no JSON {}: {error}", self.request.full_name()))
                 .with_hint(format!("its fields are {}", fields.join(", ")))
         })?;
