@@ -80,3 +80,14 @@ async fn a_listener_that_never_serves_leaves_nothing() {
     let free = || UdpSocket::bind(address.inet().unwrap()).is_ok();
     support::eventually(free, || "the port is still taken".to_owned()).await;
 }
+
+#[tokio::test]
+async fn a_listener_that_is_dropped_serves_no_longer() {
+    let server = Server::start(|config, _| config.quic_workers = 3);
+    let connection = h3::connect(&server, &server.client(None)).await.unwrap();
+    assert_eq!(h3::get(&connection, "/").await.unwrap(), "ok");
+    let address = server.inet();
+    server.serving.abort();
+    let free = || UdpSocket::bind(address).is_ok();
+    support::eventually(free, || "the port is still taken".to_owned()).await;
+}

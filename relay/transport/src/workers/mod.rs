@@ -22,6 +22,7 @@ use quinn::{Endpoint, EndpointConfig, ServerConfig};
 use socket2::{Domain, Socket, Type};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 use tower::Service;
 use tracing::{debug, warn};
 
@@ -151,13 +152,16 @@ impl Workers {
         self.workers.len()
     }
 
-    /// Serves until the drain has begun and every request is answered.
+    /// Serves until the drain has begun and every request is answered. Dropped before that, it
+    /// takes its workers and all that they do with it.
     pub(crate) async fn serve<S>(self, service: S, shared: Shared, drain: Drain)
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send,
     {
         let mut ends = Vec::new();
+        let dropped = CancellationToken::new();
+        let _drops = dropped.clone().drop_guard();
         for mut worker in self.workers {
             let Some(endpoint) = worker.endpoint.take() else { continue };
             let serving =
@@ -169,11 +173,14 @@ impl Workers {
             let (ended, end) = oneshot::channel();
             ends.push(end);
             let thread = std::thread::Builder::new().name("quic-worker".to_owned());
+            let dropped = dropped.clone();
             let started = thread.spawn(move || {
-                runtime.block_on(serving);
+                let whole = runtime.block_on(dropped.run_until_cancelled(serving)).is_some();
                 // Nobody waits any more where the process is at its end.
                 let _unheard = ended.send(());
-                runtime.block_on(others());
+                if whole {
+                    runtime.block_on(others());
+                }
             });
             if let Err(error) = started {
                 warn!(%error, "a QUIC worker cannot start; check the limit on threads (`ulimit -u`)");
