@@ -56,16 +56,15 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// The server: says its port on its output and serves until it is ended.
 pub(crate) async fn serve(args: &IdleServerArgs) -> Result<()> {
+    let tls = ServerTlsConfig {
+        certificate: args.certificate.clone(),
+        private_key: args.private_key.clone(),
+        ..ServerTlsConfig::default()
+    };
     let config = ListenerConfig {
-        address: ([127, 0, 0, 1], 0).into(),
-        tls: ServerTlsConfig {
-            certificate: args.certificate.clone(),
-            private_key: args.private_key.clone(),
-            client_ca: None,
-            require_client_certificate: false,
-        },
         protocols: vec![Protocol::Http3],
         limits: peers::limits(),
+        ..ListenerConfig::new(([127, 0, 0, 1], 0), tls)
     };
     let listener = Listener::bind("bench", &config, &Metrics::default())?;
     // Who started it and is gone ends it anyway.

@@ -33,7 +33,7 @@ pub(crate) fn client_tls(ca: Option<&Path>, identity: Option<(&PathBuf, &PathBuf
         ca: ca.map(Path::to_owned),
         certificate: identity.map(|(certificate, _)| certificate.clone()),
         private_key: identity.map(|(_, key)| key.clone()),
-        server_name: None,
+        ..ClientTlsConfig::default()
     }
 }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use omnirelay_runtime::config::load_str;
 use relay_core::{Encoding, Protocol};
-use relay_policy::{Endpoint, Policy, PolicyConfig, Verdict};
+use relay_policy::{Decision, Endpoint, Policy, PolicyConfig, Style, Verdict, Wire};
 
 use crate::Target;
 
@@ -37,7 +37,8 @@ fn run(data: &[u8]) {
         key: "data.protocols".to_owned(),
         category: category.to_owned(),
         transports: Protocol::ALL.to_vec(),
-        encodings: Encoding::ALL.to_vec(),
+        styles: vec![Style::Http, Style::Grpc],
+        encodings: Some(Encoding::ALL.to_vec()),
     };
     let mut endpoints = vec![endpoint("control-plane"), endpoint("unknown")];
     endpoints.extend(config.categories.keys().map(|category| endpoint(category)));
@@ -45,9 +46,14 @@ fn run(data: &[u8]) {
         assert!(!finding.hint.is_empty(), "a finding without a remedy");
     }
     // No policy file opens the control plane to HTTP/1.1 but an exception that has not expired.
-    let verdict = policy.evaluate("data:http", "control-plane", Protocol::Http1, Encoding::Protobuf, now);
+    let plane = endpoint("control-plane");
+    let wire = Wire { protocol: Protocol::Http1, style: Style::Http, encoding: Encoding::Protobuf };
+    let verdict = policy.evaluate(&plane, wire, Some("a"), now);
     assert!(verdict != Verdict::Allowed, "a file changed a built-in rule");
     if let Verdict::Excepted(exception) = verdict {
         assert!(now < exception.expires, "an expired exception grants");
     }
+    let decision = policy.compile(&plane).decide(wire, "a", now);
+    let refused = matches!(verdict, Verdict::Refused(_));
+    assert_eq!(matches!(decision, Decision::Refused(_)), refused, "the table says otherwise than the rules");
 }

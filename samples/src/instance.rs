@@ -59,7 +59,7 @@ pub(crate) async fn start(mut startup: Startup, layers: Layers, which: Which) ->
     });
     if let Some(client) = mesh {
         // Who is registered can be called; so this comes after the listener.
-        let peer = peer::describe(&config, which.name(), address);
+        let peer = peer::describe(&config, which.name(), &address);
         let _state = Registration::new(client, peer).spawn(startup.drain.clone());
     }
     startup.ready(&address);

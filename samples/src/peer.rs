@@ -1,10 +1,9 @@
 //! What an instance tells the control plane about itself.
 
-use std::net::SocketAddr;
-
 use meshkit_client::{Credentials, MeshClient, v1};
 use omnirelay_runtime::Result;
 use relay_client::{Channel, ChannelConfig};
+use relay_transport::ListenAddress;
 
 use crate::config::{Mesh, SampleConfig};
 
@@ -15,7 +14,7 @@ pub(crate) fn client(mesh: &Mesh) -> Result<MeshClient> {
 }
 
 /// The record of an instance that serves `service` at `address`.
-pub(crate) fn describe(config: &SampleConfig, service: &str, address: SocketAddr) -> v1::Peer {
+pub(crate) fn describe(config: &SampleConfig, service: &str, address: &ListenAddress) -> v1::Peer {
     let advertised = config.mesh.as_ref().and_then(|mesh| mesh.advertise.clone());
     let protocols = config.listener.protocols.iter().map(|protocol| protocol.name().to_owned()).collect();
     v1::Peer {

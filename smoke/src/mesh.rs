@@ -208,7 +208,7 @@ impl Mesh {
             ca: pki("ca.pem"),
             certificate: pki("operator.pem"),
             private_key: pki("operator.key"),
-            server_name: None,
+            ..ClientTlsConfig::default()
         }
     }
 

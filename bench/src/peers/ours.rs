@@ -28,6 +28,9 @@ pub(super) enum Kind {
 pub(crate) fn limits() -> Limits {
     Limits {
         max_connections: 100_000,
+        max_connections_per_address: 100_000,
+        max_handshakes: 100_000,
+        retry_above_handshakes: 100_000,
         max_requests_in_flight: 100_000,
         idle_timeout_ms: 3_600_000,
         ..Limits::default()
@@ -50,10 +53,9 @@ pub(super) async fn start(
     kind: Kind,
 ) -> Result<(Vec<Caller>, Guard)> {
     let config = ListenerConfig {
-        address: ([127, 0, 0, 1], 0).into(),
-        tls: ca.server_tls("spiffe://bench/ours"),
         protocols: vec![protocol],
         limits: limits(),
+        ..ListenerConfig::new(([127, 0, 0, 1], 0), ca.server_tls("spiffe://bench/ours"))
     };
     let listener = Listener::bind("bench", &config, &Metrics::default())?;
     let url = format!("https://localhost:{}", listener.local_addr().port());

@@ -97,13 +97,8 @@ impl MeshkitConfig {
 }
 
 fn check_listener(config: &MeshkitConfig, found: &mut Problems<'_, MeshkitConfig>) {
-    for (key, remedy) in config.listener.limits.problems() {
-        let key = format!("listener.limits.{key}");
-        found.say(&key, &format!("`{key}` is out of bounds"), remedy);
-    }
-    if config.listener.protocols.is_empty() {
-        let remedy = "leave it out for http3, http2 and http1";
-        found.say("listener.protocols", "`listener.protocols` is empty", remedy);
+    for (key, problem, remedy) in config.listener.problems("listener") {
+        found.say(&key, &problem, remedy);
     }
 }
 

@@ -15,6 +15,7 @@ use omnirelay_runtime::config::{Layers, Loaded, load_kind, refuse};
 use omnirelay_runtime::{ErrorKind, OperatorError, Result};
 use relay_enforcement::{Checkpoint, Checkpoints, guard, is_probe};
 use relay_transport::auth::Authenticator;
+use relay_transport::tls::ServerTls;
 use relay_transport::{Body, Listener, body};
 use tower::{Service, ServiceExt as _};
 use tracing::warn;
@@ -34,8 +35,9 @@ pub async fn start(mut startup: Startup, args: Args) -> Result<Running> {
     let config = &loaded.value;
     startup.step("configuration");
     // The listener reads these files again; here they are only tried, before a store is made.
-    relay_transport::tls::server_config(&config.listener.tls, &config.listener.protocols)
-        .map_err(|error| loaded.place("listener.tls", error))?;
+    if let Some(tls) = &config.listener.tls {
+        ServerTls::load(tls).map_err(|error| loaded.place("listener.tls", error))?;
+    }
     let auth = Authenticator::new(&config.auth)?;
     if config.auth.identities.is_empty() && config.auth.tokens.is_empty() {
         warn!(hint = "add `auth.identities` or `auth.tokens`", "nobody may call");

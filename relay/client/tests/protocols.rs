@@ -175,12 +175,8 @@ async fn a_restarted_server_is_found_again() {
     let address = server.url.rsplit(':').next().unwrap().parse().unwrap();
     server.drain.start();
     server.serving.await.unwrap();
-    let config = ListenerConfig {
-        address: ([127, 0, 0, 1], address).into(),
-        tls: server.ca.server_tls("spiffe://test/server/a"),
-        protocols: Protocol::ALL.to_vec(),
-        limits: Limits::default(),
-    };
+    let tls = server.ca.server_tls("spiffe://test/server/a");
+    let config = ListenerConfig::new(([127, 0, 0, 1], address), tls);
     let again = Listener::bind("test", &config, &Metrics::default()).unwrap();
     let drain = DrainController::new();
     let _serving = omnirelay_runtime::spawn("again", again.serve(tower::service_fn(answer), drain.drain()));

@@ -30,16 +30,8 @@ impl RelayConfig {
         }
         check_node(config, &mut found);
         for (name, listener) in [("data", &config.data), ("admin", &config.admin)] {
-            for (key, remedy) in listener.limits.problems() {
-                found.say(
-                    &format!("{name}.limits.{key}"),
-                    &format!("`{name}.limits.{key}` is out of bounds"),
-                    remedy,
-                );
-            }
-            if listener.protocols.is_empty() {
-                let key = format!("{name}.protocols");
-                found.say(&key, &format!("`{key}` is empty"), "leave it out for http3, http2 and http1");
+            for (key, problem, remedy) in listener.problems(name) {
+                found.say(&key, &problem, remedy);
             }
         }
         if config.data.address == config.admin.address && config.data.address.port() != 0 {

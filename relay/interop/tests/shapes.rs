@@ -10,7 +10,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::{HeaderName, HeaderValue};
-use relay_core::Protocol;
 use relay_rpc::{Ask, Call, Client, Code, Dispatcher, Messages, Reply, Status, raw};
 use support::{GRPC, Server, soon};
 use tokio::sync::mpsc;

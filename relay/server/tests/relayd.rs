@@ -14,7 +14,7 @@ use relay_core::introspect::Introspection;
 use relay_core::{Negotiated, Protocol, Status};
 use relay_rpc::{Call, Dispatcher};
 use relay_testkit::TestCa;
-use relay_transport::{Limits, Listener, ListenerConfig, body};
+use relay_transport::{Listener, ListenerConfig, body};
 use support::{Relay, relayd};
 
 fn config(ca: &TestCa, upstream: &str) -> String {
@@ -52,12 +52,7 @@ outbound = "greeter"
 
 /// The sample greeter on a free port.
 fn upstream(ca: &TestCa) -> (String, DrainController) {
-    let listener = ListenerConfig {
-        address: ([127, 0, 0, 1], 0).into(),
-        tls: ca.server_tls("spiffe://test/service/greeter"),
-        protocols: Protocol::ALL.to_vec(),
-        limits: Limits::default(),
-    };
+    let listener = ListenerConfig::new(([127, 0, 0, 1], 0), ca.server_tls("spiffe://test/service/greeter"));
     let listener = Listener::bind("upstream", &listener, &Metrics::default()).unwrap();
     let url = format!("https://{}", listener.local_addr());
     let service = Dispatcher::new("greeter", DESCRIPTOR_SET)
@@ -180,9 +175,10 @@ async fn a_drain_finishes_the_calls_in_flight() {
 fn bad_input_is_one_error_with_a_hint() {
     let ca = TestCa::new();
     let good = config(&ca, "https://127.0.0.1:9");
-    let cases: [(String, &[&str], i32, &str); 5] = [
+    let cases: [(String, &[&str], i32, &str); 6] = [
         (good.replace("[[routes]]", "[[routes]]\nservise = 1"), &[], 3, "did you mean `service`?"),
         (good.clone(), &["data.tls.certificate=\"/nowhere.pem\""], 3, "/nowhere.pem cannot be read"),
+        (good.clone(), &["data.tls.certificate=\"/dev/zero\""], 3, "it holds more than 4194304 bytes"),
         (good.clone(), &["admin.protocols=[\"http1\"]"], 3, "diagnostics needs http3"),
         (good.clone(), &["data.address=\"192.0.2.1:1\""], 9, "choose an address of this machine"),
         (String::from("kind = "), &[], 3, "relay.toml:1"),

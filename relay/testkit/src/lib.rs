@@ -4,11 +4,15 @@
 mod weather;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 #[cfg(unix)]
 use rustix::process::{Pid, Signal};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod,
+    KeyPair, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
+};
 use relay_transport::tls::{ClientTlsConfig, ServerTlsConfig};
 
 pub use weather::{Network, Weather};
@@ -41,6 +45,7 @@ fn send(process: u32, signal: Signal) {
 pub struct TestCa {
     dir: tempfile::TempDir,
     issuer: Issuer<'static, KeyPair>,
+    issued: AtomicU64,
 }
 
 /// A certificate and its key as PEM files.
@@ -50,6 +55,15 @@ pub struct Issued {
     pub certificate: PathBuf,
     /// The key.
     pub private_key: PathBuf,
+    /// What the authority revokes it by.
+    pub serial: u64,
+}
+
+/// Writes a file as a rotation does: whole, under the name of the old one.
+fn replace(path: &Path, text: &str) {
+    let new = path.with_extension("new");
+    std::fs::write(&new, text).unwrap();
+    std::fs::rename(new, path).unwrap();
 }
 
 impl TestCa {
@@ -66,7 +80,7 @@ impl TestCa {
         params.distinguished_name.push(DnType::CommonName, "test authority");
         let certificate = params.self_signed(&key).unwrap();
         std::fs::write(dir.path().join("ca.pem"), certificate.pem()).unwrap();
-        Self { dir, issuer: Issuer::new(params, key) }
+        Self { dir, issuer: Issuer::new(params, key), issued: AtomicU64::new(0) }
     }
 
     /// The folder that the files are in.
@@ -87,16 +101,61 @@ impl TestCa {
     /// Where `spiffe` is no URI or the folder cannot be written.
     #[must_use]
     pub fn issue(&self, spiffe: &str) -> Issued {
+        self.issue_with(spiffe, |_| {})
+    }
+
+    /// As [`issue`](Self::issue), for a certificate that ended long ago.
+    ///
+    /// # Panics
+    /// As [`issue`](Self::issue).
+    #[must_use]
+    pub fn issue_expired(&self, spiffe: &str) -> Issued {
+        self.issue_with(spiffe, |params| {
+            params.not_before = date_time_ymd(2001, 1, 1);
+            params.not_after = date_time_ymd(2002, 1, 1);
+        })
+    }
+
+    /// Writes the list of revoked certificates anew and names its file: those whose
+    /// [`serial`](Issued::serial) is among `revoked`.
+    ///
+    /// # Panics
+    /// Where the folder cannot be written.
+    #[must_use]
+    pub fn revoke(&self, revoked: &[u64]) -> PathBuf {
+        let revoked_certs = revoked.iter().map(|serial| RevokedCertParams {
+            serial_number: SerialNumber::from(*serial),
+            revocation_time: date_time_ymd(2020, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2020, 1, 1),
+            next_update: date_time_ymd(2100, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: revoked_certs.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let path = self.dir.path().join("revoked.crl");
+        replace(&path, &list.signed_by(&self.issuer).unwrap().pem().unwrap());
+        path
+    }
+
+    fn issue_with(&self, spiffe: &str, change: impl FnOnce(&mut CertificateParams)) -> Issued {
+        let serial = 1 + self.issued.fetch_add(1, Ordering::Relaxed);
         let names = ["localhost", "127.0.0.1", "::1"].map(ToOwned::to_owned);
         let mut params = CertificateParams::new(names).unwrap();
         params.subject_alt_names.push(SanType::URI(spiffe.try_into().unwrap()));
+        params.serial_number = Some(SerialNumber::from(serial));
+        change(&mut params);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let stem: String = spiffe.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
         let file = |end: &str| self.dir.path().join(format!("{stem}.{end}"));
-        let issued = Issued { certificate: file("pem"), private_key: file("key") };
-        std::fs::write(&issued.certificate, certificate.pem()).unwrap();
-        std::fs::write(&issued.private_key, key.serialize_pem()).unwrap();
+        let issued = Issued { certificate: file("pem"), private_key: file("key"), serial };
+        replace(&issued.private_key, &key.serialize_pem());
+        replace(&issued.certificate, &certificate.pem());
         issued
     }
 
@@ -108,7 +167,7 @@ impl TestCa {
             certificate: issued.certificate,
             private_key: issued.private_key,
             client_ca: Some(self.ca()),
-            require_client_certificate: false,
+            ..ServerTlsConfig::default()
         }
     }
 
@@ -120,7 +179,7 @@ impl TestCa {
             ca: Some(self.ca()),
             certificate: issued.as_ref().map(|issued| issued.certificate.clone()),
             private_key: issued.map(|issued| issued.private_key),
-            server_name: None,
+            ..ClientTlsConfig::default()
         }
     }
 }

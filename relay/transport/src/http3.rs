@@ -3,10 +3,12 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
+use h3::error::{ConnectionError, StreamError};
 use h3::quic;
 use h3::server::{RequestResolver, RequestStream};
 use http::{Request, Response};
@@ -19,10 +21,11 @@ use tower::Service;
 use tracing::debug;
 
 use crate::body::{self, Body, BoxError};
-use crate::conn_info::{ConnInfo, PeerIdentity};
+use crate::conn_info::{ConnInfo, PeerIdentity, RemoteAddress};
 use crate::quic::{Abandoned, Connection, H3_NO_ERROR, H3_REQUEST_REJECTED, SendStream, Side, message};
-use crate::serve::Shared;
+use crate::serve::{Conn, Shared};
 use crate::stats::Bound;
+use crate::tls::{PeerCheck, ServerTls};
 
 /// Requests that are still accepted after the first GOAWAY: those already on the way.
 const GRACE_REQUESTS: usize = 1 << 16;
@@ -30,10 +33,19 @@ const GRACE_REQUESTS: usize = 1 << 16;
 const MAX_LATE: u32 = 16;
 /// How long "on the way" can take at least: before the second, final GOAWAY, and before the close.
 const GRACE_TIME: Duration = Duration::from_millis(100);
+/// H3_GENERAL_PROTOCOL_ERROR (RFC 9114, section 8.1): none of its own says what is wrong.
+const H3_GENERAL_PROTOCOL_ERROR: u32 = 0x101;
+/// H3_EXCESSIVE_LOAD (RFC 9114, section 8.1).
+const H3_EXCESSIVE_LOAD: u32 = 0x107;
 
 /// Accepts connections until the drain begins, then lets those open finish.
-pub(crate) async fn serve<S>(endpoint: quinn::Endpoint, service: S, shared: Shared, drain: Drain)
-where
+pub(crate) async fn serve<S>(
+    endpoint: quinn::Endpoint,
+    tls: ServerTls,
+    service: S,
+    shared: Shared,
+    drain: Drain,
+) where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
@@ -44,28 +56,42 @@ where
             incoming = endpoint.accept() => incoming,
         };
         let Some(incoming) = incoming else { break };
-        let Some(place) = shared.admit_connection() else {
+        if incoming.may_retry()
+            && !incoming.remote_address_validated()
+            && shared.admission.wants_proof_of_address()
+        {
+            shared.stats.refused(Bound::QuicRetry);
+            // What may be retried can be.
+            let _asked = incoming.retry();
+            continue;
+        }
+        let Some((place, handshaking)) = shared.admission.connection() else {
             incoming.refuse();
             continue;
         };
-        let (service, shared) = (service.clone(), shared.clone());
+        let Some(address_place) = shared.admission.address(incoming.remote_address().ip()) else {
+            incoming.refuse();
+            continue;
+        };
+        let (tls, service, shared) = (tls.clone(), service.clone(), shared.clone());
         let (guard, drain) = (drain.guard(), drain.clone());
         let connections = tracker.clone();
-        let handshaking = async move {
-            let (connection, info) = match handshake(incoming, &shared).await {
+        let shaking = async move {
+            let (connection, conn, peer) = match handshake(incoming, &tls, &shared).await {
                 Ok(established) => established,
                 Err(error) => return debug!(error, "no connection came about"),
             };
+            drop(handshaking);
             // A task of its own: what the handshake needed is not kept as long as the connection.
             let serving = async move {
-                if let Err(error) = requests(connection, info, service, shared, drain).await {
+                if let Err(error) = serve_connection(connection, conn, peer, service, shared, drain).await {
                     debug!(error, "connection ended");
                 }
-                drop((place, guard));
+                drop((place, address_place, guard));
             };
             omnirelay_runtime::spawn("h3-connection", connections.track_future(serving));
         };
-        omnirelay_runtime::spawn("quic-handshake", tracker.track_future(handshaking));
+        omnirelay_runtime::spawn("quic-handshake", tracker.track_future(shaking));
     }
     tracker.close();
     tracker.wait().await;
@@ -75,36 +101,71 @@ where
 
 async fn handshake(
     incoming: quinn::Incoming,
+    tls: &ServerTls,
     shared: &Shared,
-) -> Result<(quinn::Connection, ConnInfo), BoxError> {
+) -> Result<(quinn::Connection, Arc<Conn>, PeerCheck), BoxError> {
     let local_ip = incoming.local_ip();
-    let handshake = tokio::time::timeout(shared.limits.handshake_timeout(), incoming.accept()?);
-    let connection = match handshake.await {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => {
-            shared.stats.refused(Bound::Handshake);
-            return Err(error.into());
-        }
-        Err(_elapsed) => {
-            shared.stats.refused(Bound::Handshake);
-            return Err("the QUIC handshake took too long".into());
-        }
-    };
-    shared.stats.connection(Protocol::Http3);
+    let mut peer = tls.check();
+    let shaken = tokio::time::timeout(shared.limits.handshake_timeout(), incoming.accept()?).await;
+    let shaken = shaken.map_err(Into::into).and_then(|shaken| shaken.map_err(BoxError::from));
+    let connection = shaken.inspect_err(|_refused| shared.stats.refused(Bound::Handshake))?;
     let remote = connection.remote_address();
-    let local = std::net::SocketAddr::new(local_ip.unwrap_or(remote.ip()), 0);
-    let info = ConnInfo { protocol: Protocol::Http3, remote, local, identity: identity(&connection) };
-    Ok((connection, info))
+    let chain = chain(&connection);
+    let identity = chain.first().and_then(PeerIdentity::of);
+    // quinn does not tell whether the session was resumed.
+    if let Err(error) = peer.shown(chain, true) {
+        shared.stats.refused(Bound::Handshake);
+        let code = quinn::VarInt::from_u32(H3_GENERAL_PROTOCOL_ERROR);
+        connection.close(code, b"the certificate is believed no more");
+        return Err(error.into());
+    }
+    let info = ConnInfo {
+        protocol: Protocol::Http3,
+        remote: RemoteAddress::Inet(remote),
+        proxy: None,
+        local: std::net::SocketAddr::new(local_ip.unwrap_or(remote.ip()), 0).into(),
+        identity,
+    };
+    Ok((connection, shared.connected(info), peer))
+}
+
+/// Serves a connection until it ends, and counts what it ended by.
+async fn serve_connection<S>(
+    connection: quinn::Connection,
+    conn: Arc<Conn>,
+    mut peer: PeerCheck,
+    service: S,
+    shared: Shared,
+    drain: Drain,
+) -> Result<(), BoxError>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    let (stats, excess) = (shared.stats.clone(), conn.excess.clone());
+    let ended = requests(connection.clone(), conn, service, shared, drain, peer.refused()).await;
+    let Err(error) = ended else { return Ok(()) };
+    if error.is_h3_no_error() {
+        return Ok(());
+    }
+    match connection.close_reason() {
+        Some(quinn::ConnectionError::TimedOut) => stats.refused(Bound::Idle),
+        _ if excess.is_cancelled() => {}
+        _ if matches!(error, ConnectionError::Local { .. }) => stats.refused(Bound::Malformed),
+        _ => {}
+    }
+    Err(error.into())
 }
 
 /// Accepts requests until the connection ends or the drain has it end.
 async fn requests<S>(
     connection: quinn::Connection,
-    info: ConnInfo,
+    conn: Arc<Conn>,
     service: S,
     shared: Shared,
     drain: Drain,
-) -> Result<(), BoxError>
+    unwelcome: impl Future<Output = ()>,
+) -> Result<(), ConnectionError>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
@@ -117,26 +178,33 @@ where
     let mut h3 = Box::pin(builder.build(quic)).await?;
 
     let requests = TaskTracker::new();
+    let most = usize::try_from(shared.limits.max_streams_per_connection).unwrap_or(usize::MAX);
     let mut phase = Phase::Serving;
     let mut grace_ends = Instant::now();
+    let mut ends = None;
     // h3 names in its GOAWAY the first request that it will not answer, and yet accepts that one;
     // a caller that believes the GOAWAY sends it again elsewhere, so it must not be answered here.
     let (mut accepted_any, mut refusing, mut late) = (false, false, 0);
     let (mut roomy, half) = (false, usize::try_from(shared.limits.first_streams() / 2).unwrap_or_default());
     let mut draining = pin!(drain.started());
+    let mut unwelcome = pin!(unwelcome);
+    let mut excess = pin!(conn.excess.cancelled());
     loop {
-        // In order: while requests come in one after the other, nothing else is asked each time.
+        // In order: while requests come in one after the other, nothing else is asked each time but
+        // whether they come too fast.
         let step = tokio::select! {
             biased;
+            () = &mut excess => Step::Excess,
             accepted = h3.accept() => Step::Accepted(accepted),
             () = &mut draining, if phase == Phase::Serving => Step::FirstGoaway,
+            () = &mut unwelcome, if phase == Phase::Serving => Step::Unwelcome,
             () = tokio::time::sleep_until(grace_ends), if phase == Phase::Grace => Step::FinalGoaway,
             () = requests.wait(), if phase == Phase::Finishing => Step::Idle,
             () = tokio::time::sleep_until(grace_ends), if phase == Phase::Lingering => break,
+            () = at(ends) => break,
         };
         match step {
             Step::Accepted(Ok(Some(resolver))) => {
-                let (service, shared, info) = (service.clone(), shared.clone(), info.clone());
                 let abandoned = last_accepted.take();
                 if refusing {
                     refuse(resolver);
@@ -147,19 +215,32 @@ where
                     }
                     continue;
                 }
+                // A stream that its client has given up makes room for another one before what it
+                // asked for has ended.
+                if requests.len() >= most {
+                    shared.stats.refused(Bound::StreamsPerConnection);
+                    refuse(resolver);
+                    continue;
+                }
                 accepted_any = true;
                 if !roomy && requests.len() >= half {
                     connection.set_max_concurrent_bi_streams(shared.limits.max_streams_per_connection.into());
                     roomy = true;
                 }
-                let task = requests.track_future(request(resolver, service, shared, info, abandoned));
-                omnirelay_runtime::spawn("h3-request", task);
+                let task = request(resolver, service.clone(), shared.clone(), Arc::clone(&conn), abandoned);
+                omnirelay_runtime::spawn("h3-request", requests.track_future(task));
             }
             Step::Accepted(Ok(None)) => break,
-            Step::Accepted(Err(error)) => {
-                return if error.is_h3_no_error() { Ok(()) } else { Err(error.into()) };
+            Step::Accepted(Err(error)) => return Err(error),
+            Step::Excess => {
+                let code = quinn::VarInt::from_u32(H3_EXCESSIVE_LOAD);
+                connection.close(code, b"too many requests were given up");
+                return Ok(());
             }
-            Step::FirstGoaway => {
+            Step::FirstGoaway | Step::Unwelcome => {
+                if matches!(step, Step::Unwelcome) {
+                    ends = Instant::now().checked_add(shared.limits.drain_max());
+                }
                 closing.begin();
                 Box::pin(h3.shutdown(GRACE_REQUESTS)).await?;
                 // Before the first request h3 has no number to count from and refuses all at once.
@@ -181,7 +262,10 @@ where
         }
     }
     requests.close();
-    requests.wait().await;
+    tokio::select! {
+        () = requests.wait() => {}
+        () = at(ends) => {}
+    }
     connection.close(quinn::VarInt::from_u32(H3_NO_ERROR), b"");
     Ok(())
 }
@@ -199,6 +283,8 @@ enum Phase {
 
 enum Step<T> {
     Accepted(T),
+    Excess,
+    Unwelcome,
     FirstGoaway,
     FinalGoaway,
     Idle,
@@ -209,9 +295,18 @@ fn grace(connection: &quinn::Connection) -> Duration {
     GRACE_TIME.max(3 * connection.rtt())
 }
 
-fn identity(connection: &quinn::Connection) -> Option<PeerIdentity> {
-    let chain = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
-    PeerIdentity::of(chain.first()?)
+/// Resolves at a moment, or never.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn chain(connection: &quinn::Connection) -> Vec<CertificateDer<'static>> {
+    let chain =
+        connection.peer_identity().and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok());
+    chain.map(|chain| *chain).unwrap_or_default()
 }
 
 /// Refuses a request before anything was done with it.
@@ -227,34 +322,55 @@ fn request<S>(
     resolver: RequestResolver<Connection, Bytes>,
     service: S,
     shared: Shared,
-    info: ConnInfo,
+    conn: Arc<Conn>,
     abandoned: Option<Abandoned>,
 ) -> impl Future<Output = ()> + Send
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
     S::Future: Send,
 {
+    let given_up = Arc::clone(&conn);
     // In a box of its own: what wraps it is moved several times before it runs.
-    let mut answering = Box::pin(async move {
-        let resolved = tokio::time::timeout(shared.limits.header_timeout(), resolver.resolve_request()).await;
-        let (request, stream) = match resolved {
-            Ok(Ok(resolved)) => resolved,
-            Ok(Err(error)) => return debug!(%error, "request refused"),
-            Err(_elapsed) => return debug!("request headers took too long"),
-        };
-        let (mut send, recv) = stream.split();
-        let request = request.map(|()| body::boxed(message::Incoming::new(recv)));
-        let (head, body) = shared.call(service, &info, request).await.into_parts();
-        if let Err(error) = respond(&mut send, Response::from_parts(head, ()), body).await {
-            debug!(error, "response broke off");
-            send.stop_stream(h3::error::Code::H3_REQUEST_CANCELLED);
-        }
-    });
+    let mut answering = Box::pin(answer(resolver, service, shared, conn));
     let mut abandoned = abandoned.unwrap_or_else(|| Box::pin(std::future::pending()));
     poll_fn(move |cx| match answering.as_mut().poll(cx) {
         Poll::Ready(()) => Poll::Ready(()),
-        Poll::Pending => abandoned.as_mut().poll(cx),
+        Poll::Pending => abandoned.as_mut().poll(cx).map(|()| given_up.given_up()),
     })
+}
+
+async fn answer<S>(resolver: RequestResolver<Connection, Bytes>, service: S, shared: Shared, conn: Arc<Conn>)
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+    S::Future: Send,
+{
+    let resolved = tokio::time::timeout(shared.limits.header_timeout(), resolver.resolve_request()).await;
+    let (request, stream) = match resolved {
+        Ok(Ok(resolved)) => resolved,
+        Ok(Err(error)) => {
+            match &error {
+                StreamError::RemoteTerminate { .. } => conn.given_up(),
+                StreamError::HeaderTooBig { .. } => shared.stats.refused(Bound::HeaderBytes),
+                StreamError::StreamError { .. } => shared.stats.refused(Bound::Malformed),
+                _ => {}
+            }
+            return debug!(%error, "request refused");
+        }
+        Err(_elapsed) => {
+            shared.stats.refused(Bound::HeaderTime);
+            return debug!("request headers took too long");
+        }
+    };
+    let (mut send, recv) = stream.split();
+    let request = request.map(|()| body::boxed(message::Incoming::new(recv)));
+    let (head, body) = shared.call(service, &conn, request).await.into_parts();
+    if let Err(error) = respond(&mut send, Response::from_parts(head, ()), body).await {
+        if matches!(error.downcast_ref(), Some(StreamError::RemoteTerminate { .. })) {
+            conn.given_up();
+        }
+        debug!(error, "response broke off");
+        send.stop_stream(h3::error::Code::H3_REQUEST_CANCELLED);
+    }
 }
 
 type Sender = RequestStream<SendStream<Bytes>, Bytes>;

@@ -1,24 +1,41 @@
-//! Serves any tower service over HTTP/1.1, HTTP/2 and HTTP/3 from one listener, over TLS 1.3 only,
-//! with everything that a stranger can send bounded.
+//! Serves any tower service over HTTP/1.1, HTTP/2 and HTTP/3 from one listener, with everything
+//! that a stranger can send bounded. In networks over TLS 1.3 only; in the clear at socket files
+//! and, where that is asked for, at loopback addresses.
 //!
 //! Read first: [`Listener`] binds and serves, [`Body`] is the body of every message, [`auth`]
-//! decides who may, [`respond`] writes every error. [`quic`] is the seam between quinn and h3.
+//! decides who may, [`respond`] writes every error. [`quic`] is the seam between quinn and h3,
+//! `workers` spreads QUIC over cores, [`tls`] follows certificate files.
 
+mod address;
+mod admission;
 pub mod auth;
+mod bind;
 pub mod body;
 mod conn_info;
+mod endpoint;
+mod http;
 mod http3;
 mod limits;
 mod listener;
+mod proxy_protocol;
 pub mod quic;
+mod rate;
+mod replay;
+mod request_body;
 pub mod respond;
 mod serve;
+mod socket;
 mod stats;
 mod tcp;
 pub mod tls;
+#[cfg(unix)]
+mod unix;
+mod workers;
 
+pub use address::ListenAddress;
 pub use body::{Body, BoxError};
-pub use conn_info::{ConnInfo, PeerIdentity};
+pub use conn_info::{ConnInfo, LocalPeer, PeerIdentity, RemoteAddress};
 pub use limits::Limits;
-pub use listener::{Listener, ListenerConfig};
+pub use listener::{Listener, ListenerConfig, SocketMode};
+pub use proxy_protocol::{Network, ProxyProtocolConfig};
 pub use stats::ListenerStats;

@@ -1,112 +1,264 @@
-//! One address, TCP and UDP, every protocol.
+//! One address, every protocol.
 
 use std::convert::Infallible;
-use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{Request, Response};
 use omnirelay_runtime::{Drain, ErrorKind, Metrics, OperatorError, Result};
-use quinn::crypto::rustls::QuicServerConfig;
 use relay_core::Protocol;
 use serde::{Deserialize, Serialize};
-use socket2::{Domain, Socket, Type};
-use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 use tower::Service;
-use tracing::debug;
 
+use crate::address::ListenAddress;
+use crate::bind::Bound;
 use crate::body::Body;
 use crate::limits::Limits;
+use crate::proxy_protocol::{ProxyProtocolConfig, Trusted};
 use crate::serve::Shared;
+use crate::socket::Door;
 use crate::stats::ListenerStats;
-use crate::tls::{self, ServerTlsConfig};
-use crate::{http3, quic, tcp};
+use crate::tcp::{self, Setup};
+use crate::tls::{self, ServerTls, ServerTlsConfig};
+use crate::workers::{MAX_WORKERS, Workers};
+use crate::{bind, endpoint};
 
 /// Where and how to listen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListenerConfig {
-    /// The address for TCP and for UDP; port 0 lets the system choose one that is free for both.
-    pub address: SocketAddr,
-    /// Who the server is, and whom it believes.
-    pub tls: ServerTlsConfig,
-    /// What is offered; HTTP/3 alone opens no TCP port, and the others alone no UDP port.
+    /// The address for TCP and for UDP; port 0 lets the system choose one that is free for both. Or
+    /// `unix:/path` for a socket file, over which HTTP/1.1 and HTTP/2 are spoken without TLS.
+    pub address: ListenAddress,
+    /// Who the server is, and whom it believes. Everywhere but at a socket file, and where
+    /// `plaintext` is set.
+    #[serde(default)]
+    pub tls: Option<ServerTlsConfig>,
+    /// Speak HTTP/1.1 and HTTP/2 (prior knowledge) without TLS; only at a loopback address.
+    #[serde(default)]
+    pub plaintext: bool,
+    /// What is offered; HTTP/3 alone opens no TCP port, and the others alone no UDP port. Without
+    /// TLS there is no HTTP/3.
     #[serde(default = "all_protocols")]
     pub protocols: Vec<Protocol>,
+    /// Who may say on whose behalf it connects; over TCP.
+    #[serde(default)]
+    pub proxy_protocol: Option<ProxyProtocolConfig>,
+    /// The socket file's mode, as `"0660"`.
+    #[serde(default)]
+    pub socket_mode: SocketMode,
+    /// Threads that QUIC is served on, at most 64; 0 is one a core.
+    #[serde(default)]
+    pub quic_workers: u32,
     /// What a stranger may make it do.
     #[serde(default)]
     pub limits: Limits,
+}
+
+impl ListenerConfig {
+    /// Every protocol over TLS at `address`, with the default bounds.
+    #[must_use]
+    pub fn new(address: impl Into<ListenAddress>, tls: ServerTlsConfig) -> Self {
+        Self { tls: Some(tls), plaintext: false, ..Self::without_tls(address.into()) }
+    }
+
+    /// HTTP/1.1 and HTTP/2 without TLS at a socket file, or at a loopback address.
+    #[must_use]
+    pub fn without_tls(address: ListenAddress) -> Self {
+        Self {
+            plaintext: address.inet().is_some(),
+            address,
+            tls: None,
+            protocols: all_protocols(),
+            proxy_protocol: None,
+            socket_mode: SocketMode::default(),
+            quic_workers: 0,
+            limits: Limits::default(),
+        }
+    }
+
+    /// What is wrong with it as (key, problem, remedy), where it stands at `name`.
+    #[must_use]
+    pub fn problems(&self, name: &str) -> Vec<(String, String, &'static str)> {
+        let mut problems = Vec::new();
+        for (key, remedy) in self.limits.problems() {
+            let key = format!("{name}.limits.{key}");
+            problems.push((key.clone(), format!("`{key}` is out of bounds"), remedy));
+        }
+        let mut refuse = |broken: bool, key: &str, problem: &str, remedy| {
+            if broken {
+                let key = format!("{name}.{key}");
+                problems.push((key.clone(), format!("`{key}` {problem}"), remedy));
+            }
+        };
+        let (file, clear) = (self.address.unix().is_some(), self.tls.is_none());
+        refuse(self.protocols.is_empty(), "protocols", "is empty", "leave it out for http3, http2 and http1");
+        refuse(
+            !self.protocols.is_empty() && self.offered().is_empty(),
+            "protocols",
+            "is HTTP/3 alone, which needs TLS",
+            "add `http2`, or a `tls` section",
+        );
+        refuse(file && !clear, "tls", "is set for a socket file, which has no TLS", "leave it out");
+        refuse(
+            clear && !file && !self.plaintext,
+            "tls",
+            "is missing",
+            "name a certificate and its key; at a loopback address `plaintext = true` can stand instead",
+        );
+        refuse(
+            self.plaintext && (file || !clear),
+            "plaintext",
+            "is set beside `tls` or a socket file",
+            "leave it out",
+        );
+        refuse(
+            self.plaintext && !self.address.is_local(),
+            "plaintext",
+            "is set for an address that others than this machine can reach",
+            "listen on 127.0.0.1 or [::1], or add a `tls` section",
+        );
+        refuse(
+            file && self.proxy_protocol.is_some(),
+            "proxy_protocol",
+            "is set for a socket file, where nobody has an address to be trusted by",
+            "leave it out",
+        );
+        let workers = "is above 64";
+        refuse(self.quic_workers > MAX_WORKERS, "quic_workers", workers, "leave it out for one a core");
+        problems
+    }
+
+    /// The protocols that can be spoken here.
+    fn offered(&self) -> Vec<Protocol> {
+        let all = self.protocols.iter().copied();
+        all.filter(|one| self.tls.is_some() || *one != Protocol::Http3).collect()
+    }
 }
 
 fn all_protocols() -> Vec<Protocol> {
     Protocol::ALL.to_vec()
 }
 
-/// Bytes of socket buffer to ask for: bursts of datagrams are lost where it is small.
-const UDP_BUFFER: usize = 4 << 20;
-/// HTTP/3 needs three streams one way; the rest is for what it may become. quinn keeps memory for
-/// each that is allowed.
-const UNI_STREAMS: u32 = 8;
-/// Pairs of TCP and UDP ports to try where the system chooses.
-const PORT_TRIES: usize = 16;
+/// Who may open a socket file, as `chmod` writes it in octal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SocketMode(u32);
+
+impl SocketMode {
+    /// The bits of the mode.
+    #[must_use]
+    pub fn bits(self) -> u32 {
+        self.0
+    }
+}
+
+impl Default for SocketMode {
+    fn default() -> Self {
+        Self(0o600)
+    }
+}
+
+impl TryFrom<String> for SocketMode {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let digits = (3..=4).contains(&text.len()) && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
+        match u32::from_str_radix(&text, 8) {
+            Ok(mode) if digits && mode <= 0o777 => Ok(Self(mode)),
+            _ => Err(format!("`{text}` is no mode of a file; write `\"0600\"`")),
+        }
+    }
+}
+
+impl From<SocketMode> for String {
+    fn from(mode: SocketMode) -> Self {
+        format!("{:04o}", mode.0)
+    }
+}
 
 /// A bound listener.
 pub struct Listener {
-    tcp: Option<(TcpListener, Arc<rustls::ServerConfig>)>,
-    quic: Option<quinn::Endpoint>,
-    address: SocketAddr,
+    door: Option<(Door, Setup)>,
+    quic: Option<Workers>,
+    tls: Option<ServerTls>,
+    address: ListenAddress,
     protocols: Vec<Protocol>,
     shared: Shared,
 }
 
 impl Listener {
-    /// Reads the TLS files, then binds. `name` stands in metrics.
+    /// Reads the TLS files, then binds. `name` stands in metrics. Inside an async runtime the files
+    /// are watched from here on.
     ///
     /// # Errors
     /// TLS files that cannot be used, bounds that make no sense, an address that is taken or not
     /// ours.
     pub fn bind(name: &'static str, config: &ListenerConfig, metrics: &Metrics) -> Result<Self> {
-        if let Some((key, remedy)) = config.limits.problems().first() {
-            return Err(OperatorError::new(
-                ErrorKind::Config,
-                format!("`{name}.limits.{key}` is out of bounds"),
-            )
-            .hint(*remedy));
+        if let Some((_key, problem, remedy)) = config.problems(name).into_iter().next() {
+            return Err(OperatorError::new(ErrorKind::Config, problem).hint(remedy));
         }
-        if config.protocols.is_empty() {
-            return Err(OperatorError::new(ErrorKind::Config, format!("`{name}.protocols` is empty"))
-                .hint("leave it out for http3, http2 and http1"));
-        }
-        let over_tcp: Vec<Protocol> =
-            config.protocols.iter().copied().filter(|one| *one != Protocol::Http3).collect();
-        let wants_quic = config.protocols.contains(&Protocol::Http3);
-        let tcp_tls = Arc::new(tls::server_config(&config.tls, &over_tcp)?);
-        let quic_tls = tls::server_config(&config.tls, &[Protocol::Http3])?;
-        let (tcp, udp, address) = bind_both(config.address, !over_tcp.is_empty(), wants_quic)?;
-        let quic = match udp {
-            Some(udp) => Some(endpoint(udp, quic_tls, &config.limits)?),
+        tls::stats::register(metrics);
+        let protocols = config.offered();
+        let over_stream: Vec<Protocol> =
+            protocols.iter().copied().filter(|one| *one != Protocol::Http3).collect();
+        let tls = config.tls.as_ref().map(ServerTls::load).transpose()?;
+        let wants_quic = protocols.contains(&Protocol::Http3);
+        let Bound { door, sockets, address } = bind::bind(config, !over_stream.is_empty(), wants_quic)?;
+        let quic = match (sockets, &tls) {
+            (Some(sockets), Some(tls)) => {
+                let quic = endpoint::server_config(tls.rustls(&[Protocol::Http3])?, &config.limits)?;
+                Some(Workers::new(sockets, &quic, tls.clone())?)
+            }
+            _ => None,
+        };
+        let acceptor = match &tls {
+            Some(tls) => Some((TlsAcceptor::from(Arc::new(tls.rustls(&over_stream)?)), tls.clone())),
             None => None,
         };
+        if let Some(tls) = &tls {
+            tls.watch();
+        }
+        let setup = Setup {
+            address: address.clone(),
+            tls: acceptor,
+            trusted: config.proxy_protocol.as_ref().map(Trusted::new),
+            protocols: over_stream,
+        };
         let stats = ListenerStats::new(name, metrics);
+        let udp_port = quic.as_ref().map(|_| address.port());
         Ok(Self {
-            tcp: tcp.map(|tcp| (tcp, tcp_tls)),
+            door: door.map(|door| (door, setup)),
             quic,
+            tls,
             address,
-            protocols: config.protocols.clone(),
-            shared: Shared::new(&config.limits, stats, address.port()),
+            protocols,
+            shared: Shared::new(&config.limits, stats, udp_port),
         })
     }
 
     /// The bound address; the port is the real one.
     #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
-        self.address
+    pub fn local_addr(&self) -> ListenAddress {
+        self.address.clone()
     }
 
     /// What it speaks.
     #[must_use]
     pub fn protocols(&self) -> &[Protocol] {
         &self.protocols
+    }
+
+    /// Threads that serve QUIC beside the runtime: none where one worker is on the runtime itself.
+    #[must_use]
+    pub fn quic_workers(&self) -> usize {
+        self.quic.as_ref().map_or(0, Workers::count)
+    }
+
+    /// Its certificates, to have them read anew at once; none without TLS.
+    #[must_use]
+    pub fn tls(&self) -> Option<ServerTls> {
+        self.tls.clone()
     }
 
     /// Its counters.
@@ -121,108 +273,16 @@ impl Listener {
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send,
     {
-        let tcp = async {
-            if let Some((listener, tls)) = self.tcp {
-                tcp::serve(listener, tls, service.clone(), self.shared.clone(), drain.clone()).await;
+        let streams = async {
+            if let Some((door, setup)) = self.door {
+                tcp::serve(door, setup, service.clone(), self.shared.clone(), drain.clone()).await;
             }
         };
         let quic = async {
-            if let Some(endpoint) = self.quic {
-                http3::serve(endpoint, service.clone(), self.shared.clone(), drain.clone()).await;
+            if let Some(workers) = self.quic {
+                workers.serve(service.clone(), self.shared.clone(), drain.clone()).await;
             }
         };
-        tokio::join!(tcp, quic);
+        tokio::join!(streams, quic);
     }
-}
-
-type Bound = (Option<TcpListener>, Option<UdpSocket>, SocketAddr);
-
-fn bind_both(address: SocketAddr, tcp: bool, udp: bool) -> Result<Bound> {
-    let tries = if address.port() == 0 { PORT_TRIES } else { 1 };
-    let mut outcome = bind_once(address, tcp, udp);
-    for _ in 1..tries {
-        if outcome.is_ok() {
-            break;
-        }
-        outcome = bind_once(address, tcp, udp);
-    }
-    outcome
-}
-
-fn bind_once(mut address: SocketAddr, tcp: bool, udp: bool) -> Result<Bound> {
-    let fail = |what: &str, address: SocketAddr, error: &std::io::Error| {
-        let hint = match error.kind() {
-            std::io::ErrorKind::AddrInUse => {
-                "end the process that holds it (`ss -lntup` shows which), or choose another port"
-            }
-            std::io::ErrorKind::AddrNotAvailable => {
-                "choose an address of this machine (`ip addr` lists them)"
-            }
-            std::io::ErrorKind::PermissionDenied => "choose a port above 1023, or grant CAP_NET_BIND_SERVICE",
-            _ => "check the address",
-        };
-        OperatorError::new(ErrorKind::Io, format!("cannot listen on {address} ({what})"))
-            .caused_by(error)
-            .hint(hint)
-    };
-    let mut listener = None;
-    if tcp {
-        let bound = tcp_listener(address).map_err(|error| fail("TCP", address, &error))?;
-        address = bound.local_addr().map_err(|error| fail("TCP", address, &error))?;
-        listener = Some(bound);
-    }
-    let mut socket = None;
-    if udp {
-        let bound = udp_socket(address).map_err(|error| fail("UDP", address, &error))?;
-        address = bound.local_addr().map_err(|error| fail("UDP", address, &error))?;
-        socket = Some(bound);
-    }
-    Ok((listener, socket, address))
-}
-
-fn tcp_listener(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    // A restart must not wait for the old connections' TIME_WAIT; on Windows it would mean sharing.
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(1024)?;
-    TcpListener::from_std(socket.into())
-}
-
-fn udp_socket(address: SocketAddr) -> std::io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None)?;
-    socket.set_nonblocking(true)?;
-    socket.set_recv_buffer_size(UDP_BUFFER)?;
-    socket.set_send_buffer_size(UDP_BUFFER)?;
-    let granted = socket.recv_buffer_size()?;
-    if granted < UDP_BUFFER {
-        debug!(granted, asked = UDP_BUFFER, "the kernel grants a smaller UDP buffer (net.core.rmem_max)");
-    }
-    socket.bind(&address.into())?;
-    Ok(socket.into())
-}
-
-fn endpoint(socket: UdpSocket, tls: rustls::ServerConfig, limits: &Limits) -> Result<quinn::Endpoint> {
-    let broken = |error: &(dyn std::error::Error + 'static)| {
-        OperatorError::new(ErrorKind::Internal, "QUIC cannot start").caused_by(error)
-    };
-    let crypto = QuicServerConfig::try_from(tls).map_err(|error| broken(&error))?;
-    let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
-    let mut transport = quic::transport_config();
-    let idle = limits.idle_timeout().min(Duration::from_secs(3600));
-    transport
-        .max_concurrent_bidi_streams(limits.first_streams().into())
-        .max_concurrent_uni_streams(UNI_STREAMS.into())
-        .stream_receive_window(quinn::VarInt::from_u32(1 << 20))
-        .receive_window(quinn::VarInt::from_u32(8 << 20))
-        .send_window(8 << 20)
-        .max_idle_timeout(Some(
-            idle.try_into().map_err(|error: quinn::VarIntBoundsExceeded| broken(&error))?,
-        ));
-    config.transport_config(Arc::new(transport));
-    let runtime = Arc::new(quinn::TokioRuntime);
-    quinn::Endpoint::new(quic::endpoint_config(), Some(config), socket, runtime)
-        .map_err(|error| broken(&error))
 }

@@ -3,17 +3,21 @@
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures_util::FutureExt as _;
-use http::{HeaderValue, Request, Response};
-use http_body_util::Limited;
-use relay_core::{Code, Protocol, RpcMeta, Status};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use relay_core::{Code, Protocol, RpcMeta, RpcStyle, Status};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt as _};
 
+use crate::admission::Admission;
 use crate::body::{self, Body};
 use crate::conn_info::ConnInfo;
 use crate::limits::Limits;
+use crate::rate::SharedRate;
+use crate::request_body::RequestBody;
 use crate::respond;
 use crate::stats::{Bound, Held, ListenerStats};
 
@@ -22,49 +26,71 @@ use crate::stats::{Bound, Held, ListenerStats};
 pub(crate) struct Shared {
     pub(crate) limits: Arc<Limits>,
     pub(crate) stats: ListenerStats,
-    pub(crate) connections: Arc<Semaphore>,
+    pub(crate) admission: Admission,
     requests: Arc<Semaphore>,
-    alt_svc: HeaderValue,
+    /// Where HTTP/3 is to be found; nothing where it is not served.
+    alt_svc: Option<HeaderValue>,
+}
+
+/// What the requests of one connection share.
+pub(crate) struct Conn {
+    pub(crate) info: ConnInfo,
+    resets: SharedRate,
+    stats: ListenerStats,
+    /// Cancelled once the connection has given up too many requests.
+    pub(crate) excess: CancellationToken,
+}
+
+impl Conn {
+    /// Counts a request that was given up before it was answered.
+    pub(crate) fn given_up(&self) {
+        if self.resets.exceeded() && !self.excess.is_cancelled() {
+            self.stats.refused(Bound::Resets);
+            self.excess.cancel();
+        }
+    }
 }
 
 impl Shared {
-    pub(crate) fn new(limits: &Limits, stats: ListenerStats, udp_port: u16) -> Self {
-        let permits =
-            |count: u32| Arc::new(Semaphore::new(usize::try_from(count).unwrap_or(usize::MAX >> 3)));
-        let alt_svc = HeaderValue::try_from(format!("h3=\":{udp_port}\"; ma=3600"));
+    pub(crate) fn new(limits: &Limits, stats: ListenerStats, udp_port: Option<u16>) -> Self {
+        let in_flight = usize::try_from(limits.max_requests_in_flight).unwrap_or(usize::MAX);
+        let alt_svc = udp_port.map(|port| HeaderValue::try_from(format!("h3=\":{port}\"; ma=3600")));
         Self {
-            connections: permits(limits.max_connections),
-            requests: permits(limits.max_requests_in_flight),
+            admission: Admission::new(limits, stats.clone()),
+            requests: Arc::new(Semaphore::new(in_flight.min(Semaphore::MAX_PERMITS))),
             limits: Arc::new(limits.clone()),
             stats,
-            alt_svc: alt_svc.unwrap_or(HeaderValue::from_static("clear")),
+            alt_svc: alt_svc.and_then(Result::ok),
         }
     }
 
-    /// A place among the connections, or a counted refusal.
-    pub(crate) fn admit_connection(&self) -> Option<(OwnedSemaphorePermit, Held)> {
-        match Arc::clone(&self.connections).try_acquire_owned() {
-            Ok(permit) => Some((permit, self.stats.hold_connection())),
-            Err(_full) => {
-                self.stats.refused(Bound::Connections);
-                None
-            }
-        }
+    /// A connection whose handshake is complete.
+    pub(crate) fn connected(&self, info: ConnInfo) -> Arc<Conn> {
+        self.stats.connection(info.protocol);
+        Arc::new(Conn {
+            info,
+            resets: SharedRate::new(self.limits.max_resets_per_second),
+            stats: self.stats.clone(),
+            excess: CancellationToken::new(),
+        })
     }
 
     /// Calls the service for one request.
     pub(crate) async fn call<S>(
         &self,
         service: S,
-        info: &ConnInfo,
+        conn: &Conn,
         request: Request<impl Into<Incoming>>,
     ) -> Response<Body>
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     {
-        self.stats.request(info.protocol);
+        self.stats.request(conn.info.protocol);
         let (parts, incoming) = request.into_parts();
         let style = RpcMeta::of(&parts).style;
+        if let Some(refusal) = self.refuse_head(style, &parts) {
+            return refusal;
+        }
         let Ok(permit) = Arc::clone(&self.requests).try_acquire_owned() else {
             self.stats.refused(Bound::RequestsInFlight);
             let busy = Status::new(Code::ResourceExhausted, "too many requests are in flight")
@@ -72,11 +98,13 @@ impl Shared {
             return respond::status(style, &busy);
         };
         let in_flight = InFlight { _permit: permit, _held: self.stats.hold_request() };
-        let limit = usize::try_from(self.limits.max_body_bytes).unwrap_or(usize::MAX);
-        let bounded = body::boxed(Limited::new(incoming.into().0, limit));
-        let mut request = Request::from_parts(parts, bounded);
-        request.extensions_mut().insert(info.clone());
+        let (bounded, answered) = RequestBody::new(incoming.into().0, &self.limits, self.stats.clone());
+        let mut request = Request::from_parts(parts, body::boxed(bounded));
+        request.extensions_mut().insert(conn.info.clone());
+        let waiting = Waiting { conn, answered: false };
         let answer = AssertUnwindSafe(service.oneshot(request)).catch_unwind().await;
+        waiting.answered();
+        answered.store(true, Ordering::Relaxed);
         let mut response = match answer {
             Ok(Ok(response)) => response,
             Ok(Err(never)) => match never {},
@@ -85,10 +113,62 @@ impl Shared {
                 respond::status(style, &Status::internal("the request failed by a fault of the server"))
             }
         };
-        if info.protocol != Protocol::Http3 {
-            response.headers_mut().entry(http::header::ALT_SVC).or_insert_with(|| self.alt_svc.clone());
+        if let Some(alt_svc) = &self.alt_svc
+            && conn.info.protocol != Protocol::Http3
+        {
+            response.headers_mut().entry(http::header::ALT_SVC).or_insert_with(|| alt_svc.clone());
         }
         response.map(|body| body::holding(body, in_flight))
+    }
+
+    fn refuse_head(&self, style: RpcStyle, parts: &http::request::Parts) -> Option<Response<Body>> {
+        let target = parts.uri.path_and_query().map(|target| target.as_str().len());
+        let above = |count: usize, max: u32| u32::try_from(count).map_or(true, |count| count > max);
+        let (bound, http, status) = match target {
+            // h2 lets a request without path and authority through (RFC 9113, section 8.3.1).
+            None if parts.method != Method::CONNECT && parts.uri.authority().is_none() => {
+                let status = Status::invalid_argument("the request has no path").with_hint("send `:path`");
+                (Bound::Malformed, StatusCode::BAD_REQUEST, status)
+            }
+            Some(length) if above(length, self.limits.max_uri_bytes) => {
+                let status = Status::new(Code::ResourceExhausted, "path and query are too long")
+                    .with_hint("send less, or raise `limits.max_uri_bytes`");
+                (Bound::UriBytes, StatusCode::URI_TOO_LONG, status)
+            }
+            _ if above(parts.headers.len(), self.limits.max_header_count) => {
+                let status = Status::new(Code::ResourceExhausted, "there are too many header fields")
+                    .with_hint("send fewer, or raise `limits.max_header_count`");
+                (Bound::HeaderCount, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, status)
+            }
+            _ => return None,
+        };
+        self.stats.refused(bound);
+        let mut response = respond::status(style, &status);
+        if style == RpcStyle::Http {
+            *response.status_mut() = http;
+        }
+        Some(response)
+    }
+}
+
+/// Notices where a request is given up while its service is at work.
+struct Waiting<'a> {
+    conn: &'a Conn,
+    answered: bool,
+}
+
+impl Waiting<'_> {
+    fn answered(mut self) {
+        self.answered = true;
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        // HTTP/3 counts where it notices.
+        if !self.answered && self.conn.info.protocol != Protocol::Http3 {
+            self.conn.given_up();
+        }
     }
 }
 

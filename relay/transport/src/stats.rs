@@ -55,8 +55,47 @@ impl Families {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bound {
     Connections,
-    RequestsInFlight,
+    ConnectionsPerAddress,
+    Handshakes,
     Handshake,
+    QuicRetry,
+    StreamsPerConnection,
+    RequestsInFlight,
+    Resets,
+    Flood,
+    HeaderBytes,
+    HeaderCount,
+    HeaderTime,
+    UriBytes,
+    BodyBytes,
+    BodyTime,
+    Idle,
+    ProxyProtocol,
+    Malformed,
+}
+
+impl Bound {
+    /// Each with its value of the label `bound`: the name of its setting, where it has one.
+    const ALL: [(Self, &'static str); 18] = [
+        (Self::Connections, "max_connections"),
+        (Self::ConnectionsPerAddress, "max_connections_per_address"),
+        (Self::Handshakes, "max_handshakes"),
+        (Self::Handshake, "handshake"),
+        (Self::QuicRetry, "retry_above_handshakes"),
+        (Self::StreamsPerConnection, "max_streams_per_connection"),
+        (Self::RequestsInFlight, "max_requests_in_flight"),
+        (Self::Resets, "max_resets_per_second"),
+        (Self::Flood, "flood"),
+        (Self::HeaderBytes, "max_header_bytes"),
+        (Self::HeaderCount, "max_header_count"),
+        (Self::HeaderTime, "header_timeout_ms"),
+        (Self::UriBytes, "max_uri_bytes"),
+        (Self::BodyBytes, "max_body_bytes"),
+        (Self::BodyTime, "body_timeout_ms"),
+        (Self::Idle, "idle_timeout_ms"),
+        (Self::ProxyProtocol, "proxy_protocol"),
+        (Self::Malformed, "malformed"),
+    ];
 }
 
 /// The counters of one listener. Cloning is cheap; counting takes no lock.
@@ -64,7 +103,7 @@ pub(crate) enum Bound {
 pub struct ListenerStats {
     requests: [Counter; 3],
     connections: [Counter; 3],
-    refused: [Counter; 3],
+    refused: [Counter; Bound::ALL.len()],
     panics: Counter,
     in_flight: Gauge,
     open: Gauge,
@@ -82,8 +121,8 @@ impl ListenerStats {
         Self {
             requests: by_protocol(&families.requests),
             connections: by_protocol(&families.connections),
-            refused: ["max_connections", "max_requests_in_flight", "handshake"]
-                .map(|bound| families.refused.get_or_create(&ByBound { listener, bound }).clone()),
+            refused: Bound::ALL
+                .map(|(_, bound)| families.refused.get_or_create(&ByBound { listener, bound }).clone()),
             panics: families.panics.get_or_create(&labels).clone(),
             in_flight: families.in_flight.get_or_create(&labels).clone(),
             open: families.open.get_or_create(&labels).clone(),
@@ -147,6 +186,13 @@ impl Drop for Held {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_bound_stands_at_its_own_place() {
+        for (index, (bound, name)) in Bound::ALL.into_iter().enumerate() {
+            assert_eq!(bound as usize, index, "{name}");
+        }
+    }
 
     #[test]
     fn two_listeners_share_each_family() {

@@ -1,138 +1,193 @@
-//! HTTP/1.1 and HTTP/2 over TLS over TCP.
+//! HTTP/1.1 and HTTP/2 over stream sockets: with TLS, or in the clear where that was asked for.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use ::http::{Request, Response};
 use omnirelay_runtime::Drain;
 use relay_core::Protocol;
-use tokio::net::{TcpListener, TcpStream};
+use rustls::HandshakeKind;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 use tracing::debug;
 
-use crate::body::Body;
-use crate::conn_info::{ConnInfo, PeerIdentity};
-use crate::limits::Limits;
+use crate::address::ListenAddress;
+use crate::admission::Handshaking;
+use crate::body::{Body, BoxError};
+use crate::conn_info::{ConnInfo, PeerIdentity, RemoteAddress};
+use crate::http;
+use crate::proxy_protocol::{self, Trusted};
+use crate::replay::Replay;
 use crate::serve::Shared;
+use crate::socket::{Door, Socket};
 use crate::stats::Bound;
+use crate::tls::{PeerCheck, ServerTls};
 
 /// After a failed accept (no descriptors left) the next try waits as long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How an accepted connection becomes one that speaks HTTP.
+pub(crate) struct Setup {
+    pub(crate) address: ListenAddress,
+    /// Absent in the clear.
+    pub(crate) tls: Option<(TlsAcceptor, ServerTls)>,
+    /// Whose connections begin with a PROXY header.
+    pub(crate) trusted: Option<Trusted>,
+    pub(crate) protocols: Vec<Protocol>,
+}
+
 /// Accepts connections until the drain begins, then lets those open finish.
-pub(crate) async fn serve<S>(
-    listener: TcpListener,
-    tls: Arc<rustls::ServerConfig>,
-    service: S,
-    shared: Shared,
-    drain: Drain,
-) where
+pub(crate) async fn serve<S>(door: Door, setup: Setup, service: S, shared: Shared, drain: Drain)
+where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
-    let acceptor = TlsAcceptor::from(tls);
+    let setup = Arc::new(setup);
     let tracker = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
             () = drain.started() => break,
-            accepted = listener.accept() => accepted,
+            accepted = door.accept() => accepted,
         };
-        let (stream, remote) = match accepted {
+        let (socket, remote) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 debug!(%error, "accept failed");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                // A client that is gone before it was accepted must not hold up the others.
+                if !client_is_gone(&error) {
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
                 continue;
             }
         };
-        let Some(place) = shared.admit_connection() else {
+        let Some((place, handshaking)) = shared.admission.connection() else {
             continue;
         };
-        let (acceptor, service, shared) = (acceptor.clone(), service.clone(), shared.clone());
+        let (setup, service, shared) = (Arc::clone(&setup), service.clone(), shared.clone());
         let (guard, drain) = (drain.guard(), drain.clone());
         let serving = async move {
-            if let Err(error) = connection(stream, remote, acceptor, service, shared, drain).await {
+            if let Err(error) = connection(socket, remote, &setup, service, shared, drain, handshaking).await
+            {
                 debug!(%remote, error, "connection ended");
             }
             drop((place, guard));
         };
         omnirelay_runtime::spawn("tcp-connection", tracker.track_future(serving));
     }
-    drop(listener);
+    drop(door);
     tracker.close();
     tracker.wait().await;
 }
 
+fn client_is_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, NotConnected};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | NotConnected)
+}
+
 async fn connection<S>(
-    stream: TcpStream,
-    remote: SocketAddr,
-    acceptor: TlsAcceptor,
+    mut socket: Socket,
+    mut remote: RemoteAddress,
+    setup: &Setup,
     service: S,
     shared: Shared,
     drain: Drain,
-) -> Result<(), crate::BoxError>
+    handshaking: Handshaking,
+) -> Result<(), BoxError>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
-    stream.set_nodelay(true)?;
-    let local = stream.local_addr()?;
-    let handshake = tokio::time::timeout(shared.limits.handshake_timeout(), acceptor.accept(stream));
-    let stream = match handshake.await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => {
-            shared.stats.refused(Bound::Handshake);
-            return Err(error.into());
-        }
-        Err(_elapsed) => {
-            shared.stats.refused(Bound::Handshake);
-            return Err("the TLS handshake took too long".into());
-        }
+    let local = socket.local(&setup.address);
+    let deadline = tokio::time::Instant::now() + shared.limits.handshake_timeout();
+    let mut proxy = None;
+    if let (Some(trusted), RemoteAddress::Inet(address)) = (&setup.trusted, remote)
+        && trusted.contains(address.ip())
+    {
+        remote = RemoteAddress::Inet(told_source(&mut socket, address, deadline, &shared).await?);
+        proxy = Some(address);
+    }
+    let _address_place = match remote.inet() {
+        Some(address) => match shared.admission.address(address.ip()) {
+            Some(place) => Some(place),
+            None => return Ok(()),
+        },
+        None => None,
     };
+    let info = |protocol, identity| ConnInfo { protocol, remote, proxy, local, identity };
+    match &setup.tls {
+        Some((acceptor, tls)) => {
+            let mut peer = tls.check();
+            let shaken = tokio::time::timeout_at(deadline, acceptor.accept(socket)).await;
+            let stream = shaken.map_err(Into::into).and_then(|shaken| shaken.map_err(BoxError::from));
+            let stream = stream.inspect_err(|_refused| shared.stats.refused(Bound::Handshake))?;
+            let (protocol, identity) = negotiated(&stream, &mut peer)
+                .inspect_err(|_refused| shared.stats.refused(Bound::Handshake))?;
+            let (io, http2) = begin(stream, &[protocol], &shared).await?;
+            drop(handshaking);
+            let conn = shared.connected(info(protocol, identity));
+            http::serve(io, http2, conn, service, shared, drain, peer.refused()).await
+        }
+        None => {
+            let (io, http2) = begin(socket, &setup.protocols, &shared).await?;
+            drop(handshaking);
+            let protocol = if http2 { Protocol::Http2 } else { Protocol::Http1 };
+            let conn = shared.connected(info(protocol, None));
+            http::serve(io, http2, conn, service, shared, drain, std::future::pending()).await
+        }
+    }
+}
+
+/// The source address that a trusted proxy tells; its own where it speaks for itself.
+async fn told_source(
+    socket: &mut Socket,
+    proxy: SocketAddr,
+    deadline: tokio::time::Instant,
+    shared: &Shared,
+) -> Result<SocketAddr, BoxError> {
+    let read = tokio::time::timeout_at(deadline, proxy_protocol::read(socket)).await;
+    let told = read.map_err(Into::into).and_then(|told| told);
+    let told = told.inspect_err(|_refused| shared.stats.refused(Bound::ProxyProtocol))?;
+    Ok(told.unwrap_or(proxy))
+}
+
+fn negotiated(
+    stream: &TlsStream<Socket>,
+    peer: &mut PeerCheck,
+) -> Result<(Protocol, Option<PeerIdentity>), rustls::Error> {
     let session = stream.get_ref().1;
     let http2 = session.alpn_protocol() == Some(Protocol::Http2.alpn());
     let protocol = if http2 { Protocol::Http2 } else { Protocol::Http1 };
-    let identity = session.peer_certificates().and_then(|chain| PeerIdentity::of(chain.first()?));
-    let info = Arc::new(ConnInfo { protocol, remote, local, identity });
-    shared.stats.connection(protocol);
-    let builder = builder(&shared.limits, http2);
-    let service = hyper::service::service_fn(move |request| {
-        let (shared, service, info) = (shared.clone(), service.clone(), Arc::clone(&info));
-        async move { Ok::<_, Infallible>(shared.call(service, &info, request).await) }
-    });
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    tokio::select! {
-        ended = connection.as_mut() => return ended,
-        () = drain.started() => connection.as_mut().graceful_shutdown(),
-    }
-    connection.await
+    let chain: Vec<_> =
+        session.peer_certificates().unwrap_or_default().iter().map(|one| one.clone().into_owned()).collect();
+    let identity = chain.first().and_then(PeerIdentity::of);
+    peer.shown(chain, session.handshake_kind() == Some(HandshakeKind::Resumed))?;
+    Ok((protocol, identity))
 }
 
-fn builder(limits: &Limits, http2: bool) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    let header_bytes = usize::try_from(limits.max_header_bytes).unwrap_or(usize::MAX);
-    // hyper refuses less than 8 KiB for HTTP/1 and reads that much at a time anyway.
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout())
-        .max_buf_size(header_bytes.max(8192));
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits.max_streams_per_connection)
-        .max_header_list_size(limits.max_header_bytes)
-        .max_pending_accept_reset_streams(Some(64))
-        .initial_stream_window_size(1 << 20)
-        .initial_connection_window_size(8 << 20)
-        .keep_alive_interval(limits.idle_timeout() / 2)
-        .keep_alive_timeout(limits.idle_timeout() / 2);
-    if http2 { builder.http2_only() } else { builder.http1_only() }
+/// Finds out whether a connection speaks HTTP/2. Its preface has a header's time: hyper itself
+/// would wait for it for ever.
+async fn begin<T: AsyncRead + AsyncWrite + Unpin>(
+    io: T,
+    offered: &[Protocol],
+    shared: &Shared,
+) -> Result<(Replay<T>, bool), BoxError> {
+    let stall = shared.limits.idle_timeout();
+    if !offered.contains(&Protocol::Http2) {
+        return Ok((Replay::new(io, stall), false));
+    }
+    let sniffing = Replay::new(io, stall).sniff();
+    let sniffed = tokio::time::timeout(shared.limits.header_timeout(), sniffing).await;
+    let Ok(sniffed) = sniffed else {
+        shared.stats.refused(Bound::HeaderTime);
+        return Err("nothing was asked in time".into());
+    };
+    let (io, http2) = sniffed?;
+    // Without the preface, whoever agreed on HTTP/2 hears of its error from HTTP/2.
+    Ok((io, http2 || !offered.contains(&Protocol::Http1)))
 }

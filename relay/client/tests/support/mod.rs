@@ -35,7 +35,7 @@ impl Server {
         let metrics = Metrics::default();
         let (listener, drain) =
             (bind(&ca, ([127, 0, 0, 1], 0).into(), protocols, limits, &metrics), DrainController::new());
-        let (address, stats) = (listener.local_addr(), listener.stats());
+        let (address, stats) = (listener.local_addr().inet().unwrap(), listener.stats());
         let url = format!("https://localhost:{}", address.port());
         let serving = omnirelay_runtime::spawn("test-server", listener.serve(service, drain.drain()));
         Self { ca, address, url, drain, metrics, stats, serving }
@@ -89,7 +89,8 @@ fn bind(
     metrics: &Metrics,
 ) -> Listener {
     let tls = ca.server_tls("spiffe://test/server/a");
-    let config = ListenerConfig { address, tls, protocols: protocols.to_vec(), limits };
+    let protocols = protocols.to_vec();
+    let config = ListenerConfig { protocols, limits, ..ListenerConfig::new(address, tls) };
     Listener::bind("test", &config, metrics).unwrap()
 }
 

@@ -8,7 +8,7 @@ use relay_client::{Channel, ChannelConfig};
 use relay_core::Protocol;
 use relay_rpc::Dispatcher;
 use relay_testkit::TestCa;
-use relay_transport::{Limits, Listener, ListenerConfig};
+use relay_transport::{Listener, ListenerConfig};
 
 /// The protocols that gRPC goes over.
 pub(crate) const GRPC: [Protocol; 2] = [Protocol::Http3, Protocol::Http2];
@@ -22,12 +22,7 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn start(dispatcher: Dispatcher) -> Self {
         let ca = TestCa::new();
-        let config = ListenerConfig {
-            address: ([127, 0, 0, 1], 0).into(),
-            tls: ca.server_tls("spiffe://test/server/a"),
-            protocols: Protocol::ALL.to_vec(),
-            limits: Limits::default(),
-        };
+        let config = ListenerConfig::new(([127, 0, 0, 1], 0), ca.server_tls("spiffe://test/server/a"));
         let listener = Listener::bind("test", &config, &Metrics::default()).unwrap();
         let url = format!("https://localhost:{}", listener.local_addr().port());
         let drain = DrainController::new();

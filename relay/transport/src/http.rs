@@ -1,0 +1,126 @@
+//! HTTP/1.1 and HTTP/2 over any connection that is up.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+
+use http::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use omnirelay_runtime::Drain;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tower::Service;
+
+use crate::body::{Body, BoxError};
+use crate::limits::Limits;
+use crate::replay::Replay;
+use crate::serve::{Conn, Shared};
+use crate::stats::Bound;
+
+/// Streams that HTTP/2 keeps for being reset, before they are seen or by our own fault
+/// (CVE-2023-44487, CVE-2025-8671).
+const RESET_STREAMS: usize = 64;
+
+/// Serves one connection until it ends. From the drain on, or once `unwelcome` resolves, what is
+/// in flight finishes and nothing new is accepted.
+pub(crate) async fn serve<T, S>(
+    io: Replay<T>,
+    http2: bool,
+    conn: Arc<Conn>,
+    service: S,
+    shared: Shared,
+    drain: Drain,
+    unwelcome: impl Future<Output = ()>,
+) -> Result<(), BoxError>
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    let builder = builder(&shared.limits, http2);
+    let stats = shared.stats.clone();
+    let drain_max = shared.limits.drain_max();
+    let excess = conn.excess.clone();
+    let service = hyper::service::service_fn(move |request| {
+        let (shared, service, conn) = (shared.clone(), service.clone(), Arc::clone(&conn));
+        async move { Ok::<_, Infallible>(shared.call(service, &conn, request).await) }
+    });
+    let serving = builder.serve_connection(TokioIo::new(io), service);
+    let mut serving = std::pin::pin!(serving);
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = excess.cancelled() => return Err("too many requests were given up".into()),
+        () = drain.started() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+        () = unwelcome => {
+            serving.as_mut().graceful_shutdown();
+            match tokio::time::timeout(drain_max, serving).await {
+                Ok(ended) => ended,
+                Err(_elapsed) => return Err("the peer is believed no more".into()),
+            }
+        }
+    };
+    ended.inspect_err(|error| {
+        if let Some(bound) = bound(error.as_ref(), http2) {
+            stats.refused(bound);
+        }
+    })
+}
+
+/// Which bound a connection has met, where it was one.
+fn bound(error: &(dyn Error + 'static), http2: bool) -> Option<Bound> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            return match error.reason() {
+                Some(h2::Reason::ENHANCE_YOUR_CALM) if !error.is_remote() => Some(Bound::Flood),
+                Some(_) if error.is_library() => Some(Bound::Malformed),
+                _ => None,
+            };
+        }
+        if let Some(error) = error.downcast_ref::<hyper::Error>() {
+            if error.is_timeout() {
+                return Some(if http2 { Bound::Idle } else { Bound::HeaderTime });
+            }
+            if error.is_parse() {
+                return Some(if error.is_parse_too_large() { Bound::HeaderBytes } else { Bound::Malformed });
+            }
+        }
+        if let Some(error) = error.downcast_ref::<io::Error>()
+            && error.kind() == io::ErrorKind::TimedOut
+        {
+            return Some(Bound::Idle);
+        }
+        next = error.source();
+    }
+    None
+}
+
+fn builder(limits: &Limits, http2: bool) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let bytes = usize::try_from(limits.max_header_bytes).unwrap_or(usize::MAX);
+    let fields = usize::try_from(limits.max_header_count).unwrap_or(usize::MAX);
+    // hyper refuses less than 8 KiB for HTTP/1 and reads that much at a time anyway.
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout())
+        .max_headers(fields)
+        .max_buf_size(bytes.max(8192));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.max_streams_per_connection)
+        .max_header_list_size(limits.max_header_bytes)
+        .max_pending_accept_reset_streams(Some(RESET_STREAMS))
+        .max_local_error_reset_streams(Some(RESET_STREAMS))
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(8 << 20)
+        .keep_alive_interval(limits.idle_timeout() / 2)
+        .keep_alive_timeout(limits.idle_timeout() / 2);
+    if http2 { builder.http2_only() } else { builder.http1_only() }
+}

@@ -1,0 +1,167 @@
+//! Something made of files that is made anew when they change, and swapped as a whole.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use omnirelay_runtime::{ErrorKind, OperatorError, Result};
+use rustls_pki_types::CertificateDer;
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use super::{stats, x509};
+
+/// What is made of files.
+pub(super) trait Source: Send + Sync + 'static {
+    /// What they make.
+    type State: Send + Sync + 'static;
+    /// All files that it is made of.
+    fn files(&self) -> Vec<&Path>;
+    /// Reads and checks all of them.
+    fn load(&self) -> Result<Self::State>;
+    /// The certificate that stands for us, where there is one, and its file.
+    fn leaf<'a>(&'a self, state: &'a Self::State) -> Option<(&'a Path, &'a CertificateDer<'static>)>;
+    /// How often to look; zero is never.
+    fn interval(&self) -> Duration;
+}
+
+/// What a file looked like: the size and inode tell what a coarse clock does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    modified: Option<SystemTime>,
+    length: u64,
+    inode: u64,
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        #[cfg(unix)]
+        let inode = std::os::unix::fs::MetadataExt::ino(&metadata);
+        #[cfg(not(unix))]
+        let inode = 0;
+        Some(Self { modified: metadata.modified().ok(), length: metadata.len(), inode })
+    }
+}
+
+/// What the files make at present.
+pub(super) struct Reloading<S: Source> {
+    source: S,
+    current: ArcSwap<S::State>,
+    stamps: Mutex<Vec<Option<Stamp>>>,
+    generation: watch::Sender<u64>,
+}
+
+impl<S: Source> Reloading<S> {
+    pub(super) fn load(source: S) -> Result<Arc<Self>> {
+        // Before reading: a file that changes meanwhile is read once more, never once too few.
+        let stamps = stamps(&source);
+        let state = source.load()?;
+        let this = Self {
+            current: ArcSwap::from_pointee(state),
+            source,
+            stamps: Mutex::new(stamps),
+            generation: watch::Sender::new(0),
+        };
+        this.tell_expiry();
+        Ok(Arc::new(this))
+    }
+
+    pub(super) fn source(&self) -> &S {
+        &self.source
+    }
+
+    pub(super) fn current(&self) -> Arc<S::State> {
+        self.current.load_full()
+    }
+
+    /// Changes with each state that was swapped in.
+    pub(super) fn generation(&self) -> watch::Receiver<u64> {
+        self.generation.subscribe()
+    }
+
+    /// Reads the files anew; on an error what was there stands.
+    pub(super) fn reload(&self) -> Result<()> {
+        *self.stamps.lock().unwrap_or_else(PoisonError::into_inner) = stamps(&self.source);
+        let file = self.source.files().first().map(|path| path.display().to_string()).unwrap_or_default();
+        match self.source.load().and_then(|state| self.refuse_expired(state)) {
+            Ok(state) => {
+                self.current.store(Arc::new(state));
+                self.generation.send_modify(|generation| *generation += 1);
+                stats::reloaded(&file, true);
+                self.tell_expiry();
+                info!(file, "certificates reloaded");
+                Ok(())
+            }
+            Err(error) => {
+                stats::reloaded(&file, false);
+                warn!(file, error = %error, hint = error.hint_text(), "changed certificates refused; the old ones stand");
+                Err(error)
+            }
+        }
+    }
+
+    /// Reads the files anew where they look different from the last time.
+    pub(super) fn reload_if_changed(&self) {
+        self.tell_expiry();
+        let seen = self.stamps.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if stamps(&self.source) != seen {
+            // What is wrong has been logged and counted.
+            let _refused = self.reload();
+        }
+    }
+
+    /// Looks at the files at their interval, for as long as somebody uses what they make. Without
+    /// a runtime nobody looks.
+    pub(super) fn watch(self: &Arc<Self>) {
+        let interval = self.source.interval();
+        if interval.is_zero() || tokio::runtime::Handle::try_current().is_err() {
+            return;
+        }
+        let watched: Weak<Self> = Arc::downgrade(self);
+        omnirelay_runtime::spawn("certificate-watch", async move {
+            loop {
+                tokio::time::sleep(interval).await;
+                let Some(this) = watched.upgrade() else { break };
+                let looked = tokio::task::spawn_blocking(move || this.reload_if_changed());
+                if looked.await.is_err() {
+                    break;
+                }
+            }
+        });
+    }
+
+    fn refuse_expired(&self, state: S::State) -> Result<S::State> {
+        let ended = self.source.leaf(&state).and_then(|(path, leaf)| {
+            let seconds = x509::not_after(leaf)? - unix_now();
+            (seconds <= 0).then(|| path.to_owned())
+        });
+        match ended {
+            None => Ok(state),
+            Some(path) => Err(OperatorError::new(
+                ErrorKind::Config,
+                format!("the certificate in {} has expired", path.display()),
+            )
+            .hint("issue a new one")),
+        }
+    }
+
+    fn tell_expiry(&self) {
+        let state = self.current();
+        if let Some((path, leaf)) = self.source.leaf(&state)
+            && let Some(not_after) = x509::not_after(leaf)
+        {
+            stats::expires_in(&path.display().to_string(), not_after - unix_now());
+        }
+    }
+}
+
+fn stamps(source: &impl Source) -> Vec<Option<Stamp>> {
+    source.files().into_iter().map(Stamp::of).collect()
+}
+
+fn unix_now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
