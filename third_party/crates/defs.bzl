@@ -335,6 +335,7 @@ _NORMAL_DEPENDENCIES = {
             "jiff": Label("//:jiff-0.2.43"),
             "mimalloc": Label("//:mimalloc-0.1.52"),
             "serde_json": Label("//:serde_json-1.0.154"),
+            "tokio": Label("//:tokio-1.54.1"),
             "tower": Label("//:tower-0.5.3"),
             "tracing": Label("//:tracing-0.1.44"),
         },
@@ -380,6 +381,29 @@ _NORMAL_DEPENDENCIES = {
             "tracing": Label("//:tracing-0.1.44"),
         },
     },
+    "bench": {
+        _COMMON_CONDITION: {
+            "bytes": Label("//:bytes-1.12.1"),
+            "clap": Label("//:clap-4.6.7"),
+            "futures-util": Label("//:futures-util-0.3.34"),
+            "h3": Label("//:h3-0.0.8"),
+            "h3-quinn": Label("//:h3-quinn-0.0.10"),
+            "http": Label("//:http-1.5.0"),
+            "http-body": Label("//:http-body-1.1.0"),
+            "http-body-util": Label("//:http-body-util-0.1.5"),
+            "jiff": Label("//:jiff-0.2.43"),
+            "mimalloc": Label("//:mimalloc-0.1.52"),
+            "quinn": Label("//:quinn-0.11.12"),
+            "rustix": Label("//:rustix-1.1.6"),
+            "rustls": Label("//:rustls-0.23.46"),
+            "serde": Label("//:serde-1.0.229"),
+            "serde_json": Label("//:serde_json-1.0.154"),
+            "tokio": Label("//:tokio-1.54.1"),
+            "tokio-stream": Label("//:tokio-stream-0.1.19"),
+            "tonic": Label("//:tonic-0.14.9"),
+            "tower": Label("//:tower-0.5.3"),
+        },
+    },
     "cli": {
         _COMMON_CONDITION: {
             "anstyle": Label("//:anstyle-1.0.14"),
@@ -388,6 +412,7 @@ _NORMAL_DEPENDENCIES = {
             "clap": Label("//:clap-4.6.7"),
             "clap_complete": Label("//:clap_complete-4.6.11"),
             "http": Label("//:http-1.5.0"),
+            "http-body-util": Label("//:http-body-util-0.1.5"),
             "jiff": Label("//:jiff-0.2.43"),
             "prost": Label("//:prost-0.14.4"),
             "prost-reflect": Label("//:prost-reflect-0.16.5"),
@@ -401,6 +426,13 @@ _NORMAL_DEPENDENCIES = {
         },
         "cfg(unix)": {
             "rustix": Label("//:rustix-1.1.6"),
+        },
+    },
+    "fuzz": {
+        _COMMON_CONDITION: {
+            "http": Label("//:http-1.5.0"),
+            "jiff": Label("//:jiff-0.2.43"),
+            "serde_json": Label("//:serde_json-1.0.154"),
         },
     },
     "proto": {
@@ -430,7 +462,6 @@ _NORMAL_DEPENDENCIES = {
         _COMMON_CONDITION: {
             "clap": Label("//:clap-4.6.7"),
             "http": Label("//:http-1.5.0"),
-            "prost": Label("//:prost-0.14.4"),
             "serde": Label("//:serde-1.0.229"),
             "tower": Label("//:tower-0.5.3"),
         },
@@ -459,6 +490,8 @@ _NORMAL_DEPENDENCIES = {
         _COMMON_CONDITION: {
             "arc-swap": Label("//:arc-swap-1.9.3"),
             "bytes": Label("//:bytes-1.12.1"),
+            "futures-util": Label("//:futures-util-0.3.34"),
+            "h2": Label("//:h2-0.4.20"),
             "h3": Label("//:h3-0.0.8"),
             "http": Label("//:http-1.5.0"),
             "http-body": Label("//:http-body-1.1.0"),
@@ -466,6 +499,7 @@ _NORMAL_DEPENDENCIES = {
             "hyper-util": Label("//:hyper-util-0.1.21"),
             "quinn": Label("//:quinn-0.11.12"),
             "rustls-pki-types": Label("//:rustls-pki-types-1.15.1"),
+            "socket2": Label("//:socket2-0.6.5"),
             "thiserror": Label("//:thiserror-2.0.21"),
             "tokio": Label("//:tokio-1.54.1"),
             "tokio-rustls": Label("//:tokio-rustls-0.26.6"),
@@ -475,6 +509,7 @@ _NORMAL_DEPENDENCIES = {
     },
     "relay/config": {
         _COMMON_CONDITION: {
+            "http": Label("//:http-1.5.0"),
             "jiff": Label("//:jiff-0.2.43"),
             "serde": Label("//:serde-1.0.229"),
             "serde_json": Label("//:serde_json-1.0.154"),
@@ -482,9 +517,35 @@ _NORMAL_DEPENDENCIES = {
     },
     "relay/core": {
         _COMMON_CONDITION: {
+            "bytes": Label("//:bytes-1.12.1"),
             "http": Label("//:http-1.5.0"),
+            "jiff": Label("//:jiff-0.2.43"),
             "serde": Label("//:serde-1.0.229"),
             "serde_json": Label("//:serde_json-1.0.154"),
+        },
+    },
+    "relay/enforcement": {
+        _COMMON_CONDITION: {
+            "bytes": Label("//:bytes-1.12.1"),
+            "futures-util": Label("//:futures-util-0.3.34"),
+            "http": Label("//:http-1.5.0"),
+            "http-body": Label("//:http-body-1.1.0"),
+            "http-body-util": Label("//:http-body-util-0.1.5"),
+            "jiff": Label("//:jiff-0.2.43"),
+            "prometheus-client": Label("//:prometheus-client-0.25.2"),
+            "serde": Label("//:serde-1.0.229"),
+            "serde_json": Label("//:serde_json-1.0.154"),
+            "tokio": Label("//:tokio-1.54.1"),
+            "tracing": Label("//:tracing-0.1.44"),
+        },
+    },
+    "relay/interop": {
+        _COMMON_CONDITION: {
+            "bytes": Label("//:bytes-1.12.1"),
+            "futures-util": Label("//:futures-util-0.3.34"),
+            "http": Label("//:http-1.5.0"),
+            "prost": Label("//:prost-0.14.4"),
+            "tokio": Label("//:tokio-1.54.1"),
         },
     },
     "relay/policy": {
@@ -493,19 +554,37 @@ _NORMAL_DEPENDENCIES = {
             "serde": Label("//:serde-1.0.229"),
         },
     },
+    "relay/rpc": {
+        _COMMON_CONDITION: {
+            "base64": Label("//:base64-0.22.1"),
+            "bytes": Label("//:bytes-1.12.1"),
+            "flate2": Label("//:flate2-1.1.10"),
+            "futures-util": Label("//:futures-util-0.3.34"),
+            "http": Label("//:http-1.5.0"),
+            "http-body": Label("//:http-body-1.1.0"),
+            "prost": Label("//:prost-0.14.4"),
+            "prost-reflect": Label("//:prost-reflect-0.16.5"),
+            "serde_json": Label("//:serde_json-1.0.154"),
+            "tokio": Label("//:tokio-1.54.1"),
+            "tower": Label("//:tower-0.5.3"),
+            "tracing": Label("//:tracing-0.1.44"),
+        },
+    },
+    "relay/rpc-gen": {
+        _COMMON_CONDITION: {
+            "prost": Label("//:prost-0.14.4"),
+            "prost-build": Label("//:prost-build-0.14.4"),
+            "protox": Label("//:protox-0.10.0"),
+        },
+    },
     "relay/server": {
         _COMMON_CONDITION: {
             "bytes": Label("//:bytes-1.12.1"),
             "clap": Label("//:clap-4.6.7"),
-            "futures-util": Label("//:futures-util-0.3.34"),
             "http": Label("//:http-1.5.0"),
-            "http-body": Label("//:http-body-1.1.0"),
-            "http-body-util": Label("//:http-body-util-0.1.5"),
             "jiff": Label("//:jiff-0.2.43"),
             "mimalloc": Label("//:mimalloc-0.1.52"),
             "prometheus-client": Label("//:prometheus-client-0.25.2"),
-            "prost": Label("//:prost-0.14.4"),
-            "prost-reflect": Label("//:prost-reflect-0.16.5"),
             "serde": Label("//:serde-1.0.229"),
             "serde_json": Label("//:serde_json-1.0.154"),
             "tokio": Label("//:tokio-1.54.1"),
@@ -518,12 +597,16 @@ _NORMAL_DEPENDENCIES = {
             "rcgen": Label("//:rcgen-0.14.10"),
             "rustix": Label("//:rustix-1.1.6"),
             "tempfile": Label("//:tempfile-3.27.0"),
+            "tokio": Label("//:tokio-1.54.1"),
         },
     },
     "relay/transport": {
         _COMMON_CONDITION: {
+            "arc-swap": Label("//:arc-swap-1.9.3"),
+            "base64": Label("//:base64-0.22.1"),
             "bytes": Label("//:bytes-1.12.1"),
             "futures-util": Label("//:futures-util-0.3.34"),
+            "h2": Label("//:h2-0.4.20"),
             "h3": Label("//:h3-0.0.8"),
             "http": Label("//:http-1.5.0"),
             "http-body": Label("//:http-body-1.1.0"),
@@ -532,6 +615,7 @@ _NORMAL_DEPENDENCIES = {
             "hyper-util": Label("//:hyper-util-0.1.21"),
             "prometheus-client": Label("//:prometheus-client-0.25.2"),
             "quinn": Label("//:quinn-0.11.12"),
+            "quinn-proto": Label("//:quinn-proto-0.11.19"),
             "rustls": Label("//:rustls-0.23.46"),
             "rustls-pki-types": Label("//:rustls-pki-types-1.15.1"),
             "rustls-webpki": Label("//:rustls-webpki-0.103.16"),
@@ -545,6 +629,9 @@ _NORMAL_DEPENDENCIES = {
             "tower": Label("//:tower-0.5.3"),
             "tracing": Label("//:tracing-0.1.44"),
             "webpki-roots": Label("//:webpki-roots-1.0.10"),
+        },
+        "cfg(target_os = \"linux\")": {
+            "libc": Label("//:libc-0.2.191"),
         },
     },
 }
@@ -587,10 +674,18 @@ _NORMAL_ALIASES = {
         _COMMON_CONDITION: {
         },
     },
+    "bench": {
+        _COMMON_CONDITION: {
+        },
+    },
     "cli": {
         _COMMON_CONDITION: {
         },
         "cfg(unix)": {
+        },
+    },
+    "fuzz": {
+        _COMMON_CONDITION: {
         },
     },
     "proto": {
@@ -625,7 +720,23 @@ _NORMAL_ALIASES = {
         _COMMON_CONDITION: {
         },
     },
+    "relay/enforcement": {
+        _COMMON_CONDITION: {
+        },
+    },
+    "relay/interop": {
+        _COMMON_CONDITION: {
+        },
+    },
     "relay/policy": {
+        _COMMON_CONDITION: {
+        },
+    },
+    "relay/rpc": {
+        _COMMON_CONDITION: {
+        },
+    },
+    "relay/rpc-gen": {
         _COMMON_CONDITION: {
         },
     },
@@ -639,6 +750,8 @@ _NORMAL_ALIASES = {
     },
     "relay/transport": {
         _COMMON_CONDITION: {
+        },
+        "cfg(target_os = \"linux\")": {
         },
     },
 }
@@ -658,8 +771,9 @@ _NORMAL_DEV_DEPENDENCIES = {
     },
     "meshkit/host": {
         _COMMON_CONDITION: {
+            "http-body-util": Label("//:http-body-util-0.1.5"),
+            "rusqlite": Label("//:rusqlite-0.41.1"),
             "sha2": Label("//:sha2-0.11.1"),
-            "tokio": Label("//:tokio-1.54.1"),
         },
     },
     "meshkit/model": {
@@ -686,10 +800,17 @@ _NORMAL_DEV_DEPENDENCIES = {
             "tempfile": Label("//:tempfile-3.27.0"),
         },
     },
+    "bench": {
+        _COMMON_CONDITION: {
+            "criterion": Label("//:criterion-0.8.2"),
+        },
+    },
     "cli": {
         _COMMON_CONDITION: {
             "tempfile": Label("//:tempfile-3.27.0"),
         },
+    },
+    "fuzz": {
     },
     "proto": {
         _COMMON_CONDITION: {
@@ -702,6 +823,9 @@ _NORMAL_DEV_DEPENDENCIES = {
         },
     },
     "samples": {
+        _COMMON_CONDITION: {
+            "tempfile": Label("//:tempfile-3.27.0"),
+        },
     },
     "smoke": {
     },
@@ -709,8 +833,8 @@ _NORMAL_DEV_DEPENDENCIES = {
     },
     "relay/client": {
         _COMMON_CONDITION: {
-            "futures-util": Label("//:futures-util-0.3.34"),
             "http-body-util": Label("//:http-body-util-0.1.5"),
+            "proptest": Label("//:proptest-1.12.0"),
         },
     },
     "relay/config": {
@@ -723,18 +847,45 @@ _NORMAL_DEV_DEPENDENCIES = {
             "proptest": Label("//:proptest-1.12.0"),
         },
     },
+    "relay/enforcement": {
+        _COMMON_CONDITION: {
+            "tracing-subscriber": Label("//:tracing-subscriber-0.3.23"),
+        },
+    },
+    "relay/interop": {
+        _COMMON_CONDITION: {
+            "http-body-util": Label("//:http-body-util-0.1.5"),
+            "tempfile": Label("//:tempfile-3.27.0"),
+        },
+    },
     "relay/policy": {
         _COMMON_CONDITION: {
             "proptest": Label("//:proptest-1.12.0"),
             "serde_json": Label("//:serde_json-1.0.154"),
         },
     },
+    "relay/rpc": {
+        _COMMON_CONDITION: {
+            "http-body-util": Label("//:http-body-util-0.1.5"),
+            "proptest": Label("//:proptest-1.12.0"),
+        },
+    },
+    "relay/rpc-gen": {
+        _COMMON_CONDITION: {
+            "tempfile": Label("//:tempfile-3.27.0"),
+        },
+    },
     "relay/server": {
+        _COMMON_CONDITION: {
+            "http-body-util": Label("//:http-body-util-0.1.5"),
+        },
     },
     "relay/testkit": {
     },
     "relay/transport": {
         _COMMON_CONDITION: {
+            "proptest": Label("//:proptest-1.12.0"),
+            "rcgen": Label("//:rcgen-0.14.10"),
             "tempfile": Label("//:tempfile-3.27.0"),
         },
     },
@@ -772,9 +923,15 @@ _NORMAL_DEV_ALIASES = {
         _COMMON_CONDITION: {
         },
     },
+    "bench": {
+        _COMMON_CONDITION: {
+        },
+    },
     "cli": {
         _COMMON_CONDITION: {
         },
+    },
+    "fuzz": {
     },
     "proto": {
         _COMMON_CONDITION: {
@@ -785,6 +942,8 @@ _NORMAL_DEV_ALIASES = {
         },
     },
     "samples": {
+        _COMMON_CONDITION: {
+        },
     },
     "smoke": {
     },
@@ -802,11 +961,29 @@ _NORMAL_DEV_ALIASES = {
         _COMMON_CONDITION: {
         },
     },
+    "relay/enforcement": {
+        _COMMON_CONDITION: {
+        },
+    },
+    "relay/interop": {
+        _COMMON_CONDITION: {
+        },
+    },
     "relay/policy": {
         _COMMON_CONDITION: {
         },
     },
+    "relay/rpc": {
+        _COMMON_CONDITION: {
+        },
+    },
+    "relay/rpc-gen": {
+        _COMMON_CONDITION: {
+        },
+    },
     "relay/server": {
+        _COMMON_CONDITION: {
+        },
     },
     "relay/testkit": {
     },
@@ -836,7 +1013,11 @@ _PROC_MACRO_DEPENDENCIES = {
     },
     "meshkit/store": {
     },
+    "bench": {
+    },
     "cli": {
+    },
+    "fuzz": {
     },
     "proto": {
     },
@@ -854,7 +1035,15 @@ _PROC_MACRO_DEPENDENCIES = {
     },
     "relay/core": {
     },
+    "relay/enforcement": {
+    },
+    "relay/interop": {
+    },
     "relay/policy": {
+    },
+    "relay/rpc": {
+    },
+    "relay/rpc-gen": {
     },
     "relay/server": {
     },
@@ -884,7 +1073,11 @@ _PROC_MACRO_ALIASES = {
     },
     "meshkit/store": {
     },
+    "bench": {
+    },
     "cli": {
+    },
+    "fuzz": {
     },
     "proto": {
     },
@@ -902,7 +1095,15 @@ _PROC_MACRO_ALIASES = {
     },
     "relay/core": {
     },
+    "relay/enforcement": {
+    },
+    "relay/interop": {
+    },
     "relay/policy": {
+    },
+    "relay/rpc": {
+    },
+    "relay/rpc-gen": {
     },
     "relay/server": {
     },
@@ -932,7 +1133,11 @@ _PROC_MACRO_DEV_DEPENDENCIES = {
     },
     "meshkit/store": {
     },
+    "bench": {
+    },
     "cli": {
+    },
+    "fuzz": {
     },
     "proto": {
     },
@@ -950,7 +1155,15 @@ _PROC_MACRO_DEV_DEPENDENCIES = {
     },
     "relay/core": {
     },
+    "relay/enforcement": {
+    },
+    "relay/interop": {
+    },
     "relay/policy": {
+    },
+    "relay/rpc": {
+    },
+    "relay/rpc-gen": {
     },
     "relay/server": {
     },
@@ -992,9 +1205,15 @@ _PROC_MACRO_DEV_ALIASES = {
         _COMMON_CONDITION: {
         },
     },
+    "bench": {
+        _COMMON_CONDITION: {
+        },
+    },
     "cli": {
         _COMMON_CONDITION: {
         },
+    },
+    "fuzz": {
     },
     "proto": {
         _COMMON_CONDITION: {
@@ -1005,6 +1224,8 @@ _PROC_MACRO_DEV_ALIASES = {
         },
     },
     "samples": {
+        _COMMON_CONDITION: {
+        },
     },
     "smoke": {
     },
@@ -1022,11 +1243,29 @@ _PROC_MACRO_DEV_ALIASES = {
         _COMMON_CONDITION: {
         },
     },
+    "relay/enforcement": {
+        _COMMON_CONDITION: {
+        },
+    },
+    "relay/interop": {
+        _COMMON_CONDITION: {
+        },
+    },
     "relay/policy": {
         _COMMON_CONDITION: {
         },
     },
+    "relay/rpc": {
+        _COMMON_CONDITION: {
+        },
+    },
+    "relay/rpc-gen": {
+        _COMMON_CONDITION: {
+        },
+    },
     "relay/server": {
+        _COMMON_CONDITION: {
+        },
     },
     "relay/testkit": {
     },
@@ -1056,7 +1295,11 @@ _BUILD_DEPENDENCIES = {
     },
     "meshkit/store": {
     },
+    "bench": {
+    },
     "cli": {
+    },
+    "fuzz": {
     },
     "proto": {
     },
@@ -1074,7 +1317,15 @@ _BUILD_DEPENDENCIES = {
     },
     "relay/core": {
     },
+    "relay/enforcement": {
+    },
+    "relay/interop": {
+    },
     "relay/policy": {
+    },
+    "relay/rpc": {
+    },
+    "relay/rpc-gen": {
     },
     "relay/server": {
     },
@@ -1104,7 +1355,11 @@ _BUILD_ALIASES = {
     },
     "meshkit/store": {
     },
+    "bench": {
+    },
     "cli": {
+    },
+    "fuzz": {
     },
     "proto": {
     },
@@ -1122,7 +1377,15 @@ _BUILD_ALIASES = {
     },
     "relay/core": {
     },
+    "relay/enforcement": {
+    },
+    "relay/interop": {
+    },
     "relay/policy": {
+    },
+    "relay/rpc": {
+    },
+    "relay/rpc-gen": {
     },
     "relay/server": {
     },
@@ -1152,7 +1415,11 @@ _BUILD_PROC_MACRO_DEPENDENCIES = {
     },
     "meshkit/store": {
     },
+    "bench": {
+    },
     "cli": {
+    },
+    "fuzz": {
     },
     "proto": {
     },
@@ -1170,7 +1437,15 @@ _BUILD_PROC_MACRO_DEPENDENCIES = {
     },
     "relay/core": {
     },
+    "relay/enforcement": {
+    },
+    "relay/interop": {
+    },
     "relay/policy": {
+    },
+    "relay/rpc": {
+    },
+    "relay/rpc-gen": {
     },
     "relay/server": {
     },
@@ -1200,7 +1475,11 @@ _BUILD_PROC_MACRO_ALIASES = {
     },
     "meshkit/store": {
     },
+    "bench": {
+    },
     "cli": {
+    },
+    "fuzz": {
     },
     "proto": {
     },
@@ -1218,7 +1497,15 @@ _BUILD_PROC_MACRO_ALIASES = {
     },
     "relay/core": {
     },
+    "relay/enforcement": {
+    },
+    "relay/interop": {
+    },
     "relay/policy": {
+    },
+    "relay/rpc": {
+    },
+    "relay/rpc-gen": {
     },
     "relay/server": {
     },
@@ -1259,9 +1546,12 @@ _CONDITIONS = {
     "cfg(any(target_os = \"macos\", target_os = \"openbsd\", target_os = \"vita\", target_os = \"emscripten\"))": [],
     "cfg(any(unix, target_os = \"hermit\", target_os = \"wasi\"))": ["@rules_rust//rust/platform:aarch64-unknown-linux-gnu","@rules_rust//rust/platform:x86_64-unknown-linux-gnu"],
     "cfg(any(unix, target_os = \"wasi\"))": ["@rules_rust//rust/platform:aarch64-unknown-linux-gnu","@rules_rust//rust/platform:x86_64-unknown-linux-gnu"],
+    "cfg(any(windows, unix))": ["@rules_rust//rust/platform:aarch64-unknown-linux-gnu","@rules_rust//rust/platform:x86_64-unknown-linux-gnu"],
     "cfg(not(all(target_family = \"wasm\", target_os = \"unknown\")))": ["@rules_rust//rust/platform:aarch64-unknown-linux-gnu","@rules_rust//rust/platform:x86_64-unknown-linux-gnu"],
     "cfg(not(target_has_atomic = \"ptr\"))": [],
+    "cfg(target_arch = \"spirv\")": [],
     "cfg(target_os = \"hermit\")": [],
+    "cfg(target_os = \"linux\")": ["@rules_rust//rust/platform:aarch64-unknown-linux-gnu","@rules_rust//rust/platform:x86_64-unknown-linux-gnu"],
     "cfg(target_os = \"netbsd\")": [],
     "cfg(target_os = \"redox\")": [],
     "cfg(target_os = \"solaris\")": [],
@@ -1269,7 +1559,9 @@ _CONDITIONS = {
     "cfg(target_os = \"wasi\")": [],
     "cfg(unix)": ["@rules_rust//rust/platform:aarch64-unknown-linux-gnu","@rules_rust//rust/platform:x86_64-unknown-linux-gnu"],
     "cfg(windows)": [],
+    "i686-pc-windows-gnu": [],
     "i686-pc-windows-gnullvm": [],
+    "x86_64-pc-windows-gnu": [],
     "x86_64-pc-windows-gnullvm": [],
     "x86_64-unknown-linux-gnu": ["@rules_rust//rust/platform:x86_64-unknown-linux-gnu"],
 }
@@ -1284,12 +1576,42 @@ def crate_repositories():
     """
     maybe(
         http_archive,
+        name = "crates__adler2-2.0.1",
+        sha256 = "320119579fcad9c21884f5c4861d16174d0e06250625266f50fe6898340abefa",
+        type = "tar.gz",
+        urls = [crate_url("adler2", "2.0.1")],
+        strip_prefix = "adler2-2.0.1",
+        build_file = Label("//third_party/crates:BUILD.adler2-2.0.1.bazel"),
+    )
+
+    maybe(
+        http_archive,
         name = "crates__aho-corasick-1.1.5",
         sha256 = "c982642fa9e8606056828ee9a8505737230110bb1099153c79efe865c59d12ba",
         type = "tar.gz",
         urls = [crate_url("aho-corasick", "1.1.5")],
         strip_prefix = "aho-corasick-1.1.5",
         build_file = Label("//third_party/crates:BUILD.aho-corasick-1.1.5.bazel"),
+    )
+
+    maybe(
+        http_archive,
+        name = "crates__alloca-0.4.0",
+        sha256 = "e5a7d05ea6aea7e9e64d25b9156ba2fee3fdd659e34e41063cd2fc7cd020d7f4",
+        type = "tar.gz",
+        urls = [crate_url("alloca", "0.4.0")],
+        strip_prefix = "alloca-0.4.0",
+        build_file = Label("//third_party/crates:BUILD.alloca-0.4.0.bazel"),
+    )
+
+    maybe(
+        http_archive,
+        name = "crates__anes-0.1.6",
+        sha256 = "4b46cbb362ab8752921c97e041f5e366ee6297bd428a31275b9fcf1e380f7299",
+        type = "tar.gz",
+        urls = [crate_url("anes", "0.1.6")],
+        strip_prefix = "anes-0.1.6",
+        build_file = Label("//third_party/crates:BUILD.anes-0.1.6.bazel"),
     )
 
     maybe(
@@ -1514,6 +1836,16 @@ def crate_repositories():
 
     maybe(
         http_archive,
+        name = "crates__cast-0.3.0",
+        sha256 = "37b2a672a2cb129a2e41c10b1224bb368f9f37a2b16b612598138befd7b37eb5",
+        type = "tar.gz",
+        urls = [crate_url("cast", "0.3.0")],
+        strip_prefix = "cast-0.3.0",
+        build_file = Label("//third_party/crates:BUILD.cast-0.3.0.bazel"),
+    )
+
+    maybe(
+        http_archive,
         name = "crates__cc-1.11.1",
         sha256 = "4ff2a8126fff0f8c839080d619675a585e61720bb12d2baceae45769fd66f155",
         type = "tar.gz",
@@ -1550,6 +1882,36 @@ def crate_repositories():
         urls = [crate_url("chacha20", "0.10.2")],
         strip_prefix = "chacha20-0.10.2",
         build_file = Label("//third_party/crates:BUILD.chacha20-0.10.2.bazel"),
+    )
+
+    maybe(
+        http_archive,
+        name = "crates__ciborium-0.2.2",
+        sha256 = "42e69ffd6f0917f5c029256a24d0161db17cea3997d185db0d35926308770f0e",
+        type = "tar.gz",
+        urls = [crate_url("ciborium", "0.2.2")],
+        strip_prefix = "ciborium-0.2.2",
+        build_file = Label("//third_party/crates:BUILD.ciborium-0.2.2.bazel"),
+    )
+
+    maybe(
+        http_archive,
+        name = "crates__ciborium-io-0.2.2",
+        sha256 = "05afea1e0a06c9be33d539b876f1ce3692f4afea2cb41f740e7743225ed1c757",
+        type = "tar.gz",
+        urls = [crate_url("ciborium-io", "0.2.2")],
+        strip_prefix = "ciborium-io-0.2.2",
+        build_file = Label("//third_party/crates:BUILD.ciborium-io-0.2.2.bazel"),
+    )
+
+    maybe(
+        http_archive,
+        name = "crates__ciborium-ll-0.2.2",
+        sha256 = "57663b653d948a338bfb3eeba9bb2fd5fcfaecb9e199e87e1eda4d9e8b240fd9",
+        type = "tar.gz",
+        urls = [crate_url("ciborium-ll", "0.2.2")],
+        strip_prefix = "ciborium-ll-0.2.2",
+        build_file = Label("//third_party/crates:BUILD.ciborium-ll-0.2.2.bazel"),
     )
 
     maybe(
@@ -1640,6 +2002,46 @@ def crate_repositories():
         urls = [crate_url("cpufeatures", "0.3.1")],
         strip_prefix = "cpufeatures-0.3.1",
         build_file = Label("//third_party/crates:BUILD.cpufeatures-0.3.1.bazel"),
+    )
+
+    maybe(
+        http_archive,
+        name = "crates__crc32fast-1.5.4",
+        sha256 = "5f97d3416d5337d15c4b0d78c8c91df922ca143f57ec20e2d1c188333047ef04",
+        type = "tar.gz",
+        urls = [crate_url("crc32fast", "1.5.4")],
+        strip_prefix = "crc32fast-1.5.4",
+        build_file = Label("//third_party/crates:BUILD.crc32fast-1.5.4.bazel"),
+    )
+
+    maybe(
+        http_archive,
+        name = "crates__criterion-0.8.2",
+        sha256 = "950046b2aa2492f9a536f5f4f9a3de7b9e2476e575e05bd6c333371add4d98f3",
+        type = "tar.gz",
+        urls = [crate_url("criterion", "0.8.2")],
+        strip_prefix = "criterion-0.8.2",
+        build_file = Label("//third_party/crates:BUILD.criterion-0.8.2.bazel"),
+    )
+
+    maybe(
+        http_archive,
+        name = "crates__criterion-plot-0.8.2",
+        sha256 = "d8d80a2f4f5b554395e47b5d8305bc3d27813bacb73493eb1001e8f76dae29ea",
+        type = "tar.gz",
+        urls = [crate_url("criterion-plot", "0.8.2")],
+        strip_prefix = "criterion-plot-0.8.2",
+        build_file = Label("//third_party/crates:BUILD.criterion-plot-0.8.2.bazel"),
+    )
+
+    maybe(
+        http_archive,
+        name = "crates__crunchy-0.2.4",
+        sha256 = "460fbee9c2c2f33933d720630a6a0bac33ba7053db5344fac858d4b8952d77d5",
+        type = "tar.gz",
+        urls = [crate_url("crunchy", "0.2.4")],
+        strip_prefix = "crunchy-0.2.4",
+        build_file = Label("//third_party/crates:BUILD.crunchy-0.2.4.bazel"),
     )
 
     maybe(
@@ -1794,6 +2196,16 @@ def crate_repositories():
 
     maybe(
         http_archive,
+        name = "crates__flate2-1.1.10",
+        sha256 = "6e634e2e0ebac1ee034020da1ca582e17ffe4e0f5e985823721e168928136dcb",
+        type = "tar.gz",
+        urls = [crate_url("flate2", "1.1.10")],
+        strip_prefix = "flate2-1.1.10",
+        build_file = Label("//third_party/crates:BUILD.flate2-1.1.10.bazel"),
+    )
+
+    maybe(
+        http_archive,
         name = "crates__fnv-1.0.7",
         sha256 = "3f9eec918d3f24069decb9af1554cad7c880e2da24a9afd88aca000531ab82c1",
         type = "tar.gz",
@@ -1834,6 +2246,16 @@ def crate_repositories():
 
     maybe(
         http_archive,
+        name = "crates__futures-0.3.34",
+        sha256 = "9a31d2a3fbaaeb2af2368bbdd904aa8e812d3c04a1ee10d3171f52d556e5d0a3",
+        type = "tar.gz",
+        urls = [crate_url("futures", "0.3.34")],
+        strip_prefix = "futures-0.3.34",
+        build_file = Label("//third_party/crates:BUILD.futures-0.3.34.bazel"),
+    )
+
+    maybe(
+        http_archive,
         name = "crates__futures-channel-0.3.34",
         sha256 = "b1f9e3d69d39e4862ffed03ed071a76f9a13ba1d9109d355b0f0aa6b15e393c4",
         type = "tar.gz",
@@ -1850,6 +2272,16 @@ def crate_repositories():
         urls = [crate_url("futures-core", "0.3.34")],
         strip_prefix = "futures-core-0.3.34",
         build_file = Label("//third_party/crates:BUILD.futures-core-0.3.34.bazel"),
+    )
+
+    maybe(
+        http_archive,
+        name = "crates__futures-executor-0.3.34",
+        sha256 = "031b47cf1a3c6cc8bc2fc76cd437f521619387907d469316e7c0bc278f1f5432",
+        type = "tar.gz",
+        urls = [crate_url("futures-executor", "0.3.34")],
+        strip_prefix = "futures-executor-0.3.34",
+        build_file = Label("//third_party/crates:BUILD.futures-executor-0.3.34.bazel"),
     )
 
     maybe(
@@ -1940,6 +2372,26 @@ def crate_repositories():
         urls = [crate_url("h3", "0.0.8")],
         strip_prefix = "h3-0.0.8",
         build_file = Label("//third_party/crates:BUILD.h3-0.0.8.bazel"),
+    )
+
+    maybe(
+        http_archive,
+        name = "crates__h3-quinn-0.0.10",
+        sha256 = "8b2e732c8d91a74731663ac8479ab505042fbf547b9a207213ab7fbcbfc4f8b4",
+        type = "tar.gz",
+        urls = [crate_url("h3-quinn", "0.0.10")],
+        strip_prefix = "h3-quinn-0.0.10",
+        build_file = Label("//third_party/crates:BUILD.h3-quinn-0.0.10.bazel"),
+    )
+
+    maybe(
+        http_archive,
+        name = "crates__half-2.7.1",
+        sha256 = "6ea2d84b969582b4b1864a92dc5d27cd2b77b622a8d79306834f1be5ba20d84b",
+        type = "tar.gz",
+        urls = [crate_url("half", "2.7.1")],
+        strip_prefix = "half-2.7.1",
+        build_file = Label("//third_party/crates:BUILD.half-2.7.1.bazel"),
     )
 
     maybe(
@@ -2054,6 +2506,16 @@ def crate_repositories():
 
     maybe(
         http_archive,
+        name = "crates__hyper-timeout-0.5.2",
+        sha256 = "2b90d566bffbce6a75bd8b09a05aa8c2cb1fabb6cb348f8840c9e4c90a0d83b0",
+        type = "tar.gz",
+        urls = [crate_url("hyper-timeout", "0.5.2")],
+        strip_prefix = "hyper-timeout-0.5.2",
+        build_file = Label("//third_party/crates:BUILD.hyper-timeout-0.5.2.bazel"),
+    )
+
+    maybe(
+        http_archive,
         name = "crates__hyper-util-0.1.21",
         sha256 = "ddc03d96684f9226b8a787cdb71488417b53ab5ea8fdb1dac946cb9431cc8bff",
         type = "tar.gz",
@@ -2080,6 +2542,16 @@ def crate_repositories():
         urls = [crate_url("is_terminal_polyfill", "1.70.2")],
         strip_prefix = "is_terminal_polyfill-1.70.2",
         build_file = Label("//third_party/crates:BUILD.is_terminal_polyfill-1.70.2.bazel"),
+    )
+
+    maybe(
+        http_archive,
+        name = "crates__itertools-0.13.0",
+        sha256 = "413ee7dfc52ee1a4949ceeb7dbc8a33f2d6c088194d9f922fb8318faf1f01186",
+        type = "tar.gz",
+        urls = [crate_url("itertools", "0.13.0")],
+        strip_prefix = "itertools-0.13.0",
+        build_file = Label("//third_party/crates:BUILD.itertools-0.13.0.bazel"),
     )
 
     maybe(
@@ -2334,6 +2806,16 @@ def crate_repositories():
 
     maybe(
         http_archive,
+        name = "crates__miniz_oxide-0.9.1",
+        sha256 = "b63fbc4a50860e98e7b2aa7804ded1db5cbc3aff9193adaff57a6931bf7c4b4c",
+        type = "tar.gz",
+        urls = [crate_url("miniz_oxide", "0.9.1")],
+        strip_prefix = "miniz_oxide-0.9.1",
+        build_file = Label("//third_party/crates:BUILD.miniz_oxide-0.9.1.bazel"),
+    )
+
+    maybe(
+        http_archive,
         name = "crates__mio-1.2.4",
         sha256 = "1788edb87fdc09c7e26304471e2f5be8cdefb1b6930d6e3985fc02ff53bf86ee",
         type = "tar.gz",
@@ -2444,12 +2926,32 @@ def crate_repositories():
 
     maybe(
         http_archive,
+        name = "crates__oorandom-11.1.5",
+        sha256 = "d6790f58c7ff633d8771f42965289203411a5e5c68388703c06e14f24770b41e",
+        type = "tar.gz",
+        urls = [crate_url("oorandom", "11.1.5")],
+        strip_prefix = "oorandom-11.1.5",
+        build_file = Label("//third_party/crates:BUILD.oorandom-11.1.5.bazel"),
+    )
+
+    maybe(
+        http_archive,
         name = "crates__ordered-float-2.10.1",
         sha256 = "68f19d67e5a2795c94e73e0bb1cc1a7edeb2e28efd39e2e1c9b7a40c1108b11c",
         type = "tar.gz",
         urls = [crate_url("ordered-float", "2.10.1")],
         strip_prefix = "ordered-float-2.10.1",
         build_file = Label("//third_party/crates:BUILD.ordered-float-2.10.1.bazel"),
+    )
+
+    maybe(
+        http_archive,
+        name = "crates__page_size-0.6.0",
+        sha256 = "30d5b2194ed13191c1999ae0704b7839fb18384fa22e49b57eeaa97d79ce40da",
+        type = "tar.gz",
+        urls = [crate_url("page_size", "0.6.0")],
+        strip_prefix = "page_size-0.6.0",
+        build_file = Label("//third_party/crates:BUILD.page_size-0.6.0.bazel"),
     )
 
     maybe(
@@ -2944,6 +3446,16 @@ def crate_repositories():
 
     maybe(
         http_archive,
+        name = "crates__same-file-1.0.6",
+        sha256 = "93fc1dc3aaa9bfed95e02e6eadabb4baf7e3078b0bd1b4d7b6b0b68378900502",
+        type = "tar.gz",
+        urls = [crate_url("same-file", "1.0.6")],
+        strip_prefix = "same-file-1.0.6",
+        build_file = Label("//third_party/crates:BUILD.same-file-1.0.6.bazel"),
+    )
+
+    maybe(
+        http_archive,
         name = "crates__scopeguard-1.2.0",
         sha256 = "94143f37725109f92c262ed2cf5e59bce7498c01bcc1502d7b9afe439a4e9f49",
         type = "tar.gz",
@@ -3070,6 +3582,16 @@ def crate_repositories():
         urls = [crate_url("signal-hook-registry", "1.4.8")],
         strip_prefix = "signal-hook-registry-1.4.8",
         build_file = Label("//third_party/crates:BUILD.signal-hook-registry-1.4.8.bazel"),
+    )
+
+    maybe(
+        http_archive,
+        name = "crates__simd-adler32-0.3.10",
+        sha256 = "3a219298ac11a56ea9a6d2120044824d6f01aeb034955e7af7bc16858527deea",
+        type = "tar.gz",
+        urls = [crate_url("simd-adler32", "0.3.10")],
+        strip_prefix = "simd-adler32-0.3.10",
+        build_file = Label("//third_party/crates:BUILD.simd-adler32-0.3.10.bazel"),
     )
 
     maybe(
@@ -3250,6 +3772,16 @@ def crate_repositories():
         urls = [crate_url("time-macros", "0.2.32")],
         strip_prefix = "time-macros-0.2.32",
         build_file = Label("//third_party/crates:BUILD.time-macros-0.2.32.bazel"),
+    )
+
+    maybe(
+        http_archive,
+        name = "crates__tinytemplate-1.2.1",
+        sha256 = "be4d6b5f19ff7664e8c98d03e2139cb510db9b0a60b55f8e8709b689d939b6bc",
+        type = "tar.gz",
+        urls = [crate_url("tinytemplate", "1.2.1")],
+        strip_prefix = "tinytemplate-1.2.1",
+        build_file = Label("//third_party/crates:BUILD.tinytemplate-1.2.1.bazel"),
     )
 
     maybe(
@@ -3564,6 +4096,16 @@ def crate_repositories():
 
     maybe(
         http_archive,
+        name = "crates__walkdir-2.5.0",
+        sha256 = "29790946404f91d9c5d06f9874efddea1dc06c5efe94541a7d6863108e3a5e4b",
+        type = "tar.gz",
+        urls = [crate_url("walkdir", "2.5.0")],
+        strip_prefix = "walkdir-2.5.0",
+        build_file = Label("//third_party/crates:BUILD.walkdir-2.5.0.bazel"),
+    )
+
+    maybe(
+        http_archive,
         name = "crates__want-0.3.2",
         sha256 = "ec4cdd0dd910afe868b7ef477227d8d538b46b3075031afee8a9f2acb0a2ed0b",
         type = "tar.gz",
@@ -3650,6 +4192,46 @@ def crate_repositories():
         urls = [crate_url("webpki-roots", "1.0.10")],
         strip_prefix = "webpki-roots-1.0.10",
         build_file = Label("//third_party/crates:BUILD.webpki-roots-1.0.10.bazel"),
+    )
+
+    maybe(
+        http_archive,
+        name = "crates__winapi-0.3.9",
+        sha256 = "5c839a674fcd7a98952e593242ea400abe93992746761e38641405d28b00f419",
+        type = "tar.gz",
+        urls = [crate_url("winapi", "0.3.9")],
+        strip_prefix = "winapi-0.3.9",
+        build_file = Label("//third_party/crates:BUILD.winapi-0.3.9.bazel"),
+    )
+
+    maybe(
+        http_archive,
+        name = "crates__winapi-i686-pc-windows-gnu-0.4.0",
+        sha256 = "ac3b87c63620426dd9b991e5ce0329eff545bccbbb34f3be09ff6fb6ab51b7b6",
+        type = "tar.gz",
+        urls = [crate_url("winapi-i686-pc-windows-gnu", "0.4.0")],
+        strip_prefix = "winapi-i686-pc-windows-gnu-0.4.0",
+        build_file = Label("//third_party/crates:BUILD.winapi-i686-pc-windows-gnu-0.4.0.bazel"),
+    )
+
+    maybe(
+        http_archive,
+        name = "crates__winapi-util-0.1.11",
+        sha256 = "c2a7b1c03c876122aa43f3020e6c3c3ee5c05081c9a00739faf7503aeba10d22",
+        type = "tar.gz",
+        urls = [crate_url("winapi-util", "0.1.11")],
+        strip_prefix = "winapi-util-0.1.11",
+        build_file = Label("//third_party/crates:BUILD.winapi-util-0.1.11.bazel"),
+    )
+
+    maybe(
+        http_archive,
+        name = "crates__winapi-x86_64-pc-windows-gnu-0.4.0",
+        sha256 = "712e227841d057c1ee1cd2fb22fa7e5a5461ae8e48fa2ca79ec42cfc1931183f",
+        type = "tar.gz",
+        urls = [crate_url("winapi-x86_64-pc-windows-gnu", "0.4.0")],
+        strip_prefix = "winapi-x86_64-pc-windows-gnu-0.4.0",
+        build_file = Label("//third_party/crates:BUILD.winapi-x86_64-pc-windows-gnu-0.4.0.bazel"),
     )
 
     maybe(
@@ -3804,12 +4386,42 @@ def crate_repositories():
 
     maybe(
         http_archive,
+        name = "crates__zerocopy-0.8.63",
+        sha256 = "e5fe1f8f1b06191a00962174c61aa5005e0bb391a6d80d07e24d115c01a92ed8",
+        type = "tar.gz",
+        urls = [crate_url("zerocopy", "0.8.63")],
+        strip_prefix = "zerocopy-0.8.63",
+        build_file = Label("//third_party/crates:BUILD.zerocopy-0.8.63.bazel"),
+    )
+
+    maybe(
+        http_archive,
+        name = "crates__zerocopy-derive-0.8.63",
+        sha256 = "863ad3ac83293fb4d740aedbfdc9240dd8d1a50c1099acd76ce80ce7c7230c7f",
+        type = "tar.gz",
+        urls = [crate_url("zerocopy-derive", "0.8.63")],
+        strip_prefix = "zerocopy-derive-0.8.63",
+        build_file = Label("//third_party/crates:BUILD.zerocopy-derive-0.8.63.bazel"),
+    )
+
+    maybe(
+        http_archive,
         name = "crates__zeroize-1.9.1",
         sha256 = "e13084392c5e4bc371903e2935a5eaeed24905a7511356b883835e18a78f6879",
         type = "tar.gz",
         urls = [crate_url("zeroize", "1.9.1")],
         strip_prefix = "zeroize-1.9.1",
         build_file = Label("//third_party/crates:BUILD.zeroize-1.9.1.bazel"),
+    )
+
+    maybe(
+        http_archive,
+        name = "crates__zlib-rs-0.6.8",
+        sha256 = "b268e58e7c693d7c271f93ffc4ba3b380412554231c85bf61ca7af91042a4112",
+        type = "tar.gz",
+        urls = [crate_url("zlib-rs", "0.6.8")],
+        strip_prefix = "zlib-rs-0.6.8",
+        build_file = Label("//third_party/crates:BUILD.zlib-rs-0.6.8.bazel"),
     )
 
     maybe(
@@ -3830,14 +4442,18 @@ def crate_repositories():
        struct(repo="crates__bytes-1.12.1", is_dev_dep = False),
        struct(repo="crates__clap-4.6.7", is_dev_dep = False),
        struct(repo="crates__clap_complete-4.6.11", is_dev_dep = False),
+       struct(repo="crates__flate2-1.1.10", is_dev_dep = False),
        struct(repo="crates__futures-util-0.3.34", is_dev_dep = False),
+       struct(repo="crates__h2-0.4.20", is_dev_dep = False),
        struct(repo="crates__h3-0.0.8", is_dev_dep = False),
+       struct(repo="crates__h3-quinn-0.0.10", is_dev_dep = False),
        struct(repo="crates__http-1.5.0", is_dev_dep = False),
        struct(repo="crates__http-body-1.1.0", is_dev_dep = False),
        struct(repo="crates__http-body-util-0.1.5", is_dev_dep = False),
        struct(repo="crates__hyper-1.12.0", is_dev_dep = False),
        struct(repo="crates__hyper-util-0.1.21", is_dev_dep = False),
        struct(repo="crates__jiff-0.2.43", is_dev_dep = False),
+       struct(repo="crates__libc-0.2.191", is_dev_dep = False),
        struct(repo="crates__mimalloc-0.1.52", is_dev_dep = False),
        struct(repo="crates__prometheus-client-0.25.2", is_dev_dep = False),
        struct(repo="crates__prost-0.14.4", is_dev_dep = False),
@@ -3846,6 +4462,7 @@ def crate_repositories():
        struct(repo="crates__prost-types-0.14.4", is_dev_dep = False),
        struct(repo="crates__protox-0.10.0", is_dev_dep = False),
        struct(repo="crates__quinn-0.11.12", is_dev_dep = False),
+       struct(repo="crates__quinn-proto-0.11.19", is_dev_dep = False),
        struct(repo="crates__rcgen-0.14.10", is_dev_dep = False),
        struct(repo="crates__rusqlite-0.41.1", is_dev_dep = False),
        struct(repo="crates__rustix-1.1.6", is_dev_dep = False),
@@ -3862,6 +4479,7 @@ def crate_repositories():
        struct(repo="crates__thiserror-2.0.21", is_dev_dep = False),
        struct(repo="crates__tokio-1.54.1", is_dev_dep = False),
        struct(repo="crates__tokio-rustls-0.26.6", is_dev_dep = False),
+       struct(repo="crates__tokio-stream-0.1.19", is_dev_dep = False),
        struct(repo="crates__tokio-util-0.7.20", is_dev_dep = False),
        struct(repo="crates__toml-1.2.1-spec-1.1.0", is_dev_dep = False),
        struct(repo="crates__tonic-0.14.9", is_dev_dep = False),
@@ -3872,5 +4490,6 @@ def crate_repositories():
        struct(repo="crates__tracing-subscriber-0.3.23", is_dev_dep = False),
        struct(repo="crates__webpki-root-certs-1.0.11", is_dev_dep = False),
        struct(repo="crates__webpki-roots-1.0.10", is_dev_dep = False),
+         struct(repo = "crates__criterion-0.8.2", is_dev_dep = True),
          struct(repo = "crates__proptest-1.12.0", is_dev_dep = True),
     ]
