@@ -51,6 +51,13 @@ fn every_problem_names_its_line_and_a_remedy() {
 }
 
 #[test]
+fn the_reference_shows_a_configuration_that_is_valid() {
+    let page = include_str!("../../../docs/reference/relay.md");
+    let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    assert_eq!(reports(example), Vec::<String>::new());
+}
+
+#[test]
 fn what_could_never_work_is_found_before_a_start() {
     let check = |from: &str, to: &str, problem: &str| {
         let broken = GOOD.replace(from, to);

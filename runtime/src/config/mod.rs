@@ -231,7 +231,7 @@ fn explain(tree: &Tree, error: &serde_path_to_error::Error<serde_json::Error>) -
     let error = located(error, &path).rule("config/wrong-value");
     match known.split_first() {
         Some((wrong, known)) if message.starts_with("unknown variant") => error.hint(remedy(wrong, known)),
-        _ => error.hint("see the reference for the type and the bounds of this key"),
+        _ => error.hint("docs/reference tells the type and the bounds of this key"),
     }
 }
 
