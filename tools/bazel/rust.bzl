@@ -48,9 +48,9 @@ def rust_crate(
       compile_data: files which the sources include at compile time.
       data: files which the binaries read when they run.
       test_compile_data: files which the tests include at compile time.
-      test_data: files and programs which the integration tests use.
+      test_data: files and programs which the integration tests use; a dictionary by the tests' stems where only some do.
       test_deps: first-party libraries which only the tests use.
-      test_env: environment of the integration tests; `CARGO_BIN_EXE_NAME` of each binary is there already.
+      test_env: environment of the integration tests that have data; `CARGO_BIN_EXE_NAME` of each binary is there already.
       test_harness: whether the integration tests run under libtest; otherwise each has a `main` of its own.
       test_size: how long the integration tests may take, as Bazel's `size`.
       test_tags: tags of the integration tests.
@@ -174,23 +174,24 @@ def _tests(
     linted.append(":" + name + "_unit_test")
 
     # CARGO_BIN_EXE_NAME as cargo has it: at compile time from rules_rust, at run time from here.
-    env = dict({"CARGO_BIN_EXE_" + bin: "$(rootpath :{})".format(bin) for bin in bins}, **test_env)
-    integration = dict(test_common)
-    integration["data"] = test_data + [":" + bin for bin in bins]
+    own_env = {"CARGO_BIN_EXE_" + bin: "$(rootpath :{})".format(bin) for bin in bins}
+    own_data = [":" + bin for bin in bins]
     shared = native.glob(["tests/*/**/*.rs"], allow_empty = True)
     for file in native.glob(["tests/*.rs"], allow_empty = True):
         stem = file.removeprefix("tests/").removesuffix(".rs")
         target = stem if stem.endswith("_test") else stem + "_test"
+        uses = test_data.get(stem) if type(test_data) == "dict" else test_data
         rust_test(
             name = target,
             size = test_size,
             srcs = [file] + shared,
             crate_name = stem,
             crate_root = file,
-            env = env,
+            data = own_data + (uses or []),
+            env = own_env if uses == None else dict(own_env, **test_env),
             tags = test_tags,
             use_libtest_harness = test_harness,
             deps = deps + dev_deps + ([":" + name] if has_library else []),
-            **integration
+            **test_common
         )
         linted.append(":" + target)

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use super::changes::Located;
 use super::{Judgement, Sources};
 
+/// As in Cargo.toml, which tells it to cargo alone.
+const REPOSITORY: &str = "https://github.com/omnirelay/omnirelay";
 const SCHEMA: &str =
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
 
@@ -37,7 +39,7 @@ pub(super) fn document(judged: &Result<Judgement>, sources: &Sources) -> Value {
             "tool": { "driver": {
                 "name": "omnirelay",
                 "semanticVersion": env!("CARGO_PKG_VERSION"),
-                "informationUri": env!("CARGO_PKG_REPOSITORY"),
+                "informationUri": REPOSITORY,
                 "rules": rules.iter().map(|rule| descriptor(rule)).collect::<Vec<_>>(),
             } },
             "columnKind": "utf16CodeUnits",
