@@ -158,7 +158,7 @@ fn buf_calls(mesh: &Mesh, protocol: Protocol) {
         words.push("--http3");
     }
     // It keeps a cache in the home folder, which a sandbox has none of.
-    let home = format!("HOME={}", mesh.engine.scratch("buf-home").display());
+    let home = format!("HOME={}", mesh.engine.scratch(&format!("buf-home-{protocol}")).display());
     let greeting = run("env", [home.as_str(), "buf"].into_iter().chain(words), PATIENCE).exits(0).json();
     assert_eq!(greeting, json!({ "message": "Hello, buf!", "servedBy": "greeter" }));
 }
