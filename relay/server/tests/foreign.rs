@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use relay_testkit::{Issued, TestCa};
-use support::Relay;
+use support::{Relay, server_tls};
 
 /// A program in Python beside this test.
 fn script(name: &str) -> Command {
@@ -49,12 +49,7 @@ impl Drop for Server {
 }
 
 fn config(ca: &TestCa, port: &str, protocol: &str) -> String {
-    let own = ca.issue("spiffe://test/relay/one");
-    let (certificate, key, authority) = (own.certificate.display(), own.private_key.display(), ca.ca());
-    let tls = format!(
-        "{{ certificate = \"{certificate}\", private_key = \"{key}\", client_ca = \"{}\" }}",
-        authority.display()
-    );
+    let (tls, authority) = (server_tls(ca), ca.ca());
     format!(
         r#"kind = "relay"
 node = {{ name = "one" }}
@@ -68,13 +63,12 @@ tls = {tls}
 name = "echo"
 peers = ["https://localhost:{port}"]
 protocols = ["{protocol}"]
-tls = {{ ca = "{}" }}
+tls = {{ ca = {authority:?} }}
 [[routes]]
 service = "echo"
 grpc_services = ["test.Echo"]
 outbound = "echo"
-"#,
-        authority.display()
+"#
     )
 }
 

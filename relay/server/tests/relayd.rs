@@ -15,16 +15,10 @@ use relay_core::{Negotiated, Protocol, Status};
 use relay_rpc::{Call, Dispatcher};
 use relay_testkit::TestCa;
 use relay_transport::{Listener, ListenerConfig, body};
-use support::{Relay, relayd};
+use support::{Relay, relayd, server_tls};
 
 fn config(ca: &TestCa, upstream: &str) -> String {
-    let server = ca.issue("spiffe://test/relay/one");
-    let (certificate, key, authority) = (server.certificate.display(), server.private_key.display(), ca.ca());
-    let tls = format!(
-        "{{ certificate = {:?}, private_key = {:?}, client_ca = {authority:?} }}",
-        certificate.to_string(),
-        key.to_string()
-    );
+    let (tls, authority) = (server_tls(ca), ca.ca());
     format!(
         r#"kind = "relay"
 node = {{ name = "one" }}

@@ -27,6 +27,13 @@ impl Drop for Relay {
     }
 }
 
+/// The TLS of a relay's listeners, as its configuration writes it.
+pub(crate) fn server_tls(ca: &TestCa) -> String {
+    let own = ca.issue("spiffe://test/relay/one");
+    let (certificate, key, authority) = (own.certificate, own.private_key, ca.ca());
+    format!("{{ certificate = {certificate:?}, private_key = {key:?}, client_ca = {authority:?} }}")
+}
+
 /// The command that starts a relay with a configuration and overrides of it.
 pub(crate) fn relayd(ca: &TestCa, config: &str, sets: &[&str]) -> Command {
     let file = ca.dir().join("relay.toml");
