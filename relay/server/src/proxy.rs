@@ -35,14 +35,13 @@ impl Proxy {
         let request = Request::from_parts(head, body);
         if style == RpcStyle::Http {
             // It is no call, so there is nothing to decide on: the router says what is missing.
-            return Ok(self.forward(request).await);
+            return Ok(self.forward(style, request).await);
         }
-        Ok(guard(&self.checkpoint, request, |request| self.forward(request)).await)
+        Ok(guard(&self.checkpoint, request, |request| self.forward(style, request)).await)
     }
 
-    async fn forward(&self, request: Request<Body>) -> Response<Body> {
+    async fn forward(&self, style: RpcStyle, request: Request<Body>) -> Response<Body> {
         let (head, body) = request.into_parts();
-        let style = RpcMeta::of(&head).style;
         forward(&self.router, head, body).await.unwrap_or_else(|status| {
             tracing::debug!(code = %status.code, message = status.message, "refused");
             respond::status(style, &status)
