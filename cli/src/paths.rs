@@ -22,6 +22,7 @@ pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(|error| {
         OperatorError::new(ErrorKind::Io, format!("`{}` is not a usable path", path.display()))
             .caused_by(&error)
+            .hint("name one from the root, such as `/var/lib/omnirelay`")
     })
 }
 

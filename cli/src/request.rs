@@ -101,7 +101,10 @@ fn read_body(text: &str) -> Result<Vec<u8>> {
         _ => return Ok(text.as_bytes().to_vec()),
     };
     if bytes.len() as u64 > MAX_BODY_BYTES {
-        return Err(OperatorError::new(ErrorKind::Usage, format!("the body from {from} is above 64 MiB")));
+        let error = OperatorError::new(ErrorKind::Usage, format!("the body from {from} is above 64 MiB"));
+        return Err(
+            error.hint("send less: a relay takes no larger body by default (`limits.max_body_bytes`)")
+        );
     }
     Ok(bytes)
 }

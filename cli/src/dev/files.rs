@@ -52,7 +52,8 @@ pub(super) fn read(path: &Path) -> Result<Option<String>> {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(OperatorError::new(ErrorKind::Io, format!("`{}` cannot be read", path.display()))
-            .caused_by(&error)),
+            .caused_by(&error)
+            .hint("make it readable for you, or name another directory with `--dir DIR`")),
     }
 }
 

@@ -20,6 +20,7 @@ impl Lock {
         let failed = |error: &std::io::Error| {
             OperatorError::new(ErrorKind::Io, format!("`{}` cannot be locked", path.display()))
                 .caused_by(error)
+                .hint("make the directory yours to write in, or name another with `--dir DIR`")
         };
         let mut file = OpenOptions::new()
             .read(true)

@@ -5,15 +5,25 @@ use std::path::{Path, PathBuf};
 
 use super::process::Process;
 
-/// Notes who runs. A note is a help, not a need: where it cannot be written the mesh runs on.
+/// Notes who runs, beside whom an earlier mesh left behind. A note is a help, not a need: where it
+/// cannot be written the mesh runs on.
 pub(super) fn note(directory: &Path, processes: &[Process]) {
-    let pids: Vec<String> = processes.iter().map(|process| process.pid.to_string()).collect();
+    let mut pids = alive(directory);
+    for pid in processes.iter().map(|process| process.pid.to_string()) {
+        if !pids.contains(&pid) {
+            pids.push(pid);
+        }
+    }
     let _unwritten = std::fs::write(file(directory), pids.join("\n"));
 }
 
-/// Takes the note back: everybody ended.
+/// Takes back the note of those who ended.
 pub(super) fn forget(directory: &Path) {
-    let _absent = std::fs::remove_file(file(directory));
+    let left = alive(directory);
+    let _absent = match left.is_empty() {
+        true => std::fs::remove_file(file(directory)),
+        false => std::fs::write(file(directory), left.join("\n")),
+    };
 }
 
 /// The noted processes that are still there.

@@ -54,6 +54,12 @@ impl RelayConfig {
             }
             if let Some(advertise) = &mesh.advertise {
                 check_url("mesh.advertise", advertise, &mut found);
+                let port = advertise.parse::<http::Uri>().map(|url| url.port_u16().is_some());
+                if matches!(port, Ok(false)) {
+                    let problem = format!("`{advertise}` has no port");
+                    let remedy = "write `https://host:port`, as the registry gives it to callers";
+                    found.say("mesh.advertise", &problem, remedy);
+                }
             }
         }
         check_outbounds(config, &mut found);

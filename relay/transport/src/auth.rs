@@ -63,7 +63,8 @@ impl Authenticator {
     /// Makes an authenticator of a configuration.
     ///
     /// # Errors
-    /// A rule without a SPIFFE id, or a hash that is not 64 hexadecimal digits.
+    /// A rule without a SPIFFE id, one that an earlier rule hides, a hash that is not 64 hexadecimal
+    /// digits, or a token or its holder's name that stands twice.
     pub fn new(config: &AuthConfig) -> Result<Self> {
         for (index, rule) in config.identities.iter().enumerate() {
             if !rule.spiffe.starts_with("spiffe://") {
@@ -73,8 +74,19 @@ impl Authenticator {
                 )
                 .hint("write `spiffe://domain/path`, with a last `*` for all that begins so"));
             }
+            let mut earlier = config.identities.iter().take(index);
+            if let Some(first) = earlier.position(|earlier| matches(&earlier.spiffe, &rule.spiffe)) {
+                return Err(OperatorError::new(
+                    ErrorKind::Config,
+                    format!(
+                        "`auth.identities.{index}` never counts: `auth.identities.{first}` covers `{}`",
+                        rule.spiffe
+                    ),
+                )
+                .hint("the first that matches counts: put the narrower one first, or remove one"));
+            }
         }
-        let mut tokens = HashMap::new();
+        let mut tokens: HashMap<[u8; 32], Principal> = HashMap::new();
         for (index, rule) in config.tokens.iter().enumerate() {
             let hash = unhex(&rule.sha256).ok_or_else(|| {
                 OperatorError::new(
@@ -83,7 +95,21 @@ impl Authenticator {
                 )
                 .hint("make it with `printf %s \"$TOKEN\" | sha256sum`")
             })?;
-            tokens.insert(hash, Principal { id: format!("token:{}", rule.name), scope: rule.scope });
+            let id = format!("token:{}", rule.name);
+            if tokens.values().any(|known| known.id == id) {
+                return Err(OperatorError::new(
+                    ErrorKind::Config,
+                    format!("two entries of `auth.tokens` are called `{}`", rule.name),
+                )
+                .hint("give each its own name: the audit knows holders by it"));
+            }
+            if let Some(known) = tokens.insert(hash, Principal { id, scope: rule.scope }) {
+                return Err(OperatorError::new(
+                    ErrorKind::Config,
+                    format!("`auth.tokens.{index}` is the same token as that of `{}`", known.id),
+                )
+                .hint("give each holder a token of its own, so that one can be taken back alone"));
+            }
         }
         Ok(Self { identities: config.identities.clone(), tokens })
     }
@@ -213,5 +239,35 @@ mod tests {
             let config = AuthConfig { identities: vec![], tokens: vec![rule] };
             assert!(Authenticator::new(&config).is_err(), "{sha256}");
         }
+    }
+
+    #[track_caller]
+    fn refused(identities: &[&str], tokens: &[(&str, char)]) -> String {
+        let scope = Scope::Read;
+        let identities =
+            identities.iter().map(|spiffe| IdentityRule { spiffe: (*spiffe).to_owned(), scope }).collect();
+        let tokens = tokens.iter().map(|(name, digit)| TokenRule {
+            name: (*name).to_owned(),
+            sha256: digit.to_string().repeat(64),
+            scope,
+        });
+        Authenticator::new(&AuthConfig { identities, tokens: tokens.collect() }).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_rule_that_never_counts_is_refused() {
+        let hidden = refused(&["spiffe://a/*", "spiffe://a/operator"], &[]);
+        assert!(hidden.contains("auth.identities.1") && hidden.contains("auth.identities.0"), "{hidden}");
+        let same = refused(&[], &[("ada", 'a'), ("bob", 'a')]);
+        assert!(same.contains("token:ada"), "{same}");
+        let named = refused(&[], &[("ada", 'a'), ("ada", 'b')]);
+        assert!(named.contains("`ada`"), "{named}");
+    }
+
+    #[test]
+    fn a_narrower_rule_may_stand_before_a_wider_one() {
+        let rule = |spiffe: &str, scope| IdentityRule { spiffe: spiffe.to_owned(), scope };
+        let identities = vec![rule("spiffe://a/operator", Scope::Operate), rule("spiffe://a/*", Scope::Read)];
+        assert!(Authenticator::new(&AuthConfig { identities, tokens: vec![] }).is_ok());
     }
 }

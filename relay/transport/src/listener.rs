@@ -124,6 +124,16 @@ impl ListenerConfig {
             "is set for a socket file, where nobody has an address to be trusted by",
             "leave it out",
         );
+        if let Some(tls) = &self.tls {
+            for (key, path) in [
+                ("tls.certificate", Some(&tls.certificate)),
+                ("tls.private_key", Some(&tls.private_key)),
+                ("tls.client_ca", tls.client_ca.as_ref()),
+            ] {
+                let empty = path.is_some_and(|path| path.as_os_str().is_empty());
+                refuse(empty, key, "is empty", "name a PEM file");
+            }
+        }
         let workers = "is above 64";
         refuse(self.quic_workers > MAX_WORKERS, "quic_workers", workers, "leave it out for one a core");
         problems

@@ -65,6 +65,7 @@ impl<S: Source> Reloading<S> {
             generation: watch::Sender::new(0),
         };
         this.tell_expiry();
+        this.warn_expired();
         Ok(Arc::new(this))
     }
 
@@ -153,6 +154,21 @@ impl<S: Source> Reloading<S> {
             && let Some(not_after) = x509::not_after(leaf)
         {
             stats::expires_in(&path.display().to_string(), not_after - unix_now());
+        }
+    }
+
+    /// A process starts with an expired certificate, since its operator may need it to mend that.
+    fn warn_expired(&self) {
+        let state = self.current();
+        if let Some((path, leaf)) = self.source.leaf(&state)
+            && x509::not_after(leaf).is_some_and(|not_after| not_after <= unix_now())
+        {
+            let file = path.display().to_string();
+            warn!(
+                file,
+                hint = "issue a new one: it is picked up while running",
+                "the certificate has expired"
+            );
         }
     }
 }
