@@ -22,6 +22,9 @@ _OPTIMIZE = {
     "speed": ["-Clto=thin", "-Ccodegen-units=1", _RELR],
 }
 
+# Tests run crates that are optimised as they ship; only their own code is compiled quickly.
+_TEST_FLAGS = _FLAGS + ["-Copt-level=1"]
+
 def rust_crate(
         name,
         crate_name,
@@ -158,7 +161,7 @@ def _tests(
         common,
         compile_data = common["compile_data"] + test_compile_data,
         rustc_env = {"CARGO": "cargo"},
-        rustc_flags = _FLAGS,
+        rustc_flags = _TEST_FLAGS,
     )
     test_common["aliases"] = aliases(normal_dev = True, proc_macro_dev = True)
     test_common["proc_macro_deps"] = all_crate_deps(proc_macro = True, proc_macro_dev = True)
