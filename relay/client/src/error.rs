@@ -2,7 +2,7 @@
 
 use omnirelay_runtime::{ErrorKind, OperatorError};
 use relay_core::{Code, Protocol, Status};
-use relay_transport::BoxError;
+use relay_transport::{BoxError, body};
 use thiserror::Error;
 
 /// A call without an answer.
@@ -75,7 +75,14 @@ impl ChannelError {
 
 impl From<&ChannelError> for Status {
     fn from(error: &ChannelError) -> Self {
-        Self::new(Code::Unavailable, format!("{error}: {}", error.source_text())).with_hint(error.hint())
+        let code = match error {
+            ChannelError::Connect { .. } => Code::Unavailable,
+            // A peer that ended the stream has said why.
+            ChannelError::Broken { source, .. } | ChannelError::Refused { source, .. } => {
+                body::broken(source.as_ref()).code
+            }
+        };
+        Self::new(code, format!("{error}: {}", error.source_text())).with_hint(error.hint())
     }
 }
 

@@ -13,10 +13,9 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::Response;
 use http_body::{Frame, SizeHint};
-use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use relay_transport::{Body, BoxError, body};
+use relay_transport::{Body, BoxError, Http2Incoming, body};
 use tokio::sync::watch;
 use tracing::debug;
 
@@ -80,7 +79,10 @@ impl Pool {
         };
         let place = Place::take(&live);
         match live.sender.clone().try_send_request(outgoing.request()).await {
-            Ok(response) => Ok(response.map(|incoming| body::boxed(Answer { incoming, _place: place }))),
+            Ok(response) => Ok(response.map(|incoming| {
+                let incoming = Http2Incoming::new(incoming);
+                body::boxed(Answer { incoming, _place: place })
+            })),
             Err(mut error) => {
                 let unsent = error.take_message().is_some();
                 let error = error.into_error();
@@ -226,18 +228,18 @@ impl Drop for Place {
 
 /// An answer's body, which holds its place on the connection.
 struct Answer {
-    incoming: Incoming,
+    incoming: Http2Incoming,
     _place: Place,
 }
 
 impl http_body::Body for Answer {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         Pin::new(&mut self.incoming).poll_frame(cx)
     }
 

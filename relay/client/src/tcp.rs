@@ -8,7 +8,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use omnirelay_runtime::Result;
 use relay_core::Protocol;
 use relay_transport::tls::{self, ClientTlsConfig};
-use relay_transport::{Body, BoxError, body};
+use relay_transport::{Body, BoxError, Http2Incoming, body};
 use std::sync::Arc;
 use tokio_rustls::TlsConnector;
 
@@ -102,6 +102,9 @@ impl Tcp {
 
 async fn alpn(client: &Client<Connector, Body>, request: Request<Body>) -> Result<Response<Body>, TcpError> {
     match client.request(request).await {
+        Ok(response) if response.version() == http::Version::HTTP_2 => {
+            Ok(response.map(|incoming| body::boxed(Http2Incoming::new(incoming))))
+        }
         Ok(response) => Ok(response.map(body::boxed)),
         Err(error) if error.is_connect() => Err(TcpError::Connect(error.into())),
         Err(error) if http2::did_nothing(&error) => Err(TcpError::Refused(error.into())),
