@@ -145,10 +145,7 @@ fn resets_from_http3_to_http2() {
     let said = run("grpc_resets.py", "http3_server.py", "http3", &HTTP3_CODES);
     assert_eq!(
         said,
-        format!(
-            "CANCELLED CANCELLED RESOURCE_EXHAUSTED RESOURCE_EXHAUSTED INTERNAL INTERNAL {}",
-            0x10c
-        )
+        format!("CANCELLED CANCELLED RESOURCE_EXHAUSTED RESOURCE_EXHAUSTED INTERNAL INTERNAL {}", 0x10c)
     );
 }
 

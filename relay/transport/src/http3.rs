@@ -9,12 +9,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h3::error::ConnectionError;
-use h3::quic;
 use h3::server::RequestResolver;
 use http::{Request, Response};
 use omnirelay_runtime::Drain;
 use relay_core::Protocol;
-use rustls_pki_types::CertificateDer;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tower::Service;
@@ -23,7 +21,7 @@ use tracing::debug;
 use crate::body::{Body, BoxError};
 use crate::conn_info::{ConnInfo, PeerIdentity, RemoteAddress};
 use crate::http3_answer::answer;
-use crate::quic::{Abandoned, Connection, H3_NO_ERROR, H3_REQUEST_REJECTED, Side};
+use crate::quic::{self, Abandoned, Connection, H3_NO_ERROR, H3_REQUEST_REJECTED, Side};
 use crate::serve::{Conn, Shared};
 use crate::stats::Bound;
 use crate::tls::{PeerCheck, ServerTls};
@@ -111,7 +109,7 @@ async fn handshake(
     let shaken = shaken.map_err(Into::into).and_then(|shaken| shaken.map_err(BoxError::from));
     let connection = shaken.inspect_err(|_refused| shared.stats.refused(Bound::Handshake))?;
     let remote = connection.remote_address();
-    let chain = chain(&connection);
+    let chain = quic::peer_chain(&connection);
     let identity = chain.first().and_then(PeerIdentity::of);
     // quinn does not tell whether the session was resumed.
     if let Err(error) = peer.shown(chain, true) {
@@ -311,17 +309,11 @@ async fn at(moment: Option<Instant>) {
     }
 }
 
-fn chain(connection: &quinn::Connection) -> Vec<CertificateDer<'static>> {
-    let chain =
-        connection.peer_identity().and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok());
-    chain.map(|chain| *chain).unwrap_or_default()
-}
-
 /// Refuses a request before anything was done with it.
 fn refuse(mut resolver: RequestResolver<Connection, Bytes>) {
     let stream = &mut resolver.frame_stream;
-    quic::RecvStream::stop_sending(&mut stream.stream, H3_REQUEST_REJECTED.into());
-    quic::SendStream::<Bytes>::reset(stream, H3_REQUEST_REJECTED.into());
+    h3::quic::RecvStream::stop_sending(&mut stream.stream, H3_REQUEST_REJECTED.into());
+    h3::quic::SendStream::<Bytes>::reset(stream, H3_REQUEST_REJECTED.into());
 }
 
 /// Answers a request unless its caller loses interest, in which case the handler is dropped where

@@ -268,7 +268,8 @@ async fn an_answer_that_is_slow_to_come_holds_nobody_up() {
     let service = tower::service_fn(|_request: http::Request<Body>| async {
         let pieces = futures_util::stream::unfold(0, |piece| async move {
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-            (piece < 4).then(|| (Ok::<_, std::convert::Infallible>(http_body::Frame::data("ok".into())), piece + 1))
+            (piece < 4)
+                .then(|| (Ok::<_, std::convert::Infallible>(http_body::Frame::data("ok".into())), piece + 1))
         });
         Ok(http::Response::new(body::boxed(http_body_util::StreamBody::new(pieces))))
     });

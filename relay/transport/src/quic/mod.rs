@@ -18,6 +18,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Buf;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId, WriteBuf};
+use rustls_pki_types::CertificateDer;
 
 use error::{connection_error, stream_error};
 pub use recv::RecvStream;
@@ -62,6 +63,14 @@ pub fn endpoint_config() -> quinn::EndpointConfig {
     // The bound is between 1200 and 65 527 (RFC 9000, section 18.2), which this is.
     let _in_bounds = config.max_udp_payload_size(MAX_DATAGRAM);
     config
+}
+
+/// The certificates that the peer showed in its handshake, its own first.
+#[must_use]
+pub fn peer_chain(connection: &quinn::Connection) -> Vec<CertificateDer<'static>> {
+    let chain =
+        connection.peer_identity().and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok());
+    chain.map(|chain| *chain).unwrap_or_default()
 }
 
 /// Which end of the connection this is; it decides the code that tells a peer to stop sending.
