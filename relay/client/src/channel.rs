@@ -153,7 +153,7 @@ impl Inner {
                 Ok(live) => live,
                 Err(error) if self.tcp.is_some() => return self.over_tcp(outgoing, Some(error.reason)).await,
                 Err(error) => {
-                    let source = BoxError::from(error.source.to_string());
+                    let source = BoxError::from(error);
                     return Err(self.no_connection(Protocol::Http3, source));
                 }
             };

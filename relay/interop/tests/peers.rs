@@ -14,6 +14,7 @@ use relay_core::Protocol;
 use relay_interop::interop::Interop;
 use relay_interop::testing::{ResponseParameters, StreamingOutputCallRequest, TestServiceClient};
 use relay_interop::{DESCRIPTOR_SET, cases};
+use relay_rpc::Client;
 use relay_testkit::TestCa;
 use support::{Server, soon};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -128,7 +129,7 @@ async fn a_quiet_stream_to_grpcios_server_lives_on() {
     let Some(grpcio) = Grpcio::start().await else { return };
     // grpcio's server says "too_many_pings" to the fourth PING while it has nothing to send.
     let quiet = 4 * KeepAlive::default().probe_every + Duration::from_secs(2);
-    let client = TestServiceClient::new(grpcio.channel.clone());
+    let client = TestServiceClient::new(Client::new(grpcio.channel.clone()).caller("interop"));
     let (send, receive) = mpsc::channel(1);
     let requests =
         stream::unfold(receive, |mut receive| async move { Some((receive.recv().await?, receive)) });

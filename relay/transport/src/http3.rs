@@ -150,7 +150,8 @@ where
     match connection.close_reason() {
         Some(quinn::ConnectionError::TimedOut) => stats.refused(Bound::Idle),
         _ if excess.is_cancelled() => {}
-        _ if matches!(error, ConnectionError::Local { .. }) => stats.refused(Bound::Malformed),
+        // By h3, or for a rule that the adapter knows.
+        Some(quinn::ConnectionError::LocallyClosed) => stats.refused(Bound::Malformed),
         _ => {}
     }
     Err(error.into())

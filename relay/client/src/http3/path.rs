@@ -16,13 +16,15 @@ use super::live::Live;
 use super::sockets::Sockets;
 use super::watch::watch;
 use crate::connector::Target;
+use crate::error::NoQuicAnswer;
 use crate::path_memory::PathMemory;
 use crate::pool::{Choice, choose};
 use crate::race;
 use crate::tcp::Tcp;
 
 /// A path that did not come about.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{source}")]
 pub(crate) struct PathError {
     pub(crate) reason: DowngradeReason,
     pub(crate) source: Arc<dyn std::error::Error + Send + Sync>,
@@ -177,7 +179,7 @@ impl Path {
         };
         match tokio::time::timeout(timeout, connecting).await {
             Ok(outcome) => outcome.map(Arc::new),
-            Err(_elapsed) => Err(lost(format!("no QUIC answer within {timeout:?}").into())),
+            Err(_elapsed) => Err(lost(NoQuicAnswer(timeout).into())),
         }
     }
 

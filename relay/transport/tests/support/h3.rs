@@ -29,6 +29,7 @@ pub(crate) const QPACK_DECOMPRESSION_FAILED: u32 = 0x200;
 
 pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
+pub(crate) const CANCEL_PUSH: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
 pub(crate) const GOAWAY: u8 = 7;
 pub(crate) const MAX_PUSH_ID: u8 = 0xd;
