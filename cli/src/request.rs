@@ -123,11 +123,19 @@ fn protocols(args: &Request) -> Result<Vec<Protocol>> {
 }
 
 async fn send(context: &Context, relay: &str, protocols: Vec<Protocol>, call: &Call<'_>) -> Result<Answer> {
-    let channel = remote::channel(relay, remote::context_tls(context), protocols, call.args.timeout)?;
+    // Less than the whole, so that it is said what there was no answer to.
+    let connecting = call.args.timeout * 9 / 10;
+    let channel = remote::channel(relay, remote::context_tls(context), protocols, connecting)?;
     // No token goes along: a relay hands headers on, and the service has no business with it.
     let request = if call.args.grpc { grpc::request(call)? } else { yarpc::request(call)? };
     let began = Instant::now();
     let response = channel.send(request).await.map_err(|error| {
+        if error.got_no_quic_answer() {
+            return OperatorError::from(error).hint(
+                "UDP may be blocked between here and the relay: try `--protocol http2`, and let UDP pass to this port; \
+                 or the relay does not run",
+            );
+        }
         let error = OperatorError::from(error);
         // In TLS 1.3 a client hears late, or not at all, that a certificate was missing.
         match context.certificate {

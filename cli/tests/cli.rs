@@ -82,6 +82,27 @@ fn a_missing_context_says_how_to_get_one() {
 }
 
 #[test]
+fn a_call_over_http3_alone_that_nothing_answers_suspects_udp() {
+    let temp = tempfile::tempdir().unwrap();
+    let context = temp.path().join("cli.toml");
+    std::fs::write(&context, "mesh = \"https://localhost\"\n").unwrap();
+    // Takes every datagram and answers none, as a firewall does.
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let relay = format!("https://{}", silent.local_addr().unwrap());
+    let ask = |protocol: &str| {
+        let mut command = omnirelay();
+        command.args(["request", "greeter", "Greeter::Hello", "--relay", &relay, "--timeout", "500ms"]);
+        finish(command.args(["--protocol", protocol]).env("OMNIRELAY_CONTEXT", &context).output().unwrap())
+    };
+    let (code, out, err) = ask("http3");
+    assert_eq!((code, out.as_str()), (ask("http2").0, ""), "{err}");
+    assert!(err.contains("no QUIC answer") && err.contains("UDP may be blocked"), "{err}");
+    assert!(err.contains("--protocol http2"), "{err}");
+    // Nothing listens on TCP either, which is another matter.
+    assert!(!ask("http2").2.contains("UDP may be blocked"));
+}
+
+#[test]
 fn configurations_are_validated_from_files_and_standard_input() {
     let temp = tempfile::tempdir().unwrap();
     let mesh = temp.path().join("mesh");

@@ -16,13 +16,9 @@ use tower::Service;
 use crate::endpoint::target;
 use crate::error::ChannelError;
 use crate::http3::{self, Live, Path, SendError, Sockets};
+use crate::keep_alive::KeepAlive;
 use crate::outgoing::Outgoing;
 use crate::tcp::{Tcp, TcpError};
-
-/// A peer that was killed says nothing: a connection is given up after so many milliseconds
-/// without a packet, and probed often enough that a living peer always sends one.
-const DEAD_AFTER_MS: u32 = 9_000;
-const PROBE_EVERY: Duration = Duration::from_secs(3);
 
 /// Whom to call and how.
 #[derive(Clone, Debug)]
@@ -37,6 +33,8 @@ pub struct ChannelConfig {
     pub connect_timeout: Duration,
     /// How long HTTP/3 may take to come up before a call goes over TCP instead, where it may.
     pub hedge_after: Duration,
+    /// When a connection counts as dead.
+    pub keep_alive: KeepAlive,
     /// Where HTTP/3 leaves from; clones of a configuration share it.
     pub sockets: Sockets,
 }
@@ -50,6 +48,7 @@ impl ChannelConfig {
             protocols: vec![Protocol::Http3, Protocol::Http2],
             connect_timeout: Duration::from_secs(5),
             hedge_after: Duration::from_millis(300),
+            keep_alive: KeepAlive::default(),
             sockets: Sockets::default(),
         }
     }
@@ -92,7 +91,7 @@ impl Channel {
             config.protocols.iter().copied().filter(|one| *one != Protocol::Http3).collect();
         let tcp = Tcp::new(target.clone(), &config.tls, &over_tcp)?.map(Arc::new);
         let http3 = if config.protocols.contains(&Protocol::Http3) {
-            let quic = quic_config(&config.tls)?;
+            let quic = quic_config(config)?;
             Some(Arc::new(Path::new(target, quic, config.sockets.clone(), tcp.clone(), config.hedge_after)))
         } else {
             None
@@ -154,7 +153,7 @@ impl Inner {
                 Ok(live) => live,
                 Err(error) if self.tcp.is_some() => return self.over_tcp(outgoing, Some(error.reason)).await,
                 Err(error) => {
-                    let source = BoxError::from(error.source.to_string());
+                    let source = BoxError::from(error);
                     return Err(self.no_connection(Protocol::Http3, source));
                 }
             };
@@ -266,10 +265,12 @@ impl std::fmt::Debug for Channel {
     }
 }
 
-fn quic_config(config: &ClientTlsConfig) -> Result<quinn::ClientConfig> {
-    let tls = tls::client_config(config, &[Protocol::Http3])?;
+fn quic_config(config: &ChannelConfig) -> Result<quinn::ClientConfig> {
+    let tls = tls::client_config(&config.tls, &[Protocol::Http3])?;
     let crypto = QuicClientConfig::try_from(tls)
         .map_err(|error| OperatorError::new(ErrorKind::Internal, "QUIC cannot start").caused_by(&error))?;
+    let wrong = |error| OperatorError::new(ErrorKind::Config, "`dead_after` is too long").caused_by(&error);
+    let dead_after = quinn::IdleTimeout::try_from(config.keep_alive.dead_after).map_err(wrong)?;
     let mut transport = relay_transport::quic::transport_config();
     transport
         .stream_receive_window(quinn::VarInt::from_u32(1 << 20))
@@ -277,8 +278,8 @@ fn quic_config(config: &ClientTlsConfig) -> Result<quinn::ClientConfig> {
         .send_window(8 << 20)
         .max_concurrent_bidi_streams(0_u32.into())
         .max_concurrent_uni_streams(8_u32.into())
-        .max_idle_timeout(Some(quinn::VarInt::from_u32(DEAD_AFTER_MS).into()))
-        .keep_alive_interval(Some(PROBE_EVERY));
+        .max_idle_timeout(Some(dead_after))
+        .keep_alive_interval(Some(config.keep_alive.probe_every));
     let mut quic = quinn::ClientConfig::new(Arc::new(crypto));
     quic.transport_config(Arc::new(transport));
     Ok(quic)

@@ -3,6 +3,7 @@
 use http::Uri;
 use http::uri::{Authority, Scheme};
 use omnirelay_runtime::{ErrorKind, OperatorError, Result};
+use relay_transport::tls::Trust;
 use rustls_pki_types::ServerName;
 
 use crate::channel::ChannelConfig;
@@ -26,11 +27,14 @@ pub(crate) fn target(config: &ChannelConfig) -> Result<(Authority, Target)> {
             .caused_by(&error)
             .hint("use a DNS name or an IP address")
     })?;
+    let trust = Trust::new(&config.tls, server_name.clone())?;
     let target = Target {
         host: host.into(),
         port: authority.port_u16().unwrap_or(443),
         server_name,
         connect_timeout: config.connect_timeout,
+        keep_alive: config.keep_alive,
+        trust,
     };
     Ok((authority, target))
 }

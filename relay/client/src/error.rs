@@ -1,9 +1,16 @@
 //! Why a call got no answer.
 
+use std::time::Duration;
+
 use omnirelay_runtime::{ErrorKind, OperatorError};
 use relay_core::{Code, Protocol, Status};
-use relay_transport::BoxError;
+use relay_transport::{BoxError, body};
 use thiserror::Error;
+
+/// Nothing at all came back over UDP.
+#[derive(Debug, Error)]
+#[error("no QUIC answer within {0:?}")]
+pub(crate) struct NoQuicAnswer(pub(crate) Duration);
 
 /// A call without an answer.
 #[derive(Debug, Error)]
@@ -47,6 +54,20 @@ impl ChannelError {
         matches!(self, Self::Connect { .. } | Self::Refused { .. })
     }
 
+    /// Whether HTTP/3 alone was tried and nothing came back over UDP: the peer may be gone, or UDP blocked.
+    #[must_use]
+    pub fn got_no_quic_answer(&self) -> bool {
+        let Self::Connect { source, .. } = self else { return false };
+        let mut next: Option<&(dyn std::error::Error + 'static)> = Some(source.as_ref());
+        while let Some(error) = next {
+            if error.is::<NoQuicAnswer>() {
+                return true;
+            }
+            next = error.source();
+        }
+        false
+    }
+
     fn source_text(&self) -> String {
         let (Self::Connect { source, .. } | Self::Broken { source, .. } | Self::Refused { source, .. }) =
             self;
@@ -64,6 +85,10 @@ impl ChannelError {
     }
 
     fn hint(&self) -> &'static str {
+        if self.got_no_quic_answer() {
+            return "UDP may be blocked on the way: let it pass to this port, or allow http2 as well; or the server \
+                    does not run, or serves no HTTP/3";
+        }
         let text = self.source_text();
         if text.contains("certificate") || text.contains("UnknownIssuer") || text.contains("UnknownCA") {
             "check that `ca` names the authority of the server and that the server's name is in its certificate"
@@ -75,7 +100,14 @@ impl ChannelError {
 
 impl From<&ChannelError> for Status {
     fn from(error: &ChannelError) -> Self {
-        Self::new(Code::Unavailable, format!("{error}: {}", error.source_text())).with_hint(error.hint())
+        let code = match error {
+            ChannelError::Connect { .. } => Code::Unavailable,
+            // A peer that ended the stream has said why.
+            ChannelError::Broken { source, .. } | ChannelError::Refused { source, .. } => {
+                body::broken(source.as_ref()).code
+            }
+        };
+        Self::new(code, format!("{error}: {}", error.source_text())).with_hint(error.hint())
     }
 }
 

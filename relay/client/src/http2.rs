@@ -4,19 +4,18 @@
 use std::error::Error;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::Response;
 use http_body::{Frame, SizeHint};
-use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use relay_transport::{Body, BoxError, body};
+use relay_transport::{Body, BoxError, Http2Incoming, body};
 use tokio::sync::watch;
 use tracing::debug;
 
@@ -29,10 +28,6 @@ use crate::tcp::TcpError;
 pub(crate) const STREAM_WINDOW: u32 = 1 << 20;
 /// Bytes of all answers on one connection that may be on their way.
 pub(crate) const CONNECTION_WINDOW: u32 = 8 << 20;
-/// A peer that was killed says nothing: a connection is given up after so long.
-const DEAD_AFTER: Duration = Duration::from_secs(9);
-/// How often a connection in use is probed.
-const PROBE_EVERY: Duration = Duration::from_secs(3);
 
 type Outcome = Option<Result<Arc<Live>, Arc<dyn Error + Send + Sync>>>;
 
@@ -51,9 +46,17 @@ struct Live {
     in_flight: AtomicUsize,
     /// Calls that the peer allows at once.
     room: Arc<AtomicUsize>,
+    /// How often something was heard of the peer.
+    heard: Arc<AtomicU64>,
+    /// The server is believed no more.
+    refused: Arc<AtomicBool>,
 }
 
 impl Live {
+    fn is_usable(&self) -> bool {
+        !self.sender.is_closed() && !self.refused.load(Ordering::Relaxed)
+    }
+
     fn load(&self) -> Load {
         let in_flight = self.in_flight.load(Ordering::Relaxed);
         Load { in_flight, room: self.room.load(Ordering::Relaxed) }
@@ -79,8 +82,14 @@ impl Pool {
             None => self.connect().await.map_err(|error| TcpError::Connect(Box::new(Shared(error))))?,
         };
         let place = Place::take(&live);
-        match live.sender.clone().try_send_request(outgoing.request()).await {
-            Ok(response) => Ok(response.map(|incoming| body::boxed(Answer { incoming, _place: place }))),
+        let waiting = Waiting::begin(self, &live);
+        let outcome = live.sender.clone().try_send_request(outgoing.request()).await;
+        waiting.end();
+        match outcome {
+            Ok(response) => Ok(response.map(|incoming| {
+                let incoming = Http2Incoming::new(incoming);
+                body::boxed(Answer { incoming, _place: place })
+            })),
             Err(mut error) => {
                 let unsent = error.take_message().is_some();
                 let error = error.into_error();
@@ -101,7 +110,7 @@ impl Pool {
 
     fn pick(&self) -> Option<Arc<Live>> {
         let pool = self.0.live.load();
-        let usable = |live: &&Arc<Live>| !live.sender.is_closed();
+        let usable = |live: &&Arc<Live>| live.is_usable();
         let index = match choose(pool.iter().filter(usable).map(|live| live.load())) {
             Choice::Open => return None,
             Choice::Use(index) => index,
@@ -133,8 +142,7 @@ impl Pool {
             let outcome = open(&pool.0.connector).await.map(Arc::new).map_err(Arc::from);
             if let Ok(live) = &outcome {
                 pool.0.live.rcu(|pool| {
-                    let mut pool: Vec<_> =
-                        pool.iter().filter(|live| !live.sender.is_closed()).cloned().collect();
+                    let mut pool: Vec<_> = pool.iter().filter(|live| live.is_usable()).cloned().collect();
                     pool.push(Arc::clone(live));
                     pool
                 });
@@ -154,10 +162,11 @@ impl Pool {
 
 async fn open(connector: &Connector) -> Result<Live, BoxError> {
     let io = connector.connect().await?;
+    let (heard, refused, keep_alive) = (io.heard(), io.refused(), connector.target.keep_alive);
     let (sender, mut connection) = Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
-        .keep_alive_interval(PROBE_EVERY)
-        .keep_alive_timeout(DEAD_AFTER)
+        .keep_alive_interval(keep_alive.http2_ping_after)
+        .keep_alive_timeout(keep_alive.dead_after)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .handshake(io)
@@ -174,7 +183,7 @@ async fn open(connector: &Connector) -> Result<Live, BoxError> {
             debug!(%error, "connection ended");
         }
     });
-    Ok(Live { sender, in_flight: AtomicUsize::new(0), room })
+    Ok(Live { sender, in_flight: AtomicUsize::new(0), room, heard, refused })
 }
 
 /// Whether the peer says that it did nothing with a request: it reset it as refused, or said
@@ -208,6 +217,40 @@ impl Error for Shared {
     }
 }
 
+/// A call that waits for its answer. Where it is given up and nothing at all was heard of the peer
+/// meanwhile, the connection may lead nowhere, and later calls go over another.
+struct Waiting<'a> {
+    pool: &'a Pool,
+    live: &'a Arc<Live>,
+    since: Instant,
+    heard: u64,
+    ended: bool,
+}
+
+impl<'a> Waiting<'a> {
+    fn begin(pool: &'a Pool, live: &'a Arc<Live>) -> Self {
+        let heard = live.heard.load(Ordering::Relaxed);
+        Self { pool, live, since: Instant::now(), heard, ended: false }
+    }
+
+    fn end(mut self) {
+        self.ended = true;
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let patience = self.pool.0.connector.target.keep_alive.dead_after;
+        if !self.ended
+            && self.heard == self.live.heard.load(Ordering::Relaxed)
+            && self.since.elapsed() >= patience
+        {
+            debug!(?patience, "the peer says nothing");
+            self.pool.retire(self.live);
+        }
+    }
+}
+
 /// A call's place on a connection.
 struct Place(Arc<Live>);
 
@@ -226,18 +269,18 @@ impl Drop for Place {
 
 /// An answer's body, which holds its place on the connection.
 struct Answer {
-    incoming: Incoming,
+    incoming: Http2Incoming,
     _place: Place,
 }
 
 impl http_body::Body for Answer {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         Pin::new(&mut self.incoming).poll_frame(cx)
     }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request};
 use http_body::{Body as _, Frame};
-use relay_transport::{Body, BoxError, body};
+use relay_transport::{Body, BoxError, Reset, body};
 
 /// Bytes of a streamed body that are kept for a second try; a request that has sent more is not
 /// sent again.
@@ -240,7 +240,8 @@ impl http_body::Body for Reader {
         if tape.round != self.round {
             return Poll::Ready(Some(Err("the request was moved to another connection".into())));
         }
-        tape.poll(cx)
+        // Whoever sends it on finds the code for its own protocol.
+        tape.poll(cx).map_err(|error| Reset::of(&error).into())
     }
 
     fn is_end_stream(&self) -> bool {

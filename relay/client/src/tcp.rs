@@ -1,25 +1,18 @@
 //! HTTP/2 and HTTP/1.1 over TLS over TCP.
 
-use std::time::Duration;
-
 use http::{Request, Response};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use omnirelay_runtime::Result;
 use relay_core::Protocol;
 use relay_transport::tls::{self, ClientTlsConfig};
-use relay_transport::{Body, BoxError, body};
+use relay_transport::{Body, BoxError, Http2Incoming, body};
 use std::sync::Arc;
 use tokio_rustls::TlsConnector;
 
 use crate::connector::{Connector, Target};
 use crate::http2::{self, Pool};
 use crate::outgoing::Outgoing;
-
-/// A connection over TCP is given up after so long without an answer to a probe.
-const DEAD_AFTER: Duration = Duration::from_secs(9);
-/// How often a connection over TCP is probed.
-const PROBE_EVERY: Duration = Duration::from_secs(3);
 
 /// Why a request got no answer over TCP.
 pub(crate) enum TcpError {
@@ -53,6 +46,7 @@ impl Tcp {
     pub(crate) fn new(target: Target, tls: &ClientTlsConfig, protocols: &[Protocol]) -> Result<Option<Self>> {
         let Some(first) = protocols.first().copied() else { return Ok(None) };
         let tls = TlsConnector::from(Arc::new(tls::client_config(tls, protocols)?));
+        let keep_alive = target.keep_alive;
         let connector = Connector { target, tls };
         let client = if protocols == [Protocol::Http2] {
             Kind::Http2(Pool::new(connector.clone()))
@@ -61,8 +55,8 @@ impl Tcp {
                 .pool_timer(TokioTimer::new())
                 .timer(TokioTimer::new())
                 .pool_max_idle_per_host(64)
-                .http2_keep_alive_interval(PROBE_EVERY)
-                .http2_keep_alive_timeout(DEAD_AFTER)
+                .http2_keep_alive_interval(keep_alive.http2_ping_after)
+                .http2_keep_alive_timeout(keep_alive.dead_after)
                 .http2_initial_stream_window_size(http2::STREAM_WINDOW)
                 .http2_initial_connection_window_size(http2::CONNECTION_WINDOW)
                 .build(connector.clone());
@@ -102,6 +96,9 @@ impl Tcp {
 
 async fn alpn(client: &Client<Connector, Body>, request: Request<Body>) -> Result<Response<Body>, TcpError> {
     match client.request(request).await {
+        Ok(response) if response.version() == http::Version::HTTP_2 => {
+            Ok(response.map(|incoming| body::boxed(Http2Incoming::new(incoming))))
+        }
         Ok(response) => Ok(response.map(body::boxed)),
         Err(error) if error.is_connect() => Err(TcpError::Connect(error.into())),
         Err(error) if http2::did_nothing(&error) => Err(TcpError::Refused(error.into())),

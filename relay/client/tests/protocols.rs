@@ -220,3 +220,48 @@ async fn a_server_of_another_authority_is_refused() {
         assert!(report.contains("hint:  check that `ca`"), "{protocol}: {report}");
     }
 }
+
+/// Answers; `/hang` never.
+async fn hanging(request: Request<Body>) -> Result<Response<Body>, Infallible> {
+    if request.uri().path() == "/hang" {
+        std::future::pending::<()>().await;
+    }
+    Ok(Response::new(body::full("hello")))
+}
+
+#[tokio::test]
+async fn a_connection_that_says_nothing_takes_no_more_calls() {
+    let server = Server::start(&Protocol::ALL, Limits::default(), tower::service_fn(hanging));
+    let mut config = server.config(&[Protocol::Http2]);
+    config.keep_alive.dead_after = Duration::from_millis(100);
+    let channel = Channel::new(&config).unwrap();
+    let opened = || {
+        let metrics = server.metrics.render();
+        let line = "omnirelay_listener_connections_total{listener=\"test\",protocol=\"http2\"} ";
+        metrics.lines().find_map(|one| one.strip_prefix(line)?.parse::<u64>().ok()).unwrap()
+    };
+    let answered = || async {
+        assert_eq!(text(channel.send(get("/")).await.unwrap()).await, "hello");
+    };
+    let given_up =
+        |after: u64| tokio::time::timeout(Duration::from_millis(after), channel.send(get("/hang")));
+    answered().await;
+    // Soon given up, which says nothing of the peer.
+    assert!(given_up(1).await.is_err());
+    answered().await;
+    // Long waited for, while others are answered.
+    let others = async {
+        for _ in 0..10 {
+            answered().await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let (hung, ()) = tokio::join!(given_up(200), others);
+    assert!(hung.is_err());
+    answered().await;
+    assert_eq!(opened(), 1);
+    // Not a word.
+    assert!(given_up(200).await.is_err());
+    answered().await;
+    assert_eq!(opened(), 2);
+}

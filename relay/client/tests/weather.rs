@@ -7,8 +7,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
 use http::{Request, Response};
-use http_body_util::BodyExt as _;
+use http_body::Frame;
+use http_body_util::{BodyExt as _, StreamBody};
 use relay_client::{Channel, ChannelError};
 use relay_core::{DowngradeReason, Negotiated, Protocol};
 use relay_testkit::Network;
@@ -243,4 +245,72 @@ async fn a_peer_that_restarts_without_a_word_is_found_again_over_http3() {
     let (over_tcp, _) = until(&channel, Protocol::Http2).await;
     assert_eq!(over_tcp.downgrade, Some(DowngradeReason::NoQuicReply));
     assert_eq!(until(&channel, Protocol::Http3).await.0, OVER_HTTP3);
+}
+
+#[tokio::test]
+async fn a_peer_that_restarts_is_found_again_where_nothing_else_is_allowed() {
+    for protocol in [Protocol::Http3, Protocol::Http2] {
+        let mut server = serve();
+        let network = Network::before(server.address, seed(9)).await;
+        let mut config = server.config(&[protocol]);
+        config.endpoint = format!("https://localhost:{}", network.address().port());
+        (config.keep_alive.probe_every, config.keep_alive.dead_after) =
+            (Duration::from_millis(100), Duration::from_millis(500));
+        let channel = Channel::new(&config).unwrap();
+        echo(&channel, 9, 10).await;
+        let in_flight = {
+            let channel = channel.clone();
+            omnirelay_runtime::spawn("call", async move { channel.send(post("/slow", "x")).await })
+        };
+        while server.stats.in_flight() == 0 {
+            tokio::task::yield_now().await;
+        }
+        // As if it had been killed: over UDP no goodbye arrives, over TCP the kernel says it.
+        network.change(|weather| weather.udp_blocked = true);
+        server.drain.start();
+        server.serving.abort();
+        let _gone = (&mut server.serving).await;
+        network.cut();
+        let lost = tokio::time::timeout(Duration::from_secs(20), in_flight).await.unwrap().unwrap();
+        assert!(matches!(lost, Err(ChannelError::Broken { .. })), "{protocol} {lost:?}");
+        server.again(tower::service_fn(answer)).await;
+        network.change(|weather| weather.udp_blocked = false);
+        let found = async {
+            while channel.send(get("/who")).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), found).await.unwrap();
+        assert_eq!(echo(&channel, 9, 10).await, Negotiated { protocol, downgrade: None });
+    }
+}
+
+#[tokio::test]
+async fn an_answer_whose_path_dies_in_its_middle_breaks_off() {
+    let service = tower::service_fn(|_request: Request<Body>| async {
+        let first = futures_util::stream::iter([Ok::<_, Infallible>(Frame::data("begun".into()))]);
+        let rest = futures_util::stream::pending();
+        Ok(Response::new(body::boxed(StreamBody::new(first.chain(rest)))))
+    });
+    let server = Server::start(&Protocol::ALL, Limits::default(), service);
+    let network = Network::before(server.address, seed(10)).await;
+    let channel = channel_with_probes(&server, &network);
+    let mut answer = channel.send(get("/")).await.unwrap().into_body();
+    assert_eq!(answer.frame().await.unwrap().unwrap().into_data().unwrap(), "begun");
+    network.change(|weather| weather.udp_blocked = true);
+    let next = tokio::time::timeout(Duration::from_secs(20), answer.frame()).await.unwrap();
+    assert!(next.is_some_and(|frame| frame.is_err()), "it looks complete");
+    // And whoever calls next goes over TCP, and says why.
+    let response = channel.send(get("/")).await.unwrap();
+    let negotiated = response.extensions().get::<Negotiated>().unwrap();
+    assert_eq!(negotiated.protocol, Protocol::Http2);
+    assert!(negotiated.downgrade.is_some());
+}
+
+/// HTTP/3 first, by a network, with probes often enough for a test.
+fn channel_with_probes(server: &Server, network: &Network) -> Channel {
+    let mut config = server.config(&FIRST_HTTP3);
+    config.endpoint = format!("https://localhost:{}", network.address().port());
+    config.keep_alive.probe_every = Duration::from_millis(100);
+    Channel::new(&config).unwrap()
 }

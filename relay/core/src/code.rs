@@ -40,6 +40,8 @@ pub struct UnknownCode;
 /// 11.2.3) and not of the form `0x1f * N + 0x21` that is reserved for grease. A peer that does not
 /// know them treats them as H3_NO_ERROR (section 9), which without a status is a failure too.
 const OWN_RESETS: u64 = 0x4f52_504a;
+/// The same numbers over HTTP/2, whose codes have 32 bits.
+const OWN_RESETS_OF_HTTP2: u32 = 0x4f52_504a;
 
 /// Code, YARPC name, HTTP status, HTTP/3 code of a reset; in gRPC's order, so that the index is
 /// gRPC's number. Names and reset codes are lossless; HTTP statuses are not, so an answer that has
@@ -135,6 +137,39 @@ impl Code {
         }
     }
 
+    /// The HTTP/2 error code that resets a stream whose call failed with this code: HTTP/2's word for
+    /// it, as gRPC maps them, else the number that [`Code::h3_reset`] gives, which a peer that does not
+    /// know it treats as INTERNAL_ERROR (RFC 9113, section 7). A deadline that passed is CANCEL, as
+    /// gRPC's own servers and clients write it; never REFUSED_STREAM, which promises that nothing was
+    /// done.
+    #[must_use]
+    pub const fn h2_reset(self) -> u32 {
+        match self {
+            // The end of a stream is no outcome, and no failure is written as success.
+            Self::Ok | Self::Internal => 0x2,
+            Self::Cancelled | Self::DeadlineExceeded => 0x8,
+            Self::ResourceExhausted => 0xb,
+            Self::PermissionDenied => 0xc,
+            _ => OWN_RESETS_OF_HTTP2 + self as u32,
+        }
+    }
+
+    /// The code of a stream that was reset: what [`Code::h2_reset`] wrote, else by gRPC's table
+    /// (`PROTOCOL-HTTP2.md`, "HTTP2 Transport Mapping").
+    #[must_use]
+    pub fn from_h2_reset(error: u32) -> Self {
+        match error {
+            0x7 => Self::Unavailable,
+            0x8 => Self::Cancelled,
+            0xb => Self::ResourceExhausted,
+            0xc => Self::PermissionDenied,
+            error => {
+                let own = Self::all().skip(1).find(|code| OWN_RESETS_OF_HTTP2 + *code as u32 == error);
+                own.unwrap_or(Self::Internal)
+            }
+        }
+    }
+
     /// The code of a gRPC answer without `grpc-status`, by gRPC's `http-grpc-status-mapping.md`.
     #[must_use]
     pub const fn from_http_status_of_grpc(status: u16) -> Self {
@@ -183,6 +218,9 @@ mod tests {
             prop_assert_eq!(code.name().parse(), Ok(code));
             prop_assert_eq!(Code::from_h3_reset(code.h3_reset()), code);
             prop_assert_ne!(code.h3_reset(), 0x10b);
+            let over_http2 = if code == Code::DeadlineExceeded { Code::Cancelled } else { code };
+            prop_assert_eq!(Code::from_h2_reset(code.h2_reset()), over_http2);
+            prop_assert_ne!(code.h2_reset(), 0x7);
             let is_grease = code.h3_reset().wrapping_sub(0x21).is_multiple_of(0x1f);
             prop_assert!(!is_grease || code.h3_reset() < 0x200);
             prop_assert!((400..600).contains(&code.http_status()));
@@ -194,6 +232,37 @@ mod tests {
             prop_assert_ne!(Code::from_h3_reset(error), Code::Ok);
             prop_assert_ne!(Code::from_h3_reset(error & 0x1ff), Code::Ok);
             prop_assert_eq!(Code::from_grpc(number), Code::Unknown);
+        }
+
+        #[test]
+        fn no_reset_of_http2_is_a_success(error: u32) {
+            prop_assert_ne!(Code::from_h2_reset(error), Code::Ok);
+            prop_assert_ne!(Code::from_h2_reset(error & 0xf), Code::Ok);
+        }
+    }
+
+    #[test]
+    fn resets_mean_what_grpc_says() {
+        // PROTOCOL-HTTP2.md: NO_ERROR to FRAME_SIZE_ERROR, COMPRESSION_ERROR, CONNECT_ERROR.
+        for error in [0, 1, 2, 3, 4, 5, 6, 9, 0xa, 0xd, 0xffff_ffff] {
+            assert_eq!(Code::from_h2_reset(error), Code::Internal, "{error:#x}");
+        }
+        for (error, code) in [
+            (7, Code::Unavailable),
+            (8, Code::Cancelled),
+            (0xb, Code::ResourceExhausted),
+            (0xc, Code::PermissionDenied),
+        ] {
+            assert_eq!(Code::from_h2_reset(error), code, "{error:#x}");
+        }
+        // Proposal G2: H3_NO_ERROR, H3_GENERAL_PROTOCOL_ERROR, H3_INTERNAL_ERROR, H3_MESSAGE_ERROR.
+        for error in [0x100, 0x101, 0x102, 0x10e] {
+            assert_eq!(Code::from_h3_reset(error), Code::Internal, "{error:#x}");
+        }
+        for (error, code) in
+            [(0x107, Code::ResourceExhausted), (0x10b, Code::Unavailable), (0x10c, Code::Cancelled)]
+        {
+            assert_eq!(Code::from_h3_reset(error), code, "{error:#x}");
         }
     }
 

@@ -76,6 +76,12 @@ const CALLS: &str = "unary trailers server-stream client-stream pong-0 pong-1 po
 
 #[track_caller]
 fn check(client: &str, server: &str, upstream: &str) {
+    assert_eq!(run(client, server, upstream, &[]), CALLS);
+}
+
+/// What a client says of calls through a relay.
+#[track_caller]
+fn run(client: &str, server: &str, upstream: &str, more: &[u32]) -> String {
     let ca = TestCa::new();
     let server = Server::start(server, &ca.issue("spiffe://test/service/echo"));
     let mut relay = Relay::start(&ca, &config(&ca, &server.port, upstream));
@@ -83,11 +89,12 @@ fn check(client: &str, server: &str, upstream: &str) {
     let target = relay.data.replace("https://127.0.0.1", "localhost");
     let mut command = script(client);
     command.arg(target).arg(ca.ca()).arg(&caller.certificate).arg(&caller.private_key);
+    command.args(more.iter().map(u32::to_string));
     let output = command.output().unwrap();
     let (said, wrong) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "after {said:?}: {wrong}");
-    assert_eq!(said.split_whitespace().collect::<Vec<_>>().join(" "), CALLS);
     assert_eq!(relay.terminate(), 0);
+    said.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[test]
@@ -108,4 +115,42 @@ fn http3_to_http2() {
 #[test]
 fn http3_to_http3() {
     check("http3_client.py", "http3_server.py", "http3");
+}
+
+/// What breaks off upstream breaks off at the caller with the same meaning, in its protocol's words,
+/// and what the caller gives up is given up upstream.
+const HTTP2_CODES: [u32; 4] = [0x8, 0xb, 0x2, 0xc];
+const HTTP3_CODES: [u32; 3] = [0x10c, 0x107, 0x102];
+
+#[test]
+fn resets_from_http2_to_http2() {
+    let said = run("grpc_resets.py", "http2_server.py", "http2", &HTTP2_CODES);
+    assert_eq!(
+        said,
+        "CANCELLED CANCELLED RESOURCE_EXHAUSTED RESOURCE_EXHAUSTED INTERNAL INTERNAL \
+         PERMISSION_DENIED PERMISSION_DENIED 8"
+    );
+}
+
+#[test]
+fn resets_from_http2_to_http3() {
+    let said = run("http3_resets.py", "http2_server.py", "http2", &HTTP2_CODES);
+    // The last has no word in HTTP/3.
+    let own = relay_core::Code::PermissionDenied.h3_reset();
+    assert_eq!(said, format!("1 {} 8 {} 13 {} 7 {own} 8", 0x10c, 0x107, 0x102));
+}
+
+#[test]
+fn resets_from_http3_to_http2() {
+    let said = run("grpc_resets.py", "http3_server.py", "http3", &HTTP3_CODES);
+    assert_eq!(
+        said,
+        format!("CANCELLED CANCELLED RESOURCE_EXHAUSTED RESOURCE_EXHAUSTED INTERNAL INTERNAL {}", 0x10c)
+    );
+}
+
+#[test]
+fn resets_from_http3_to_http3() {
+    let said = run("http3_resets.py", "http3_server.py", "http3", &HTTP3_CODES);
+    assert_eq!(said, format!("1 {0} 8 {1} 13 {2} {0}", 0x10c, 0x107, 0x102));
 }

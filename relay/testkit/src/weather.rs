@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 /// What happens to datagrams on their way, in both directions.
@@ -50,6 +51,8 @@ struct Shared {
     upstream: SocketAddr,
     outside: UdpSocket,
     state: Mutex<State>,
+    /// Changes where every connection over TCP is to be cut.
+    cuts: watch::Sender<()>,
 }
 
 struct State {
@@ -72,9 +75,9 @@ impl Network {
         let seed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         let (weather, mappings) = (Weather::default(), HashMap::new());
         let state = Mutex::new(State { weather, seed, mappings, passed: 0 });
-        let shared = Arc::new(Shared { upstream, outside, state });
+        let shared = Arc::new(Shared { upstream, outside, state, cuts: watch::Sender::new(()) });
         let mut tasks = JoinSet::new();
-        tasks.spawn(forward_tcp(tcp, upstream));
+        tasks.spawn(forward_tcp(tcp, Arc::clone(&shared)));
         tasks.spawn(forward_udp(Arc::clone(&shared)));
         Self { address, shared, _tasks: tasks }
     }
@@ -96,6 +99,11 @@ impl Network {
         for (_, (_, reader)) in self.shared.state().mappings.drain() {
             reader.abort();
         }
+    }
+
+    /// Ends every connection over TCP; new ones come about.
+    pub fn cut(&self) {
+        self.shared.cuts.send_replace(());
     }
 
     /// How many datagrams have passed, both directions together.
@@ -154,14 +162,18 @@ async fn bind_both() -> (TcpListener, UdpSocket) {
     panic!("no port is free for both UDP and TCP");
 }
 
-async fn forward_tcp(listener: TcpListener, upstream: SocketAddr) {
+async fn forward_tcp(listener: TcpListener, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     while let Ok((mut caller, _)) = listener.accept().await {
+        let (upstream, mut cut) = (shared.upstream, shared.cuts.subscribe());
         connections.spawn(async move {
             let Ok(mut listener) = TcpStream::connect(upstream).await else { return };
             let _nodelay = (caller.set_nodelay(true), listener.set_nodelay(true));
             // Either end may go away at any time, which is what the tests are about.
-            let _ended = tokio::io::copy_bidirectional(&mut caller, &mut listener).await;
+            tokio::select! {
+                _ended = tokio::io::copy_bidirectional(&mut caller, &mut listener) => {}
+                _cut = cut.changed() => {}
+            }
         });
     }
 }

@@ -11,6 +11,8 @@ use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use relay_core::{Code, Status};
 
+use crate::reset::Reset;
+
 /// Any error that a body can end with.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -175,9 +177,15 @@ pub fn broken(error: &(dyn std::error::Error + 'static)) -> Status {
         if let Some(status) = error.downcast_ref::<Status>() {
             return status.clone();
         }
+        if let Some(reset) = error.downcast_ref::<Reset>() {
+            return reset.status().clone();
+        }
         if let Some(StreamError::RemoteTerminate { code, .. }) = error.downcast_ref::<StreamError>() {
             let code = Code::from_h3_reset(code.value());
             return Status::new(code, format!("the peer reset the stream: {error}"));
+        }
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            return reset_of_http2(error);
         }
         if error.is::<http_body_util::LengthLimitError>() {
             return Status::new(Code::ResourceExhausted, "the body is above the listener's bound")
@@ -186,6 +194,16 @@ pub fn broken(error: &(dyn std::error::Error + 'static)) -> Status {
         next = error.source();
     }
     Status::unavailable(format!("the body broke off: {error}"))
+}
+
+/// A stream's own end has its code; a connection that ended says nothing of the call.
+fn reset_of_http2(error: &h2::Error) -> Status {
+    match error.reason() {
+        Some(reason) if !error.is_go_away() => {
+            Status::new(Code::from_h2_reset(reason.into()), format!("the stream was reset: {error}"))
+        }
+        _ => Status::unavailable(format!("the connection ended: {error}")),
+    }
 }
 
 fn too_large(max: usize) -> Status {

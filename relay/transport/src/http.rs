@@ -5,18 +5,19 @@ use std::error::Error;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use http::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use omnirelay_runtime::Drain;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower::Service;
 
 use crate::body::{Body, BoxError};
-use crate::limits::Limits;
 use crate::replay::Replay;
-use crate::serve::{Conn, Shared};
+use crate::response_body::Requests;
+use crate::serve::{Conn, Incoming, Shared};
 use crate::stats::Bound;
 
 /// Streams that HTTP/2 keeps for being reset, before they are seen or by our own fault
@@ -39,11 +40,13 @@ where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
-    let builder = builder(&shared.limits, http2);
+    let builder = builder(&shared, http2);
     let stats = shared.stats.clone();
     let drain_max = shared.limits.drain_max();
     let excess = conn.excess.clone();
-    let service = hyper::service::service_fn(move |request| {
+    let stalled = io.stalled();
+    let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
+        let request = request.map(|body| Incoming::of_hyper(body, http2));
         let (shared, service, conn) = (shared.clone(), service.clone(), Arc::clone(&conn));
         async move { Ok::<_, Infallible>(shared.call(service, &conn, request).await) }
     });
@@ -65,7 +68,9 @@ where
         }
     };
     ended.inspect_err(|error| {
-        if let Some(bound) = bound(error.as_ref(), http2) {
+        if stalled.load(Ordering::Relaxed) {
+            stats.refused(Bound::SendTime);
+        } else if let Some(bound) = bound(error.as_ref(), http2) {
             stats.refused(bound);
         }
     })
@@ -100,8 +105,10 @@ fn bound(error: &(dyn Error + 'static), http2: bool) -> Option<Bound> {
     None
 }
 
-fn builder(limits: &Limits, http2: bool) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+fn builder(shared: &Shared, http2: bool) -> auto::Builder<Requests> {
+    let limits = &shared.limits;
+    let requests = Requests { patience: limits.send_timeout(), stats: shared.stats.clone() };
+    let mut builder = auto::Builder::new(requests);
     let bytes = usize::try_from(limits.max_header_bytes).unwrap_or(usize::MAX);
     let fields = usize::try_from(limits.max_header_count).unwrap_or(usize::MAX);
     // hyper refuses less than 8 KiB for HTTP/1 and reads that much at a time anyway.

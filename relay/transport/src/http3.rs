@@ -8,21 +8,20 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use h3::error::{ConnectionError, StreamError};
-use h3::quic;
-use h3::server::{RequestResolver, RequestStream};
+use h3::error::ConnectionError;
+use h3::server::RequestResolver;
 use http::{Request, Response};
 use omnirelay_runtime::Drain;
 use relay_core::Protocol;
-use rustls_pki_types::CertificateDer;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 use tracing::debug;
 
-use crate::body::{self, Body, BoxError};
+use crate::body::{Body, BoxError};
 use crate::conn_info::{ConnInfo, PeerIdentity, RemoteAddress};
-use crate::quic::{Abandoned, Connection, H3_NO_ERROR, H3_REQUEST_REJECTED, SendStream, Side, message};
+use crate::http3_answer::answer;
+use crate::quic::{self, Abandoned, Connection, H3_NO_ERROR, H3_REQUEST_REJECTED, Side};
 use crate::serve::{Conn, Shared};
 use crate::stats::Bound;
 use crate::tls::{PeerCheck, ServerTls};
@@ -110,7 +109,7 @@ async fn handshake(
     let shaken = shaken.map_err(Into::into).and_then(|shaken| shaken.map_err(BoxError::from));
     let connection = shaken.inspect_err(|_refused| shared.stats.refused(Bound::Handshake))?;
     let remote = connection.remote_address();
-    let chain = chain(&connection);
+    let chain = quic::peer_chain(&connection);
     let identity = chain.first().and_then(PeerIdentity::of);
     // quinn does not tell whether the session was resumed.
     if let Err(error) = peer.shown(chain, true) {
@@ -151,7 +150,8 @@ where
     match connection.close_reason() {
         Some(quinn::ConnectionError::TimedOut) => stats.refused(Bound::Idle),
         _ if excess.is_cancelled() => {}
-        _ if matches!(error, ConnectionError::Local { .. }) => stats.refused(Bound::Malformed),
+        // By h3, or for a rule that the adapter knows.
+        Some(quinn::ConnectionError::LocallyClosed) => stats.refused(Bound::Malformed),
         _ => {}
     }
     Err(error.into())
@@ -175,7 +175,14 @@ where
     let last_accepted = quic.last_accepted();
     let mut builder = h3::server::builder();
     builder.max_field_section_size(shared.limits.max_header_bytes.into()).send_grease(false);
-    let mut h3 = Box::pin(builder.build(quic)).await?;
+    // It waits until the client takes our settings, which it may never do.
+    let building = tokio::time::timeout(shared.limits.send_timeout(), Box::pin(builder.build(quic)));
+    let Ok(built) = building.await else {
+        shared.stats.refused(Bound::SendTime);
+        connection.close(quinn::VarInt::from_u32(H3_GENERAL_PROTOCOL_ERROR), b"no room for a control stream");
+        return Ok(());
+    };
+    let mut h3 = built?;
 
     let requests = TaskTracker::new();
     let most = usize::try_from(shared.limits.max_streams_per_connection).unwrap_or(usize::MAX);
@@ -303,17 +310,11 @@ async fn at(moment: Option<Instant>) {
     }
 }
 
-fn chain(connection: &quinn::Connection) -> Vec<CertificateDer<'static>> {
-    let chain =
-        connection.peer_identity().and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok());
-    chain.map(|chain| *chain).unwrap_or_default()
-}
-
 /// Refuses a request before anything was done with it.
 fn refuse(mut resolver: RequestResolver<Connection, Bytes>) {
     let stream = &mut resolver.frame_stream;
-    quic::RecvStream::stop_sending(&mut stream.stream, H3_REQUEST_REJECTED.into());
-    quic::SendStream::<Bytes>::reset(stream, H3_REQUEST_REJECTED.into());
+    h3::quic::RecvStream::stop_sending(&mut stream.stream, H3_REQUEST_REJECTED.into());
+    h3::quic::SendStream::<Bytes>::reset(stream, H3_REQUEST_REJECTED.into());
 }
 
 /// Answers a request unless its caller loses interest, in which case the handler is dropped where
@@ -337,45 +338,4 @@ where
         Poll::Ready(()) => Poll::Ready(()),
         Poll::Pending => abandoned.as_mut().poll(cx).map(|()| given_up.given_up()),
     })
-}
-
-async fn answer<S>(resolver: RequestResolver<Connection, Bytes>, service: S, shared: Shared, conn: Arc<Conn>)
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
-    S::Future: Send,
-{
-    let resolved = tokio::time::timeout(shared.limits.header_timeout(), resolver.resolve_request()).await;
-    let (request, stream) = match resolved {
-        Ok(Ok(resolved)) => resolved,
-        Ok(Err(error)) => {
-            match &error {
-                StreamError::RemoteTerminate { .. } => conn.given_up(),
-                StreamError::HeaderTooBig { .. } => shared.stats.refused(Bound::HeaderBytes),
-                StreamError::StreamError { .. } => shared.stats.refused(Bound::Malformed),
-                _ => {}
-            }
-            return debug!(%error, "request refused");
-        }
-        Err(_elapsed) => {
-            shared.stats.refused(Bound::HeaderTime);
-            return debug!("request headers took too long");
-        }
-    };
-    let (mut send, recv) = stream.split();
-    let request = request.map(|()| body::boxed(message::Incoming::new(recv)));
-    let (head, body) = shared.call(service, &conn, request).await.into_parts();
-    if let Err(error) = respond(&mut send, Response::from_parts(head, ()), body).await {
-        if matches!(error.downcast_ref(), Some(StreamError::RemoteTerminate { .. })) {
-            conn.given_up();
-        }
-        debug!(error, "response broke off");
-        send.stop_stream(h3::error::Code::H3_REQUEST_CANCELLED);
-    }
-}
-
-type Sender = RequestStream<SendStream<Bytes>, Bytes>;
-
-async fn respond(send: &mut Sender, head: Response<()>, body: Body) -> Result<(), BoxError> {
-    send.send_response(head).await?;
-    message::send_body(send, body).await
 }

@@ -40,6 +40,8 @@ pub struct Limits {
     pub header_timeout_ms: u64,
     /// Milliseconds that a request's body may pause while nothing has been answered yet.
     pub body_timeout_ms: u64,
+    /// Milliseconds that an answer waits for its client to take some of it; then it is reset.
+    pub send_timeout_ms: u64,
     /// Milliseconds without a packet after which a connection is closed.
     pub idle_timeout_ms: u64,
     /// Milliseconds that in-flight requests get to finish once the process ends.
@@ -63,6 +65,7 @@ impl Default for Limits {
             handshake_timeout_ms: 10_000,
             header_timeout_ms: 10_000,
             body_timeout_ms: 30_000,
+            send_timeout_ms: 60_000,
             idle_timeout_ms: 60_000,
             drain_max_ms: 10_000,
         }
@@ -94,6 +97,7 @@ impl Limits {
         need(self.handshake_timeout_ms > 0, "handshake_timeout_ms", "choose at least 1");
         need(self.header_timeout_ms > 0, "header_timeout_ms", "choose at least 1");
         need(self.body_timeout_ms > 0, "body_timeout_ms", "choose at least 1");
+        need(self.send_timeout_ms > 0, "send_timeout_ms", "choose at least 1");
         let idle = (1_000..=3_600_000).contains(&self.idle_timeout_ms);
         need(idle, "idle_timeout_ms", "choose 1000 to 3600000");
         problems
@@ -116,6 +120,10 @@ impl Limits {
 
     pub(crate) fn body_timeout(&self) -> Duration {
         Duration::from_millis(self.body_timeout_ms)
+    }
+
+    pub(crate) fn send_timeout(&self) -> Duration {
+        Duration::from_millis(self.send_timeout_ms)
     }
 
     pub(crate) fn idle_timeout(&self) -> Duration {

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -19,23 +21,30 @@ pub(crate) struct Replay<T> {
     given: usize,
     stall: Duration,
     /// Armed only while the other side takes nothing.
-    stalled: Option<Pin<Box<Sleep>>>,
+    waiting: Option<Pin<Box<Sleep>>>,
+    stalled: Arc<AtomicBool>,
 }
 
 impl<T> Replay<T> {
     /// A connection of which nothing has been read.
     pub(crate) fn new(io: T, stall: Duration) -> Self {
-        Self { io, read: Vec::new(), given: 0, stall, stalled: None }
+        Self { io, read: Vec::new(), given: 0, stall, waiting: None, stalled: Arc::default() }
+    }
+
+    /// Says whether the connection broke off because the other side took nothing.
+    pub(crate) fn stalled(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stalled)
     }
 
     fn bounded<R>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
         if written.is_ready() {
-            self.stalled = None;
+            self.waiting = None;
             return written;
         }
         let stall = self.stall;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall)));
-        ready!(stalled.as_mut().poll(cx));
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall)));
+        ready!(waiting.as_mut().poll(cx));
+        self.stalled.store(true, Ordering::Relaxed);
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the other side takes nothing")))
     }
 }

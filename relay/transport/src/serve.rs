@@ -18,7 +18,9 @@ use crate::conn_info::ConnInfo;
 use crate::limits::Limits;
 use crate::rate::SharedRate;
 use crate::request_body::RequestBody;
+use crate::reset::Http2Incoming;
 use crate::respond;
+use crate::response_body::ResponseBody;
 use crate::stats::{Bound, Held, ListenerStats};
 
 /// What the connections of one listener share.
@@ -118,7 +120,7 @@ impl Shared {
         {
             response.headers_mut().entry(http::header::ALT_SVC).or_insert_with(|| alt_svc.clone());
         }
-        response.map(|body| body::holding(body, in_flight))
+        response.map(|body| body::boxed(ResponseBody::new(body, conn.info.protocol, in_flight)))
     }
 
     fn refuse_head(&self, style: RpcStyle, parts: &http::request::Parts) -> Option<Response<Body>> {
@@ -181,9 +183,10 @@ impl From<Body> for Incoming {
     }
 }
 
-impl From<hyper::body::Incoming> for Incoming {
-    fn from(body: hyper::body::Incoming) -> Self {
-        Self(body::boxed(body))
+impl Incoming {
+    /// A body as hyper reads it.
+    pub(crate) fn of_hyper(body: hyper::body::Incoming, http2: bool) -> Self {
+        Self(if http2 { body::boxed(Http2Incoming::new(body)) } else { body::boxed(body) })
     }
 }
 

@@ -69,6 +69,7 @@ pub(crate) enum Bound {
     UriBytes,
     BodyBytes,
     BodyTime,
+    SendTime,
     Idle,
     ProxyProtocol,
     Malformed,
@@ -76,7 +77,7 @@ pub(crate) enum Bound {
 
 impl Bound {
     /// Each with its value of the label `bound`: the name of its setting, where it has one.
-    const ALL: [(Self, &'static str); 18] = [
+    const ALL: [(Self, &'static str); 19] = [
         (Self::Connections, "max_connections"),
         (Self::ConnectionsPerAddress, "max_connections_per_address"),
         (Self::Handshakes, "max_handshakes"),
@@ -92,6 +93,7 @@ impl Bound {
         (Self::UriBytes, "max_uri_bytes"),
         (Self::BodyBytes, "max_body_bytes"),
         (Self::BodyTime, "body_timeout_ms"),
+        (Self::SendTime, "send_timeout_ms"),
         (Self::Idle, "idle_timeout_ms"),
         (Self::ProxyProtocol, "proxy_protocol"),
         (Self::Malformed, "malformed"),

@@ -177,7 +177,7 @@ async fn begin<T: AsyncRead + AsyncWrite + Unpin>(
     offered: &[Protocol],
     shared: &Shared,
 ) -> Result<(Replay<T>, bool), BoxError> {
-    let stall = shared.limits.idle_timeout();
+    let stall = shared.limits.send_timeout();
     if !offered.contains(&Protocol::Http2) {
         return Ok((Replay::new(io, stall), false));
     }

@@ -4,6 +4,7 @@
 mod support;
 
 use relay_core::Protocol;
+use relay_transport::{Body, body};
 use support::{Server, eventually, h2, h3, http1, read_all};
 use tokio::io::AsyncWriteExt as _;
 
@@ -193,7 +194,7 @@ async fn under_load_a_quic_client_proves_its_address() {
 
 #[tokio::test]
 async fn who_never_reads_is_let_go() {
-    let server = Server::start(|config, _| config.limits.idle_timeout_ms = 1_000);
+    let server = Server::start(|config, _| config.limits.send_timeout_ms = 500);
     let client = server.client(None);
     let mut stream = server.tls(&client, Protocol::Http1).await.unwrap();
     // Answers until every buffer between is full, and nobody who takes them.
@@ -201,6 +202,82 @@ async fn who_never_reads_is_let_go() {
     let asking = async { while stream.write_all(&ask).await.is_ok() {} };
     let ended = tokio::time::timeout(support::LONG, asking).await;
     assert!(ended.is_ok(), "the listener waits for ever");
-    server.until_refused("idle_timeout_ms", 1).await;
+    server.until_refused("send_timeout_ms", 1).await;
+    server.until_idle().await;
     server.is_healthy().await;
+}
+
+/// SETTINGS with a flow-control window of so many bytes for each stream (RFC 9113, section 6.5.2).
+fn window(bytes: u32) -> Vec<u8> {
+    let setting = [&[0, 4][..], &bytes.to_be_bytes()].concat();
+    h2::frame(h2::SETTINGS, 0, 0, &setting)
+}
+
+#[tokio::test]
+async fn an_answer_that_its_client_does_not_take_is_reset_over_http_2() {
+    let server = Server::start(|config, _| config.limits.send_timeout_ms = 150);
+    // No window at all, and one that is full in the middle.
+    for (count, (bytes, path)) in [(0, "/"), (0, "/long"), (100_000, "/long")].into_iter().enumerate() {
+        let mut peer = h2::Peer::silent(&server).await;
+        peer.send(h2::PREFACE).await;
+        peer.send(&window(bytes)).await;
+        // Open for the connection as a whole.
+        peer.send(&h2::frame(h2::WINDOW_UPDATE, 0, 0, &(1_u32 << 20).to_be_bytes())).await;
+        let ask = h2::frame(h2::HEADERS, h2::END_HEADERS | h2::END_STREAM, 1, &h2::get(path, &[]));
+        peer.send(&ask).await;
+        assert_eq!(peer.outcome().await, h2::Outcome::Reset(h2::CANCEL), "{bytes} {path}");
+        server.until_idle().await;
+        assert_eq!(server.refused("send_timeout_ms"), i64::try_from(count).unwrap() + 1);
+        // The connection goes on.
+        peer.send(&h2::frame(h2::PING, 0, 0, &[0; 8])).await;
+        assert_eq!(peer.outcome().await, h2::Outcome::Pong);
+    }
+    server.is_healthy().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_its_client_does_not_take_is_reset_over_http_3() {
+    let server = Server::start(|config, _| config.limits.send_timeout_ms = 150);
+    let client = server.client(None);
+    let mut long = h3::GET.to_vec();
+    long[4] = 0x51; // `:path` with a value of its own
+    long.splice(5..5, [5].into_iter().chain(*b"/long"));
+    for (count, bytes) in [40_u32, 100_000].into_iter().enumerate() {
+        let mut transport = quinn::TransportConfig::default();
+        transport.stream_receive_window(bytes.into());
+        let quic = h3::raw_with(&server, &client, transport).await.unwrap();
+        let _control = quic.control().await;
+        let (mut send, recv) = quic.request(&h3::frame(h3::HEADERS, &long)).await;
+        send.finish().unwrap();
+        server.until_refused("send_timeout_ms", i64::try_from(count).unwrap() + 1).await;
+        server.until_idle().await;
+        assert_eq!(h3::reset_with(recv).await, Some(h3::H3_REQUEST_CANCELLED), "{bytes}");
+    }
+    // Without any window not even the settings get through.
+    let mut transport = quinn::TransportConfig::default();
+    transport.stream_receive_window(0_u32.into());
+    let quic = h3::raw_with(&server, &client, transport).await.unwrap();
+    assert_eq!(quic.closed_with().await, Ok(h3::H3_GENERAL_PROTOCOL_ERROR));
+    server.until_refused("send_timeout_ms", 3).await;
+    server.is_healthy().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_slow_to_come_holds_nobody_up() {
+    // The service takes its time, and its client has taken everything there was: no bound is met.
+    let service = tower::service_fn(|_request: http::Request<Body>| async {
+        let pieces = futures_util::stream::unfold(0, |piece| async move {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            (piece < 4)
+                .then(|| (Ok::<_, std::convert::Infallible>(http_body::Frame::data("ok".into())), piece + 1))
+        });
+        Ok(http::Response::new(body::boxed(http_body_util::StreamBody::new(pieces))))
+    });
+    let server = Server::serving(service, |config, _| config.limits.send_timeout_ms = 50);
+    let client = server.client(None);
+    let stream = server.tls(&client, Protocol::Http2).await.unwrap();
+    assert_eq!(support::http2(stream, "/").await.unwrap(), "okokokok");
+    let quic = h3::connect(&server, &client).await.unwrap();
+    assert_eq!(h3::get(&quic, "/").await.unwrap(), "okokokok");
+    assert_eq!(server.refused("send_timeout_ms"), 0);
 }

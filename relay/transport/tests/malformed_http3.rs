@@ -1,17 +1,14 @@
 //! HTTP/3 as it must not be, on raw QUIC streams (RFC 9114 and RFC 9204).
-//!
-//! h3 0.0.8 lets three things pass that are connection errors by the RFC, all without effect: a push
-//! stream by a client, a MAX_PUSH_ID that goes down, and a required insert count without a table.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says by panicking that it failed")]
 
 mod support;
 
 use support::Server;
 use support::h3::{
-    CONTROL_STREAM, DATA, GET, GOAWAY, H3_CLOSED_CRITICAL_STREAM, H3_FRAME_ERROR, H3_FRAME_UNEXPECTED,
-    H3_MESSAGE_ERROR, H3_MISSING_SETTINGS, H3_REQUEST_INCOMPLETE, H3_SETTINGS_ERROR,
-    H3_STREAM_CREATION_ERROR, HEADERS, MAX_PUSH_ID, QPACK_DECOMPRESSION_FAILED, SETTINGS, frame, raw,
-    reset_with,
+    CANCEL_PUSH, CONTROL_STREAM, DATA, GET, GOAWAY, H3_CLOSED_CRITICAL_STREAM, H3_FRAME_ERROR,
+    H3_FRAME_UNEXPECTED, H3_ID_ERROR, H3_MESSAGE_ERROR, H3_MISSING_SETTINGS, H3_REQUEST_INCOMPLETE,
+    H3_SETTINGS_ERROR, H3_STREAM_CREATION_ERROR, HEADERS, MAX_PUSH_ID, PUSH_STREAM,
+    QPACK_DECOMPRESSION_FAILED, SETTINGS, frame, raw, reset_with,
 };
 
 /// What follows a stream's type on a control stream of its own.
@@ -38,6 +35,21 @@ async fn a_broken_control_stream_ends_the_connection() {
         ),
         ("7.2.4.1 a setting of HTTP/2", vec![control(&[frame(SETTINGS, &[2, 0])])], H3_SETTINGS_ERROR),
         ("7.2.4 a setting twice", vec![control(&[frame(SETTINGS, &[6, 9, 6, 9])])], H3_SETTINGS_ERROR),
+        (
+            "6.2.2 a push stream by a client",
+            vec![good.clone(), vec![PUSH_STREAM, 0]],
+            H3_STREAM_CREATION_ERROR,
+        ),
+        (
+            "7.2.7 a MAX_PUSH_ID that goes down",
+            vec![control(&[settings.clone(), frame(MAX_PUSH_ID, &[9]), frame(MAX_PUSH_ID, &[8])])],
+            H3_ID_ERROR,
+        ),
+        (
+            "7.2.3 CANCEL_PUSH without a promise",
+            vec![control(&[settings.clone(), frame(CANCEL_PUSH, &[0])])],
+            H3_ID_ERROR,
+        ),
         ("7.2.4 settings that are cut", vec![control(&[frame(SETTINGS, &[6])])], H3_SETTINGS_ERROR),
     ] {
         let peer = raw(&server, &server.client(None)).await.unwrap();
@@ -51,7 +63,7 @@ async fn a_broken_control_stream_ends_the_connection() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    server.until_refused("malformed", 9).await;
+    server.until_refused("malformed", 12).await;
     server.is_healthy().await;
 }
 
@@ -94,6 +106,11 @@ async fn a_broken_request_stream_ends_the_connection() {
         (
             "QPACK 2.2.3 a dynamic index without a table",
             frame(HEADERS, &[0, 0, 0x80]),
+            QPACK_DECOMPRESSION_FAILED,
+        ),
+        (
+            "QPACK 4.5.1.1 a required insert count without a table",
+            frame(HEADERS, &[2, 0, 0xd1, 0xd7, 0xc1, 0x50, 1, b'a']),
             QPACK_DECOMPRESSION_FAILED,
         ),
         ("QPACK a field section that is cut", frame(HEADERS, &[0, 0, 0x50]), QPACK_DECOMPRESSION_FAILED),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use relay_core::DowngradeReason;
 use relay_transport::BoxError;
-use relay_transport::quic::{Connection, Side};
+use relay_transport::quic::{self, Connection, H3_NO_ERROR, Side};
 use tokio::sync::watch;
 use tracing::debug;
 
@@ -16,13 +16,15 @@ use super::live::Live;
 use super::sockets::Sockets;
 use super::watch::watch;
 use crate::connector::Target;
+use crate::error::NoQuicAnswer;
 use crate::path_memory::PathMemory;
 use crate::pool::{Choice, choose};
 use crate::race;
 use crate::tcp::Tcp;
 
 /// A path that did not come about.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{source}")]
 pub(crate) struct PathError {
     pub(crate) reason: DowngradeReason,
     pub(crate) source: Arc<dyn std::error::Error + Send + Sync>,
@@ -177,13 +179,14 @@ impl Path {
         };
         match tokio::time::timeout(timeout, connecting).await {
             Ok(outcome) => outcome.map(Arc::new),
-            Err(_elapsed) => Err(lost(format!("no QUIC answer within {timeout:?}").into())),
+            Err(_elapsed) => Err(lost(NoQuicAnswer(timeout).into())),
         }
     }
 
     async fn connect_to(&self, address: SocketAddr) -> Result<Live, PathError> {
         let refused = |error: BoxError| PathError::new(DowngradeReason::PeerRefused, error);
         let name = self.target.server_name.to_str();
+        let trust = self.target.trust.watch();
         let connecting = self.sockets.connect(&self.config, address, &name);
         let (connecting, endpoint) = connecting.map_err(|error| refused(error.into()))?;
         let connection = connecting.await.map_err(handshake_error)?;
@@ -193,8 +196,16 @@ impl Path {
         let (mut driver, sender) = builder.build(h3).await.map_err(|error| refused(error.into()))?;
         let live = Live::new(sender, connection, endpoint);
         let ended = Arc::clone(&live.ended);
+        let distrusted = trust.ended(quic::peer_chain(&live.connection), Arc::clone(&ended));
+        let distrusting = live.connection.clone();
         omnirelay_runtime::spawn("h3-connection", async move {
-            let reason = driver.wait_idle().await;
+            let reason = tokio::select! {
+                reason = driver.wait_idle() => reason,
+                () = distrusted => {
+                    distrusting.close(H3_NO_ERROR.into(), b"the server's certificate is believed no more");
+                    driver.wait_idle().await
+                }
+            };
             ended.store(true, std::sync::atomic::Ordering::Relaxed);
             if !reason.is_h3_no_error() {
                 debug!(%reason, "connection ended");

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use h3::error::{Code, StreamError};
 use http::{Request, Response};
 use relay_core::headers::GRPC_STATUS;
-use relay_transport::quic::{RecvStream, SendStream, message};
+use relay_transport::quic::message::{self, Unsent};
+use relay_transport::quic::{RecvStream, SendStream};
 use relay_transport::{Body, BoxError, body};
 use tokio::task::AbortHandle;
 use tracing::debug;
@@ -106,17 +107,21 @@ async fn begin_upload(mut send: RequestStream, outgoing: &Outgoing) -> Option<Up
     Some(Box::pin(async move {
         let sent = match (whole, streamed) {
             (Some(bytes), _) => send_whole(&mut send, bytes).await,
-            (None, Some(body)) => message::send_body(&mut send, body).await,
+            (None, Some(body)) => message::send_body(&mut send, body, None).await,
             (None, None) => Ok(()),
         };
-        if let Err(error) = sent {
-            debug!(error, "request body broke off");
-            send.stop_stream(Code::H3_REQUEST_CANCELLED);
+        if let Err(unsent) = sent {
+            debug!(%unsent, "request body broke off");
+            let code = match &unsent {
+                Unsent::Message(error) => body::broken(error.as_ref()).code,
+                Unsent::Stream(_) | Unsent::Stalled => relay_core::Code::Cancelled,
+            };
+            send.stop_stream(code.h3_reset().into());
         }
     }))
 }
 
-async fn send_whole(send: &mut RequestStream, bytes: Bytes) -> Result<(), BoxError> {
+async fn send_whole(send: &mut RequestStream, bytes: Bytes) -> Result<(), Unsent> {
     send.send_data(bytes).await?;
     send.finish().await?;
     Ok(())

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -11,11 +12,12 @@ use omnirelay_runtime::{DrainController, Metrics};
 use relay_client::{Channel, ChannelConfig};
 use relay_core::Protocol;
 use relay_testkit::TestCa;
+use relay_transport::tls::ServerTlsConfig;
 use relay_transport::{Body, Limits, Listener, ListenerConfig, ListenerStats, body};
 use tokio::task::JoinHandle;
 
 pub(crate) struct Server {
-    pub(crate) ca: TestCa,
+    pub(crate) ca: Arc<TestCa>,
     pub(crate) address: SocketAddr,
     pub(crate) url: String,
     pub(crate) drain: DrainController,
@@ -31,14 +33,45 @@ impl Server {
         S: Clone + Send + Sync + 'static,
         S::Future: Send,
     {
-        let ca = TestCa::new();
+        Self::with(Arc::new(TestCa::new()), "spiffe://test/server/a", protocols, limits, service)
+    }
+
+    /// Another server of the same authority.
+    pub(crate) fn sibling<S>(&self, service: S) -> Self
+    where
+        S: tower::Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+        S: Clone + Send + Sync + 'static,
+        S::Future: Send,
+    {
+        let spiffe = "spiffe://test/server/b";
+        Self::with(Arc::clone(&self.ca), spiffe, &Protocol::ALL, Limits::default(), service)
+    }
+
+    fn with<S>(ca: Arc<TestCa>, spiffe: &str, protocols: &[Protocol], limits: Limits, service: S) -> Self
+    where
+        S: tower::Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+        S: Clone + Send + Sync + 'static,
+        S::Future: Send,
+    {
         let metrics = Metrics::default();
+        let tls = ca.server_tls(spiffe);
         let (listener, drain) =
-            (bind(&ca, ([127, 0, 0, 1], 0).into(), protocols, limits, &metrics), DrainController::new());
+            (bind(tls, ([127, 0, 0, 1], 0).into(), protocols, limits, &metrics), DrainController::new());
         let (address, stats) = (listener.local_addr().inet().unwrap(), listener.stats());
         let url = format!("https://localhost:{}", address.port());
         let serving = omnirelay_runtime::spawn("test-server", listener.serve(service, drain.drain()));
         Self { ca, address, url, drain, metrics, stats, serving }
+    }
+
+    /// Waits until nobody is connected.
+    pub(crate) async fn until_empty(&self) {
+        let open = "open_connections{listener=\"test\"} 0\n";
+        let empty = async {
+            while !self.metrics.render().contains(open) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), empty).await.unwrap();
     }
 
     /// Starts another server on the same address once this one is gone and has let go of it.
@@ -55,7 +88,8 @@ impl Server {
         };
         tokio::time::timeout(Duration::from_secs(10), free).await.unwrap();
         self.metrics = Metrics::default();
-        let listener = bind(&self.ca, self.address, &Protocol::ALL, Limits::default(), &self.metrics);
+        let tls = self.ca.server_tls("spiffe://test/server/a");
+        let listener = bind(tls, self.address, &Protocol::ALL, Limits::default(), &self.metrics);
         self.drain = DrainController::new();
         self.stats = listener.stats();
         self.serving = omnirelay_runtime::spawn("test-server", listener.serve(service, self.drain.drain()));
@@ -82,13 +116,12 @@ impl Server {
 }
 
 fn bind(
-    ca: &TestCa,
+    tls: ServerTlsConfig,
     address: SocketAddr,
     protocols: &[Protocol],
     limits: Limits,
     metrics: &Metrics,
 ) -> Listener {
-    let tls = ca.server_tls("spiffe://test/server/a");
     let protocols = protocols.to_vec();
     let config = ListenerConfig { protocols, limits, ..ListenerConfig::new(address, tls) };
     Listener::bind("test", &config, metrics).unwrap()

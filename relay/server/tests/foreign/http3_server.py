@@ -15,8 +15,12 @@ from aioquic.asyncio.protocol import QuicConnectionProtocol
 from aioquic.h3.connection import H3_ALPN, H3Connection
 from aioquic.h3.events import DataReceived, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.events import StopSendingReceived, StreamReset
 
 PREFIX = 5
+
+SEEN: asyncio.Future[int]
+"""The code that a caller has ended its call with."""
 
 
 def framed(message: bytes) -> bytes:
@@ -57,6 +61,10 @@ class EchoServer(QuicConnectionProtocol):
         self.calls: dict[int, Call] = {}
 
     def quic_event_received(self, event) -> None:
+        if isinstance(event, (StreamReset, StopSendingReceived)) and event.stream_id in self.calls:
+            SEEN.set_result(event.error_code)
+            del self.calls[event.stream_id]
+            self._quic.reset_stream(event.stream_id, 0x10C)
         for happened in self.http.handle_event(event):
             if isinstance(happened, HeadersReceived):
                 self.calls[happened.stream_id] = Call(happened.headers)
@@ -65,13 +73,28 @@ class EchoServer(QuicConnectionProtocol):
                 for message in call.take(happened.data):
                     if call.method == "Bidi":
                         self.send(happened.stream_id, call, message)
-            if getattr(happened, "stream_ended", False):
+                    elif call.method == "Reset":
+                        self.reset(happened.stream_id, call, message)
+            if getattr(happened, "stream_ended", False) and happened.stream_id in self.calls:
                 self.finish(happened.stream_id, self.calls.pop(happened.stream_id))
+        self.transmit()
+
+    def tell(self, stream: int, call: Call, code: int) -> None:
+        self.send(stream, call, str(code).encode())
+        self.http.send_headers(stream, [(b"grpc-status", b"0")], end_stream=True)
         self.transmit()
 
     def send(self, stream: int, call: Call, message: bytes) -> None:
         self.begin(stream, call)
         self.http.send_data(stream, framed(message), end_stream=False)
+
+    def reset(self, stream: int, call: Call, message: bytes) -> None:
+        """The first message comes back; one that is a number ends the stream with it."""
+        if not message.isdigit():
+            return self.send(stream, call, message)
+        del self.calls[stream]
+        self._quic.reset_stream(stream, int(message))
+        self._quic.stop_stream(stream, int(message))
 
     def begin(self, stream: int, call: Call) -> None:
         if not call.answered:
@@ -83,6 +106,8 @@ class EchoServer(QuicConnectionProtocol):
             refusal = [(b":status", b"200"), (b"content-type", b"application/grpc")]
             refusal += [(b"grpc-status", b"9"), (b"grpc-message", b"not today: 100 %25 %C3%BC")]
             return self.http.send_headers(stream, refusal, end_stream=True)
+        if call.method == "Seen":
+            return SEEN.add_done_callback(lambda seen: self.tell(stream, call, seen.result()))
         whole = b"".join(call.messages)
         answers = {"Unary": [whole], "ServerStream": [whole] * 3, "ClientStream": [whole]}
         for message in answers.get(call.method, []):
@@ -92,6 +117,8 @@ class EchoServer(QuicConnectionProtocol):
 
 
 async def main(certificate: str, key: str) -> None:
+    global SEEN
+    SEEN = asyncio.get_running_loop().create_future()
     settings = QuicConfiguration(is_client=False, alpn_protocols=H3_ALPN)
     settings.load_cert_chain(certificate, key)
     # The port is chosen here since the server does not tell which one it got.

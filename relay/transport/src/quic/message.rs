@@ -1,7 +1,9 @@
 //! Bodies and trailers over an h3 stream, the same for requests and responses.
 
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use h3::error::StreamError;
@@ -61,24 +63,67 @@ macro_rules! both_ends {
 
 both_ends!(client, server);
 
+/// Why a message was not sent in full; it then has to be reset.
+#[derive(Debug, thiserror::Error)]
+pub enum Unsent {
+    /// Its own body broke off.
+    #[error("{0}")]
+    Message(#[source] BoxError),
+    /// The stream ended.
+    #[error("{0}")]
+    Stream(#[from] StreamError),
+    /// The peer took nothing of it for too long.
+    #[error("the peer takes nothing")]
+    Stalled,
+}
+
+/// Bytes that are written at once; the peer's patience counts for each.
+const MAX_PIECE: usize = 64 << 10;
+
 /// Writes a whole body with its trailers and finishes the message. Empty pieces and empty
-/// trailers are never sent.
+/// trailers are never sent. The peer has to take each piece within `patience`, where there is one.
 ///
 /// # Errors
-/// The body's own error, or the stream's; the message then is incomplete and has to be reset.
-pub async fn send_body(stream: &mut impl Transmit, mut body: Body) -> Result<(), BoxError> {
+/// The message is incomplete and has to be reset.
+pub async fn send_body(
+    stream: &mut impl Transmit,
+    mut body: Body,
+    patience: Option<Duration>,
+) -> Result<(), Unsent> {
     while let Some(frame) = body.frame().await {
-        match frame?.into_data() {
-            Ok(data) if data.is_empty() => {}
-            Ok(data) => stream.data(data).await?,
+        match frame.map_err(Unsent::Message)?.into_data() {
+            Ok(mut data) => {
+                while !data.is_empty() {
+                    let piece = data.split_to(data.len().min(MAX_PIECE));
+                    within(patience, stream.data(piece)).await?;
+                }
+            }
             Err(frame) => match frame.into_trailers() {
-                Ok(trailers) if !trailers.is_empty() => stream.trailers(trailers).await?,
+                Ok(trailers) if !trailers.is_empty() => within(patience, stream.trailers(trailers)).await?,
                 _ => {}
             },
         }
     }
-    stream.finish().await?;
-    Ok(())
+    within(patience, stream.finish()).await
+}
+
+/// Waits for `sending`, for at most `patience`. What is sent at once costs no timer.
+///
+/// # Errors
+/// The stream's own, or [`Unsent::Stalled`].
+pub async fn within<T>(
+    patience: Option<Duration>,
+    sending: impl Future<Output = Result<T, StreamError>>,
+) -> Result<T, Unsent> {
+    let mut sending = pin!(sending);
+    if let Poll::Ready(sent) = poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx))).await {
+        return Ok(sent?);
+    }
+    let Some(patience) = patience else { return Ok(sending.await?) };
+    match tokio::time::timeout(patience, sending).await {
+        Ok(sent) => Ok(sent?),
+        Err(_elapsed) => Err(Unsent::Stalled),
+    }
 }
 
 /// A message's body as it arrives, trailers included.

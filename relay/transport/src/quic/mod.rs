@@ -8,6 +8,7 @@
 mod error;
 pub mod message;
 mod recv;
+mod rules;
 mod send;
 
 use std::pin::{Pin, pin};
@@ -18,9 +19,11 @@ use std::task::{Context, Poll, ready};
 use bytes::Buf;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId, WriteBuf};
+use rustls_pki_types::CertificateDer;
 
 use error::{connection_error, stream_error};
 pub use recv::RecvStream;
+use rules::{Rules, Violation};
 pub use send::SendStream;
 
 /// H3_NO_ERROR (RFC 9114, section 8.1).
@@ -62,6 +65,14 @@ pub fn endpoint_config() -> quinn::EndpointConfig {
     // The bound is between 1200 and 65 527 (RFC 9000, section 18.2), which this is.
     let _in_bounds = config.max_udp_payload_size(MAX_DATAGRAM);
     config
+}
+
+/// The certificates that the peer showed in its handshake, its own first.
+#[must_use]
+pub fn peer_chain(connection: &quinn::Connection) -> Vec<CertificateDer<'static>> {
+    let chain =
+        connection.peer_identity().and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok());
+    chain.map(|chain| *chain).unwrap_or_default()
 }
 
 /// Which end of the connection this is; it decides the code that tells a peer to stop sending.
@@ -146,6 +157,7 @@ pub struct Connection {
     last_accepted: LastAccepted,
     incoming_bidi: Streams<BidiPair>,
     incoming_uni: Streams<quinn::RecvStream>,
+    violation: Violation,
     opener: Opener,
 }
 
@@ -153,10 +165,12 @@ impl Connection {
     /// Wraps an established connection.
     #[must_use]
     pub fn new(connection: quinn::Connection, side: Side) -> Self {
+        let violation = Violation::default();
         Self {
             incoming_bidi: repeat(connection.clone(), |it| async move { it.accept_bi().await }),
             incoming_uni: repeat(connection.clone(), |it| async move { it.accept_uni().await }),
-            opener: Opener::new(connection.clone(), side),
+            opener: Opener::new(connection.clone(), side, violation.clone()),
+            violation,
             connection,
             side,
             closing: Closing::default(),
@@ -203,7 +217,12 @@ impl<B: Buf + Send> quic::Connection<B> for Connection {
         cx: &mut Context<'_>,
     ) -> Poll<Result<RecvStream, ConnectionErrorIncoming>> {
         let stream = ready!(poll_next(&mut self.incoming_uni, cx)).map_err(connection_error)?;
-        Poll::Ready(Ok(RecvStream::new(stream, self.side.stop_code())))
+        Poll::Ready(Ok(RecvStream::new(
+            stream,
+            self.side.stop_code(),
+            Rules::of_one_way(self.side),
+            self.violation.clone(),
+        )))
     }
 
     fn poll_accept_bidi(
@@ -212,11 +231,11 @@ impl<B: Buf + Send> quic::Connection<B> for Connection {
     ) -> Poll<Result<BidiStream<B>, ConnectionErrorIncoming>> {
         let pair = ready!(poll_next(&mut self.incoming_bidi, cx)).map_err(connection_error)?;
         self.last_accepted.put(&pair.0);
-        Poll::Ready(Ok(BidiStream::new(pair, self.side, self.closing.clone())))
+        Poll::Ready(Ok(BidiStream::new(pair, self.side, self.closing.clone(), self.violation.clone())))
     }
 
     fn opener(&self) -> Opener {
-        Opener::new(self.connection.clone(), self.side)
+        Opener::new(self.connection.clone(), self.side, self.violation.clone())
     }
 }
 
@@ -241,19 +260,20 @@ impl<B: Buf + Send> quic::OpenStreams<B> for Connection {
 pub struct Opener {
     connection: quinn::Connection,
     side: Side,
+    violation: Violation,
     opening_bidi: Option<Streams<BidiPair>>,
     opening_uni: Option<Streams<quinn::SendStream>>,
 }
 
 impl Opener {
-    fn new(connection: quinn::Connection, side: Side) -> Self {
-        Self { connection, side, opening_bidi: None, opening_uni: None }
+    fn new(connection: quinn::Connection, side: Side, violation: Violation) -> Self {
+        Self { connection, side, violation, opening_bidi: None, opening_uni: None }
     }
 }
 
 impl Clone for Opener {
     fn clone(&self) -> Self {
-        Self::new(self.connection.clone(), self.side)
+        Self::new(self.connection.clone(), self.side, self.violation.clone())
     }
 }
 
@@ -275,7 +295,7 @@ impl<B: Buf + Send> quic::OpenStreams<B> for Opener {
             },
         };
         let pair = ready!(opened).map_err(stream_error)?;
-        Poll::Ready(Ok(BidiStream::new(pair, self.side, Closing::default())))
+        Poll::Ready(Ok(BidiStream::new(pair, self.side, Closing::default(), self.violation.clone())))
     }
 
     fn poll_open_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<SendStream<B>, StreamErrorIncoming>> {
@@ -290,6 +310,7 @@ impl<B: Buf + Send> quic::OpenStreams<B> for Opener {
     fn close(&mut self, code: h3::error::Code, reason: &[u8]) {
         // Codes are QUIC varints by construction; a larger one cannot come from h3.
         let code = quinn::VarInt::from_u64(code.value()).unwrap_or(quinn::VarInt::from_u32(H3_NO_ERROR));
+        let code = self.violation.code().map_or(code, quinn::VarInt::from_u32);
         self.connection.close(code, reason);
     }
 }
@@ -301,8 +322,9 @@ pub struct BidiStream<B> {
 }
 
 impl<B> BidiStream<B> {
-    fn new((send, recv): BidiPair, side: Side, closing: Closing) -> Self {
-        Self { send: SendStream::guarded(send, closing), recv: RecvStream::new(recv, side.stop_code()) }
+    fn new((send, recv): BidiPair, side: Side, closing: Closing, violation: Violation) -> Self {
+        let recv = RecvStream::new(recv, side.stop_code(), Rules::of_request(side), violation);
+        Self { send: SendStream::guarded(send, closing), recv }
     }
 }
 

@@ -29,7 +29,7 @@ static IN_USE: LazyLock<Mutex<HashMap<ClientTlsConfig, Weak<Reloading<ClientTlsC
 
 /// Reads a client's files and makes a configuration that offers `protocols` and follows the files:
 /// from then on a changed certificate, authority or revocation list counts for every new
-/// connection. Outside an async runtime it is made of the files as they are and stays so.
+/// connection, and for open ones that a [`Trust`](super::Trust) follows. Outside an async runtime it is made of the files as they are and stays so.
 ///
 /// # Errors
 /// A file that is missing, unreadable, empty or not PEM; a key that does not fit its certificate.
@@ -49,7 +49,7 @@ pub fn client_config(config: &ClientTlsConfig, protocols: &[Protocol]) -> Result
     Ok(tls)
 }
 
-fn in_use(config: &ClientTlsConfig) -> Result<Arc<Reloading<ClientTlsConfig>>> {
+pub(super) fn in_use(config: &ClientTlsConfig) -> Result<Arc<Reloading<ClientTlsConfig>>> {
     let mut all = IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(shared) = all.get(config).and_then(Weak::upgrade) {
         shared.reload_if_changed();
@@ -64,7 +64,7 @@ fn in_use(config: &ClientTlsConfig) -> Result<Arc<Reloading<ClientTlsConfig>>> {
 
 pub(super) struct ClientState {
     identity: Option<Arc<CertifiedKey>>,
-    servers: Arc<WebPkiServerVerifier>,
+    pub(super) servers: Arc<WebPkiServerVerifier>,
     /// A resumed session is not verified again, so none outlives the authorities it was made under.
     sessions: Arc<ClientSessionMemoryCache>,
 }

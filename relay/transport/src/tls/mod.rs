@@ -9,6 +9,7 @@ mod refusal;
 mod reloading;
 mod server;
 pub(crate) mod stats;
+mod trust;
 mod x509;
 
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 pub use client::client_config;
 pub(crate) use server::PeerCheck;
 pub use server::ServerTls;
+pub use trust::{Trust, TrustWatch};
 
 /// Who a server is, and whom it believes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

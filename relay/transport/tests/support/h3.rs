@@ -13,6 +13,7 @@ use relay_transport::tls::{self, ClientTlsConfig};
 
 use super::{LONG, Server};
 
+pub(crate) const H3_GENERAL_PROTOCOL_ERROR: u32 = 0x101;
 pub(crate) const H3_STREAM_CREATION_ERROR: u32 = 0x103;
 pub(crate) const H3_CLOSED_CRITICAL_STREAM: u32 = 0x104;
 pub(crate) const H3_FRAME_UNEXPECTED: u32 = 0x105;
@@ -28,6 +29,7 @@ pub(crate) const QPACK_DECOMPRESSION_FAILED: u32 = 0x200;
 
 pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
+pub(crate) const CANCEL_PUSH: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
 pub(crate) const GOAWAY: u8 = 7;
 pub(crate) const MAX_PUSH_ID: u8 = 0xd;
@@ -59,8 +61,18 @@ pub(crate) fn endpoint() -> Endpoint {
 }
 
 pub(crate) async fn raw(server: &Server, client: &ClientTlsConfig) -> Result<Peer, quinn::ConnectionError> {
+    raw_with(server, client, quinn::TransportConfig::default()).await
+}
+
+/// As [`raw`], with windows and the like of the test's own.
+pub(crate) async fn raw_with(
+    server: &Server,
+    client: &ClientTlsConfig,
+    transport: quinn::TransportConfig,
+) -> Result<Peer, quinn::ConnectionError> {
     let tls = tls::client_config(client, &[Protocol::Http3]).unwrap();
-    let config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
+    let mut config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
+    config.transport_config(Arc::new(transport));
     let endpoint = endpoint();
     let connection = endpoint.connect_with(config, server.inet(), "localhost").unwrap().await?;
     Ok(Peer { endpoint, connection })

@@ -45,6 +45,16 @@ pub(crate) struct Server {
 impl Server {
     /// Every protocol at a free port, with what `change` changes.
     pub(crate) fn start(change: impl FnOnce(&mut ListenerConfig, &TestCa)) -> Self {
+        Self::serving(tower::service_fn(answer), change)
+    }
+
+    /// The same with a service of the test's own.
+    pub(crate) fn serving<S>(service: S, change: impl FnOnce(&mut ListenerConfig, &TestCa)) -> Self
+    where
+        S: tower::Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+        S: Clone + Send + Sync + 'static,
+        S::Future: Send,
+    {
         let ca = TestCa::new();
         let mut config = ListenerConfig::new(([127, 0, 0, 1], 0), ca.server_tls("spiffe://test/server"));
         config.quic_workers = 1;
@@ -53,7 +63,6 @@ impl Server {
         let listener = Listener::bind("test", &config, &metrics).unwrap();
         let (address, tls) = (listener.local_addr(), listener.tls());
         let drain = DrainController::new();
-        let service = tower::service_fn(answer);
         let serving = omnirelay_runtime::spawn("test-server", listener.serve(service, drain.drain()));
         Self { ca, address, drain, metrics, serving, tls }
     }
@@ -101,6 +110,12 @@ impl Server {
     /// Waits until a bound has been met `count` times.
     pub(crate) async fn until_refused(&self, bound: &str, count: i64) {
         eventually(|| self.refused(bound) >= count, || format!("{bound}: {}", self.refused(bound))).await;
+    }
+
+    /// Waits until no request is in flight.
+    pub(crate) async fn until_idle(&self) {
+        let in_flight = || self.metric("omnirelay_listener_in_flight{listener=\"test\"}");
+        eventually(|| in_flight() == 0, || format!("{} requests are left", in_flight())).await;
     }
 
     /// Waits until nobody is connected and nothing in flight.
@@ -153,6 +168,7 @@ pub(crate) async fn answer(request: Request<Body>) -> Result<Response<Body>, Inf
         },
         "/thread" => format!("{:?}", std::thread::current().id()),
         "/never" => std::future::pending().await,
+        "/long" => "x".repeat(1 << 20),
         _ => "ok".to_owned(),
     };
     Ok(Response::new(body::full(text)))

@@ -1,0 +1,73 @@
+//! One request over HTTP/3, from its headers to the end of its answer.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use h3::error::StreamError;
+use h3::server::{RequestResolver, RequestStream};
+use http::{Request, Response};
+use relay_core::Code;
+use tower::Service;
+use tracing::debug;
+
+use crate::body::{self, Body};
+use crate::quic::message::{self, Unsent};
+use crate::quic::{Connection, SendStream};
+use crate::serve::{Conn, Shared};
+use crate::stats::Bound;
+
+/// Answers a request. An answer that breaks off is reset with the code that says why.
+pub(crate) async fn answer<S>(
+    resolver: RequestResolver<Connection, Bytes>,
+    service: S,
+    shared: Shared,
+    conn: Arc<Conn>,
+) where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+    S::Future: Send,
+{
+    let resolved = tokio::time::timeout(shared.limits.header_timeout(), resolver.resolve_request()).await;
+    let (request, stream) = match resolved {
+        Ok(Ok(resolved)) => resolved,
+        Ok(Err(error)) => {
+            match &error {
+                StreamError::RemoteTerminate { .. } => conn.given_up(),
+                StreamError::HeaderTooBig { .. } => shared.stats.refused(Bound::HeaderBytes),
+                StreamError::StreamError { .. } => shared.stats.refused(Bound::Malformed),
+                _ => {}
+            }
+            return debug!(%error, "request refused");
+        }
+        Err(_elapsed) => {
+            shared.stats.refused(Bound::HeaderTime);
+            return debug!("request headers took too long");
+        }
+    };
+    let (mut send, recv) = stream.split();
+    let request = request.map(|()| body::boxed(message::Incoming::new(recv)));
+    let (head, body) = shared.call(service, &conn, request).await.into_parts();
+    let Err(broken) = respond(&mut send, Response::from_parts(head, ()), body, &shared).await else { return };
+    debug!(%broken, "response broke off");
+    match &broken {
+        Unsent::Stream(StreamError::RemoteTerminate { .. }) => conn.given_up(),
+        Unsent::Stalled => shared.stats.refused(Bound::SendTime),
+        Unsent::Stream(_) | Unsent::Message(_) => {}
+    }
+    let code = match &broken {
+        Unsent::Message(error) => body::broken(error.as_ref()).code,
+        Unsent::Stream(_) | Unsent::Stalled => Code::Cancelled,
+    };
+    send.stop_stream(code.h3_reset().into());
+}
+
+async fn respond(
+    send: &mut RequestStream<SendStream<Bytes>, Bytes>,
+    head: Response<()>,
+    body: Body,
+    shared: &Shared,
+) -> Result<(), Unsent> {
+    let patience = Some(shared.limits.send_timeout());
+    message::within(patience, send.send_response(head)).await?;
+    message::send_body(send, body, patience).await
+}
