@@ -1,7 +1,7 @@
 //! A policy decision and a dispatch, under criterion.
 #![allow(missing_docs, clippy::unwrap_used, reason = "criterion's macros make what they make")]
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use omnirelay_bench::{Asked, Dispatch, PolicyCase};
 
 fn decisions(criterion: &mut Criterion) {
@@ -13,7 +13,8 @@ fn decisions(criterion: &mut Criterion) {
     for style in Dispatch::STYLES {
         let dispatch = Dispatch::new(style).unwrap();
         criterion.bench_function(style.name(), |bencher| {
-            bencher.iter(|| runtime.block_on(dispatch.call()));
+            let call = |request| runtime.block_on(dispatch.call(request));
+            bencher.iter_batched(|| dispatch.request(), call, BatchSize::SmallInput);
         });
     }
 }

@@ -131,8 +131,9 @@ impl Dispatch {
         Ok(Self { service: dispatcher.into_service(), style })
     }
 
-    /// One call; the size of its answer in bytes.
-    pub async fn call(&self) -> usize {
+    /// A request as a listener hands it over.
+    #[must_use]
+    pub fn request(&self) -> Request<Body> {
         let request = match self.style {
             CallStyle::Yarpc => Request::post("/yarpc/v1")
                 .header("rpc-service", "greeter")
@@ -144,8 +145,13 @@ impl Dispatch {
                 .header("content-type", "application/grpc")
                 .body(body::full(&b"\0\0\0\0\x05\x0a\x03Ada"[..])),
         };
+        request.unwrap_or_default()
+    }
+
+    /// One call; the size of its answer in bytes.
+    pub async fn call(&self, request: Request<Body>) -> usize {
         let answer: std::result::Result<Response<Body>, Infallible> =
-            self.service.clone().call(request.unwrap_or_default()).await;
+            self.service.clone().call(request).await;
         let Ok(answer) = answer;
         body::collect_limited(answer.into_body(), 1 << 20).await.map_or(0, |bytes| bytes.len())
     }

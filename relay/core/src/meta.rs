@@ -19,6 +19,41 @@ pub enum RpcStyle {
     Http,
 }
 
+impl RpcStyle {
+    /// How a request is written: less to read than all of [`RpcMeta`], for those who need no more.
+    #[must_use]
+    pub fn of(request: &Parts) -> Self {
+        Self::read(&request.headers, text(&request.headers, &CONTENT_TYPE).unwrap_or_default())
+    }
+
+    fn read(headers: &HeaderMap, content_type: &str) -> Self {
+        if content_type.starts_with("application/grpc") {
+            Self::Grpc
+        } else if headers.contains_key(name::RPC_PROCEDURE) {
+            Self::Yarpc
+        } else {
+            Self::Http
+        }
+    }
+
+    /// The procedure of a request that is written so: `Rpc-Procedure`, or the path of a gRPC call
+    /// without its first slash.
+    #[must_use]
+    pub fn procedure(self, request: &Parts) -> Option<&str> {
+        match self {
+            Self::Grpc => request.uri.path().strip_prefix('/'),
+            Self::Yarpc | Self::Http => text(&request.headers, &name::RPC_PROCEDURE),
+        }
+    }
+
+    /// How the body of a request that is written so is encoded.
+    #[must_use]
+    pub fn encoding(self, request: &Parts) -> Encoding {
+        let content_type = text(&request.headers, &CONTENT_TYPE).unwrap_or_default();
+        encoding(self, &request.headers, content_type)
+    }
+}
+
 /// The routing facts of a request, borrowed from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RpcMeta<'a> {
@@ -44,21 +79,11 @@ impl<'a> RpcMeta<'a> {
     pub fn of(request: &'a Parts) -> Self {
         let headers = &request.headers;
         let content_type = text(headers, &CONTENT_TYPE).unwrap_or_default();
-        let style = if content_type.starts_with("application/grpc") {
-            RpcStyle::Grpc
-        } else if headers.contains_key(name::RPC_PROCEDURE) {
-            RpcStyle::Yarpc
-        } else {
-            RpcStyle::Http
-        };
-        let procedure = match style {
-            RpcStyle::Grpc => request.uri.path().strip_prefix('/'),
-            RpcStyle::Yarpc | RpcStyle::Http => text(headers, &name::RPC_PROCEDURE),
-        };
+        let style = RpcStyle::read(headers, content_type);
         Self {
             style,
             service: text(headers, &name::RPC_SERVICE),
-            procedure,
+            procedure: style.procedure(request),
             caller: text(headers, &name::RPC_CALLER),
             shard_key: text(headers, &name::RPC_SHARD_KEY),
             encoding: encoding(style, headers, content_type),
@@ -136,6 +161,13 @@ mod tests {
         assert_eq!(meta.encoding, Encoding::Json);
         assert_eq!(meta.timeout, Some(Duration::from_millis(1500)));
         assert_eq!(meta.grpc_service(), None);
+        alone_as_together(&parts);
+    }
+
+    fn alone_as_together(parts: &Parts) {
+        let (meta, style) = (RpcMeta::of(parts), RpcStyle::of(parts));
+        let alone = (style, style.procedure(parts), style.encoding(parts));
+        assert_eq!(alone, (meta.style, meta.procedure, meta.encoding));
     }
 
     #[test]
@@ -149,5 +181,6 @@ mod tests {
         assert_eq!(meta.grpc_service(), Some("samples.v1.Greeter"));
         assert_eq!(meta.encoding, Encoding::Protobuf);
         assert_eq!(meta.timeout, Some(Duration::from_secs(2)));
+        alone_as_together(&parts);
     }
 }

@@ -6,7 +6,7 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{Request, Response};
 use jiff::Timestamp;
-use relay_core::{Encoding, Protocol, RpcMeta, RpcStyle};
+use relay_core::{Encoding, Protocol, RpcStyle};
 use relay_policy::Wire;
 use relay_transport::{Body, ConnInfo, respond};
 use tracing::Instrument as _;
@@ -45,17 +45,17 @@ impl<'a> Inbound<'a> {
     /// is JSON that it is answered with.
     #[must_use]
     pub fn of(head: &'a Parts) -> Self {
-        let meta = RpcMeta::of(head);
+        let style = RpcStyle::of(head);
         let info = head.extensions.get::<ConnInfo>();
-        let encoding = match meta.style {
-            RpcStyle::Grpc | RpcStyle::Yarpc => meta.encoding,
+        let encoding = match style {
+            RpcStyle::Grpc | RpcStyle::Yarpc => style.encoding(head),
             RpcStyle::Http => rest_encoding(head),
         };
         let protocol = info.map_or_else(|| Protocol::of(head.version), |info| info.protocol);
         Self {
-            wire: Wire { protocol, style: meta.style.into(), encoding },
-            style: meta.style,
-            procedure: meta.procedure.unwrap_or_else(|| head.uri.path()),
+            wire: Wire { protocol, style: style.into(), encoding },
+            style,
+            procedure: style.procedure(head).unwrap_or_else(|| head.uri.path()),
             peer: Peer(info),
         }
     }

@@ -3,16 +3,18 @@
 use jiff::Timestamp;
 use relay_core::{Encoding, Protocol};
 
-use crate::config::matches;
+use crate::config::Exception;
 use crate::endpoint::Endpoint;
 use crate::evaluate::Policy;
+use crate::index::Index;
 use crate::wire::{Protocols, Style, Wire};
 
 /// What the policy says of the calls at one endpoint. Deciding allocates nothing and takes no lock.
 #[derive(Clone, Debug)]
 pub struct Compiled {
     cells: [Cell; Wire::COUNT],
-    grants: Box<[Grant]>,
+    /// What exceptions grant; cells that the same ones cover share theirs.
+    indexes: Box<[Index]>,
     exceptions: Box<[Granted]>,
     /// What its calls should use.
     pub preferred: Option<Protocol>,
@@ -43,49 +45,42 @@ pub enum Decision {
 #[derive(Clone, Copy, Debug)]
 enum Cell {
     Allowed,
-    /// What these grants say; none of them refuses.
-    Granted {
-        from: u32,
-        to: u32,
-    },
+    /// What this index says; one that is not there grants nothing.
+    Granted(usize),
 }
 
-#[derive(Clone, Debug)]
-struct Grant {
-    exception: usize,
-    expires: Timestamp,
-    /// Patterns; none stands for every call.
-    procedures: Box<[String]>,
-}
+const NOTHING: Cell = Cell::Granted(usize::MAX);
 
 impl Policy {
     /// The policy of one endpoint as a table.
     #[must_use]
     pub fn compile(&self, endpoint: &Endpoint) -> Compiled {
         let ground = self.ground(endpoint);
-        let mut cells = [Cell::Granted { from: 0, to: 0 }; Wire::COUNT];
-        let (mut grants, mut exceptions) = (Vec::new(), Vec::<Granted>::new());
+        let mut cells = [NOTHING; Wire::COUNT];
+        let mut exceptions = Vec::<Granted>::new();
+        // The exceptions of an index, by their numbers, and it.
+        let (mut known, mut indexes) = (Vec::<Vec<usize>>::new(), Vec::new());
         for wire in Wire::all() {
             let Some(cell) = cells.get_mut(wire.index()) else { continue };
             if ground.allows(wire) {
                 *cell = Cell::Allowed;
                 continue;
             }
-            let from = bounded(grants.len());
-            for exception in self.granting(endpoint, &ground, wire) {
-                let known = exceptions.iter().position(|one| one.name == exception.name);
-                let index = known.unwrap_or_else(|| {
-                    exceptions.push(Granted { name: exception.name.clone(), expires: exception.expires });
-                    exceptions.len() - 1
-                });
-                let procedures = exception.procedures.clone().into();
-                grants.push(Grant { exception: index, expires: exception.expires, procedures });
-            }
-            *cell = Cell::Granted { from, to: bounded(grants.len()) };
+            let granting: Vec<(usize, &Exception)> = self
+                .granting(endpoint, &ground, wire)
+                .map(|exception| (number(&mut exceptions, exception), exception))
+                .collect();
+            let numbers: Vec<usize> = granting.iter().map(|(number, _)| *number).collect();
+            let index = known.iter().position(|one| *one == numbers).unwrap_or_else(|| {
+                known.push(numbers);
+                indexes.push(Index::new(granting));
+                indexes.len() - 1
+            });
+            *cell = Cell::Granted(index);
         }
         Compiled {
             cells,
-            grants: grants.into(),
+            indexes: indexes.into(),
             exceptions: exceptions.into(),
             preferred: self.preferred(endpoint),
             preferred_encoding: self.preferred_encoding(endpoint),
@@ -93,27 +88,24 @@ impl Policy {
     }
 }
 
-/// Configuration of at most 4 MiB has no 2^32 exceptions.
-fn bounded(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
+/// The number of an exception among those that something hangs on.
+fn number(exceptions: &mut Vec<Granted>, exception: &Exception) -> usize {
+    let known = exceptions.iter().position(|one| one.name == exception.name);
+    known.unwrap_or_else(|| {
+        exceptions.push(Granted { name: exception.name.clone(), expires: exception.expires });
+        exceptions.len() - 1
+    })
 }
 
 impl Compiled {
     /// Whether a call may go. A call without a procedure has an empty one.
     #[must_use]
     pub fn decide(&self, wire: Wire, procedure: &str, now: Timestamp) -> Decision {
-        let Some(Cell::Granted { from, to }) = self.cells.get(wire.index()).copied() else {
+        let Some(Cell::Granted(index)) = self.cells.get(wire.index()).copied() else {
             return Decision::Allowed;
         };
-        let grants = self.grants.get(from as usize..to as usize).unwrap_or_default();
-        let mut expired = None;
-        for grant in grants.iter().filter(|grant| grant.takes(procedure)) {
-            if now < grant.expires {
-                return Decision::Excepted(grant.exception);
-            }
-            expired = Some(grant.exception);
-        }
-        Decision::Refused(expired)
+        let found = self.indexes.get(index).map(|index| index.find(procedure, now)).unwrap_or_default();
+        found.granting.map_or(Decision::Refused(found.expired), Decision::Excepted)
     }
 
     /// The exceptions that something at this endpoint hangs on.
@@ -151,7 +143,7 @@ impl Compiled {
                 for protocol in Protocol::ALL.into_iter().filter(|one| offered.contains(*one)) {
                     match cell(protocol) {
                         Some(Cell::Allowed) => reachable.iter_mut().for_each(|set| *set = set.with(protocol)),
-                        Some(Cell::Granted { from, to }) if from < to => {
+                        Some(Cell::Granted(index)) if self.grants(index) => {
                             let with: Vec<Protocols> =
                                 reachable.iter().map(|set| set.with(protocol)).collect();
                             reachable.extend(with);
@@ -166,10 +158,9 @@ impl Compiled {
         sets.dedup();
         sets
     }
-}
 
-impl Grant {
-    fn takes(&self, procedure: &str) -> bool {
-        self.procedures.is_empty() || self.procedures.iter().any(|pattern| matches(pattern, procedure))
+    /// Whether an index grants anything to any call at any time.
+    fn grants(&self, index: usize) -> bool {
+        self.indexes.get(index).is_some_and(|index| !index.is_empty())
     }
 }

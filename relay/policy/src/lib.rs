@@ -10,6 +10,7 @@ mod compiled;
 mod config;
 mod endpoint;
 mod evaluate;
+mod index;
 mod report;
 mod soundness;
 #[cfg(test)]

@@ -1,32 +1,30 @@
 //! Finds the procedure of a call and has it served.
 
 mod names;
+mod service;
 #[cfg(test)]
 mod tests;
 
-use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Request, Response};
 use omnirelay_runtime::{Drain, ErrorKind, OperatorError, Result};
 use prost_reflect::DescriptorPool;
 use relay_core::introspect::ProcedureInfo;
 use relay_core::{RpcStyle, Status};
-use relay_transport::{Body, respond};
 use tokio::sync::Semaphore;
 use tower::{Layer, Service};
 
+use crate::DEFAULT_MAX_MESSAGE;
 use crate::call::Call;
 use crate::codec::{Contract, Decode, Encode};
 use crate::messages::Messages;
 use crate::procedure::{Procedure, RpcRequest, RpcResponse, Shape, Wrap, wrap};
 use crate::register::{Make, Registration, proto};
 use crate::reply::{Answer, StreamAnswer};
-use crate::{BoxFuture, DEFAULT_MAX_MESSAGE, serve};
 use names::Names;
+pub use service::{DispatchService, Dispatched};
 
 /// How long a call with one message each way may take whose caller names no deadline.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -297,29 +295,24 @@ impl Dispatcher {
         DispatchService(Arc::new(self))
     }
 
-    async fn answer(&self, request: Request<Body>) -> Response<Body> {
-        let (head, body) = request.into_parts();
-        let mut call = Call::read(head, Arc::clone(&self.service));
-        let entry = match self.find(&call) {
-            Ok(entry) => entry,
-            Err(status) => return respond::status(call.style(), &status),
-        };
-        let streams = entry.shape.streams_in() || entry.shape.streams_out();
-        call.start((!streams).then_some(self.settings.timeout));
-        match call.style() {
-            RpcStyle::Grpc => serve::grpc(&self.settings, entry, call, body).await,
-            RpcStyle::Yarpc | RpcStyle::Http => serve::http(&self.settings, entry, call, body).await,
-        }
+    /// What holds for every procedure.
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
     }
 
-    fn find(&self, call: &Call) -> Result<&Entry, Status> {
+    /// The entry of a number that was found here.
+    pub(crate) fn entry(&self, index: usize) -> &Entry {
+        self.names.entry(index)
+    }
+
+    fn find(&self, call: &Call) -> Result<usize, Status> {
         if call.style() == RpcStyle::Yarpc && call.service() != &*self.service {
             let message = format!("the service `{}` is not served here", call.service());
             return Err(Status::unimplemented(message).with_hint(format!("this is `{}`", self.service)));
         }
         let procedure = call.procedure();
-        if let Some(entry) = self.names.find(procedure) {
-            return Ok(entry);
+        if let Some(index) = self.names.find(procedure) {
+            return Ok(index);
         }
         if call.style() == RpcStyle::Http {
             return Err(Status::not_found("this is no call").with_hint(
@@ -338,24 +331,5 @@ impl fmt::Debug for Dispatcher {
             .field("service", service)
             .field("procedures", &procedures)
             .finish_non_exhaustive()
-    }
-}
-
-/// A dispatcher being served. Cloning is cheap.
-#[derive(Clone, Debug)]
-pub struct DispatchService(Arc<Dispatcher>);
-
-impl Service<Request<Body>> for DispatchService {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<Result<Response<Body>, Infallible>>;
-
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let dispatcher = Arc::clone(&self.0);
-        Box::pin(async move { Ok(dispatcher.answer(request).await) })
     }
 }

@@ -204,20 +204,42 @@ impl Frames {
     /// `unimplemented` for none or many (gRPC's `statuscodes.md`, cardinality violations), and as
     /// [`Frames::poll_message`].
     pub(crate) async fn only(&mut self) -> Result<Bytes, Status> {
+        let mut first = None;
+        std::future::poll_fn(|cx| self.poll_only(&mut first, cx)).await
+    }
+
+    /// As [`Frames::only`]; `first` keeps the message until it is known to be the only one.
+    pub(crate) fn poll_only(
+        &mut self,
+        first: &mut Option<Bytes>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Bytes, Status>> {
         let wrong = |how| Status::unimplemented(format!("the call takes one message and {how}"));
-        let message = std::future::poll_fn(|cx| self.poll_message(cx)).await;
-        let message = message.unwrap_or_else(|| Err(wrong("none came")))?;
-        let compressed = self.compressed;
-        let nothing_left = self.piece.is_empty() && self.pieces.is_empty();
-        let ended = self.body.as_ref().is_none_or(http_body::Body::is_end_stream);
-        if !(nothing_left && ended) {
-            match std::future::poll_fn(|cx| self.poll_message(cx)).await {
-                None => self.compressed = compressed,
-                Some(Ok(_second)) => return Err(wrong("more came")),
-                Some(Err(error)) => return Err(error),
+        let message = match first.take() {
+            Some(message) => message,
+            None => {
+                let message = ready!(self.poll_message(cx));
+                let message = message.unwrap_or_else(|| Err(wrong("none came")))?;
+                let nothing_left = self.piece.is_empty() && self.pieces.is_empty();
+                if nothing_left && self.body.as_ref().is_none_or(http_body::Body::is_end_stream) {
+                    return Poll::Ready(Ok(message));
+                }
+                message
             }
+        };
+        let compressed = self.compressed;
+        match self.poll_message(cx) {
+            Poll::Pending => {
+                *first = Some(message);
+                Poll::Pending
+            }
+            Poll::Ready(None) => {
+                self.compressed = compressed;
+                Poll::Ready(Ok(message))
+            }
+            Poll::Ready(Some(Ok(_second))) => Poll::Ready(Err(wrong("more came"))),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Err(error)),
         }
-        Ok(message)
     }
 }
 

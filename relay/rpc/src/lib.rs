@@ -23,7 +23,7 @@ mod shapes;
 pub use call::Call;
 pub use client::{Ask, Carrier, Client, StreamAsk, Streaming, YarpcClient};
 pub use codec::{Contract, Decode, Encode, Raw};
-pub use dispatcher::{DispatchService, Dispatcher};
+pub use dispatcher::{DispatchService, Dispatched, Dispatcher};
 pub use frame::{Encoded, Frames};
 pub use messages::Messages;
 pub use procedure::{Input, Output, Outputs, Procedure, RpcRequest, RpcResponse, Shape};

@@ -84,6 +84,21 @@ pub struct RpcResponse {
     pub output: Output,
 }
 
+/// What goes beside an answer's messages.
+pub(crate) struct Beside {
+    pub(crate) metadata: HeaderMap,
+    pub(crate) trailers: HeaderMap,
+    pub(crate) compressed: Option<bool>,
+    pub(crate) control: Option<Control>,
+}
+
+impl RpcResponse {
+    pub(crate) fn split(self) -> (Beside, Output) {
+        let Self { metadata, trailers, compressed, control, output } = self;
+        (Beside { metadata, trailers, compressed, control }, output)
+    }
+}
+
 /// The messages of an answer, as they come.
 pub type Outputs = Pin<Box<dyn Stream<Item = Result<Encoded, Status>> + Send>>;
 

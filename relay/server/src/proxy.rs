@@ -31,7 +31,7 @@ impl Proxy {
         request: Request<Body>,
     ) -> Result<Response<Body>, Infallible> {
         let (head, body) = request.into_parts();
-        let style = RpcMeta::of(&head).style;
+        let style = RpcStyle::of(&head);
         let request = Request::from_parts(head, body);
         if style == RpcStyle::Http {
             // It is no call, so there is nothing to decide on: the router says what is missing.

@@ -1,12 +1,12 @@
 //! The body of every request and response.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use h3::error::StreamError;
 use http::HeaderMap;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use relay_core::{Code, Status};
@@ -146,26 +146,53 @@ pub async fn collect_limited(body: Body, max: usize) -> Result<Bytes, Status> {
 ///
 /// # Errors
 /// As [`collect_limited`].
-pub async fn collect_with_trailers(mut body: Body, max: usize) -> Result<(Bytes, Option<HeaderMap>), Status> {
-    let mut first = Bytes::new();
-    let mut rest = BytesMut::new();
-    let mut trailers = None;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| broken(error.as_ref()))?;
-        match frame.into_data() {
-            Ok(data) if first.len() + rest.len() + data.len() > max => return Err(too_large(max)),
-            Ok(data) if first.is_empty() => first = data,
-            Ok(data) => rest.extend_from_slice(&data),
-            Err(frame) => trailers = frame.into_trailers().ok(),
+pub async fn collect_with_trailers(body: Body, max: usize) -> Result<(Bytes, Option<HeaderMap>), Status> {
+    let mut collect = Collect::new(body, max);
+    std::future::poll_fn(|cx| collect.poll(cx)).await
+}
+
+/// A body that is read into one piece, for those who poll; [`collect_with_trailers`] is for those who
+/// wait. A body that came in one piece is not copied.
+#[derive(Debug)]
+pub struct Collect {
+    body: Body,
+    max: usize,
+    first: Bytes,
+    rest: BytesMut,
+    trailers: Option<HeaderMap>,
+}
+
+impl Collect {
+    /// Reads at most `max` bytes.
+    #[must_use]
+    pub fn new(body: Body, max: usize) -> Self {
+        Self { body, max, first: Bytes::new(), rest: BytesMut::new(), trailers: None }
+    }
+
+    /// The whole body and its trailers; asked for once.
+    ///
+    /// # Errors
+    /// As [`collect_limited`].
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Bytes, Option<HeaderMap>), Status>> {
+        while let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            let frame = frame.map_err(|error| broken(error.as_ref()))?;
+            let read = self.first.len() + self.rest.len();
+            match frame.into_data() {
+                Ok(data) if read + data.len() > self.max => return Poll::Ready(Err(too_large(self.max))),
+                Ok(data) if self.first.is_empty() => self.first = data,
+                Ok(data) => self.rest.extend_from_slice(&data),
+                Err(frame) => self.trailers = frame.into_trailers().ok(),
+            }
         }
+        let first = std::mem::take(&mut self.first);
+        if self.rest.is_empty() {
+            return Poll::Ready(Ok((first, self.trailers.take())));
+        }
+        let mut whole = BytesMut::with_capacity(first.len() + self.rest.len());
+        whole.extend_from_slice(&first);
+        whole.extend_from_slice(&std::mem::take(&mut self.rest));
+        Poll::Ready(Ok((whole.freeze(), self.trailers.take())))
     }
-    if rest.is_empty() {
-        return Ok((first, trailers));
-    }
-    let mut whole = BytesMut::with_capacity(first.len() + rest.len());
-    whole.extend_from_slice(&first);
-    whole.extend_from_slice(&rest);
-    Ok((whole.freeze(), trailers))
 }
 
 /// What the error that ended a body says of the call: a status that stands in it, the code of a

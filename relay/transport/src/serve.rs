@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use futures_util::FutureExt as _;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use relay_core::{Code, Protocol, RpcMeta, RpcStyle, Status};
+use relay_core::{Code, Protocol, RpcStyle, Status};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt as _};
@@ -89,7 +89,7 @@ impl Shared {
     {
         self.stats.request(conn.info.protocol);
         let (parts, incoming) = request.into_parts();
-        let style = RpcMeta::of(&parts).style;
+        let style = RpcStyle::of(&parts);
         if let Some(refusal) = self.refuse_head(style, &parts) {
             return refusal;
         }

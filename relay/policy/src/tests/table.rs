@@ -15,11 +15,14 @@ fn encodings() -> impl Strategy<Value = Vec<Encoding>> {
     proptest::sample::subsequence(Encoding::ALL.to_vec(), 0..=3)
 }
 
+/// Whole names, and beginnings within beginnings.
+const PATTERNS: [&str; 9] = ["A::b", "A::*", "A::b*", "A::bc*", "A*", "*", "B::c", "B*", "A::"];
+
 prop_compose! {
     fn an_exception()(
         name in "[a-c]",
         scope in proptest::sample::select(vec!["data:http", "data:*", "outbound:x", "*"]),
-        procedures in proptest::collection::vec(proptest::sample::select(vec!["A::b", "A::*", "B::c"]), 0..3),
+        procedures in proptest::collection::vec(proptest::sample::select(PATTERNS.to_vec()), 0..3),
         transports in transports(),
         encodings in encodings(),
         seconds in 0i64..100,
@@ -38,7 +41,7 @@ prop_compose! {
 
 prop_compose! {
     fn a_policy()(
-        exceptions in proptest::collection::vec(an_exception(), 0..6),
+        exceptions in proptest::collection::vec(an_exception(), 0..12),
         transports in transports(),
         encodings in encodings(),
         required in any::<bool>(),
@@ -60,7 +63,7 @@ proptest! {
     fn every_cell_agrees_with_the_rule_book(
         config in a_policy(),
         offered in proptest::sample::subsequence(Protocol::ALL.to_vec(), 0..=3),
-        procedure in proptest::sample::select(vec!["", "A::b", "A::x", "B::c"]),
+        procedure in proptest::sample::select(vec!["", "A", "A::", "A::a", "A::b", "A::bb", "A::bcd", "A::x", "B::c", "C"]),
         seconds in 0i64..100,
     ) {
         let policy = Policy::new(&config);

@@ -56,10 +56,15 @@ impl Names {
         Ok(())
     }
 
-    pub(crate) fn find(&self, name: &str) -> Option<&Entry> {
+    /// The number of the entry that a name means.
+    pub(crate) fn find(&self, name: &str) -> Option<usize> {
         let wild =
             || self.wild.iter().find(|(beginning, _)| name.starts_with(beginning)).map(|found| &found.1);
-        self.exact.get(name).or_else(wild).and_then(|index| self.entries.get(*index))
+        self.exact.get(name).or_else(wild).copied()
+    }
+
+    pub(crate) fn entry(&self, index: usize) -> &Entry {
+        &self.entries[index]
     }
 
     /// Every name that can be called.

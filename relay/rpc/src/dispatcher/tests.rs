@@ -1,15 +1,18 @@
 #![allow(clippy::unwrap_used, reason = "a test says by panicking that it failed")]
 
+use std::task::{Context, Poll};
+
 use http::Request;
 use http_body_util::BodyExt as _;
 use omnirelay_proto::DESCRIPTOR_SET;
 use omnirelay_proto::samples::v1::{GreetRequest, GreetResponse};
 use prost::Message as _;
 use relay_core::headers;
-use relay_transport::body;
+use relay_transport::{Body, body};
 use tower::ServiceExt as _;
 
 use super::*;
+use crate::BoxFuture;
 use crate::compression::Compression;
 use crate::frame::{Encoded, Frames};
 

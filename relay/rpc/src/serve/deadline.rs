@@ -22,7 +22,11 @@ pub(crate) async fn within<T>(
         return work.await;
     };
     // Pinned here: a call must not move with its handler's state.
-    let work = pin!(work);
+    let mut work = pin!(work);
+    // What is done at once needs no timer.
+    if let Poll::Ready(done) = std::future::poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
+        return done;
+    }
     tokio::time::timeout_at(deadline, work).await.unwrap_or_else(|_elapsed| Err(exceeded(name)))
 }
 

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue, Response};
 use http_body::Frame;
 use relay_core::{Code, Encoding, RpcStyle, Status, headers};
 use relay_transport::{Body, BoxError, body, respond};
+use tokio::time::Instant;
 
 use super::deadline::exceeded;
 use super::http::accept_oneway;
@@ -19,26 +20,20 @@ use crate::compression::{self, Compression, accepts_gzip};
 use crate::dispatcher::{Entry, Settings};
 use crate::frame::{Encoded, Frames};
 use crate::metadata;
-use crate::procedure::{Input, Output, Outputs, RpcRequest, RpcResponse, Shape};
+use crate::procedure::{Beside, Input, Output, Outputs, RpcRequest, RpcResponse, Shape};
 use crate::reply::Control;
 
 pub(crate) async fn answer(settings: &Settings, entry: &Entry, call: Call, body: Body) -> Response<Body> {
-    let mut packing = Packing::of(settings, &call);
-    let (encoding, deadline) = (call.encoding(), call.deadline());
-    let compression = match Compression::of(call.headers()) {
-        Ok(compression) => compression,
-        Err(status) => {
-            let mut refusal = respond::grpc(&status);
-            refusal.headers_mut().insert(headers::GRPC_ACCEPT_ENCODING, compression::ACCEPTED);
-            return refusal;
-        }
+    let (asked, deadline) = (Asked::of(settings, &call), call.deadline());
+    let frames = match frames(settings, &call, body) {
+        Ok(frames) => frames,
+        Err(refusal) => return *refusal,
     };
-    let frames = Frames::new(body, compression, settings.max_message);
     let work = async {
         let request = read(entry.shape, call, frames).await?;
         if entry.shape == Shape::Oneway {
             let mut accepted = accept_oneway(settings, entry, request).await?;
-            if encoding == Encoding::Json {
+            if asked.encoding == Encoding::Json {
                 // gRPC has one message even here, and no bytes are no JSON.
                 accepted.output = Output::One(Encoded::new(b"{}"));
             }
@@ -46,54 +41,37 @@ pub(crate) async fn answer(settings: &Settings, entry: &Entry, call: Call, body:
         }
         entry.procedure.run(request).await
     };
-    let RpcResponse { metadata, trailers, compressed, control, output } =
-        match within(deadline, &entry.name, work).await {
-            Ok(response) => response,
-            Err(status) => return respond::grpc(&status),
-        };
-    packing.asked = compressed;
-    let stream = match output {
-        Output::One(message) => {
-            return whole(
-                &packing,
-                encoding,
-                metadata,
-                trailers,
-                control.as_ref(),
-                message,
-                settings.max_message,
-            );
+    match within(deadline, &entry.name, work).await.map(RpcResponse::split) {
+        Ok((beside, Output::One(message))) => asked.whole(beside, message, settings.max_message),
+        Ok((beside, Output::Stream(stream))) => {
+            asked.streamed(settings, &entry.name, deadline, beside, stream).await
         }
-        Output::Stream(stream) => stream,
-    };
-    let mut answer = Streamed {
-        stream: Some(stream),
-        first: None,
-        packing,
-        control,
-        trailers,
-        deadline: Deadline::at(deadline),
-        name: entry.name.clone(),
-        max: settings.max_message,
-        ended: false,
-    };
-    // What fails before its first message is answered with trailers alone; one look is enough for
-    // that, as a stream that has to wait is under way.
-    let first = std::future::poll_fn(|cx| Poll::Ready(answer.poll_message(cx))).await;
-    match first {
-        Poll::Ready(Err(status)) => {
-            let mut refusal = respond::grpc(&status);
-            metadata::put(RpcStyle::Grpc, metadata, refusal.headers_mut());
-            metadata::put(RpcStyle::Grpc, answer.all_trailers(), refusal.headers_mut());
-            return refusal;
-        }
-        Poll::Ready(Ok(Some(message))) => answer.first = Some(message),
-        Poll::Ready(Ok(None)) => answer.stream = None,
-        Poll::Pending => {}
+        Err(status) => respond::grpc(&status),
     }
-    let mut response = head(&answer.packing, answer.control.is_some(), encoding, metadata);
-    *response.body_mut() = body::boxed(answer);
-    response
+}
+
+/// What an answer has to know of its call, kept since the call is the handler's.
+pub(crate) struct Asked {
+    encoding: Encoding,
+    packing: Packing,
+}
+
+impl Asked {
+    pub(crate) fn of(settings: &Settings, call: &Call) -> Self {
+        Self { encoding: call.encoding(), packing: Packing::of(settings, call) }
+    }
+}
+
+/// The messages of a request, or the refusal of a compression that is not known.
+pub(crate) fn frames(settings: &Settings, call: &Call, body: Body) -> Result<Frames, Box<Response<Body>>> {
+    match Compression::of(call.headers()) {
+        Ok(compression) => Ok(Frames::new(body, compression, settings.max_message)),
+        Err(status) => {
+            let mut refusal = respond::grpc(&status);
+            refusal.headers_mut().insert(headers::GRPC_ACCEPT_ENCODING, compression::ACCEPTED);
+            Err(Box::new(refusal))
+        }
+    }
 }
 
 async fn read(shape: Shape, mut call: Call, mut frames: Frames) -> Result<RpcRequest, Status> {
@@ -120,28 +98,66 @@ fn head(packing: &Packing, may_change: bool, encoding: Encoding, custom: HeaderM
     response
 }
 
-/// An answer of one message: known in full, so its body is too.
-fn whole(
-    packing: &Packing,
-    encoding: Encoding,
-    metadata: HeaderMap,
-    trailers: HeaderMap,
-    control: Option<&Control>,
-    message: Encoded,
-    max: usize,
-) -> Response<Body> {
-    if message.len() > max {
-        return respond::grpc(&compression::too_large(max));
+impl Asked {
+    /// An answer of one message: known in full, so its body is too.
+    pub(crate) fn whole(mut self, beside: Beside, message: Encoded, max: usize) -> Response<Body> {
+        if message.len() > max {
+            return respond::grpc(&compression::too_large(max));
+        }
+        let Beside { metadata, trailers, compressed, control } = beside;
+        self.packing.asked = compressed;
+        let mut response = head(&self.packing, control.is_some(), self.encoding, metadata);
+        let mut last = HeaderMap::new();
+        respond::put_grpc_status(&mut last, &Status::new(Code::Ok, ""));
+        metadata::put(RpcStyle::Grpc, trailers, &mut last);
+        if let Some(control) = &control {
+            metadata::put(RpcStyle::Grpc, control.take_trailers(), &mut last);
+        }
+        *response.body_mut() = body::with_trailers(self.packing.pack(message, control.as_ref()), last);
+        response
     }
-    let mut response = head(packing, control.is_some(), encoding, metadata);
-    let mut last = HeaderMap::new();
-    respond::put_grpc_status(&mut last, &Status::new(Code::Ok, ""));
-    metadata::put(RpcStyle::Grpc, trailers, &mut last);
-    if let Some(control) = control {
-        metadata::put(RpcStyle::Grpc, control.take_trailers(), &mut last);
+
+    /// An answer of many messages.
+    pub(crate) async fn streamed(
+        self,
+        settings: &Settings,
+        name: &str,
+        deadline: Option<Instant>,
+        beside: Beside,
+        stream: Outputs,
+    ) -> Response<Body> {
+        let Self { encoding, mut packing } = self;
+        let Beside { metadata, trailers, compressed, control } = beside;
+        packing.asked = compressed;
+        let mut answer = Streamed {
+            stream: Some(stream),
+            first: None,
+            packing,
+            control,
+            trailers,
+            deadline: Deadline::at(deadline),
+            name: name.to_owned(),
+            max: settings.max_message,
+            ended: false,
+        };
+        // What fails before its first message is answered with trailers alone; one look is enough for
+        // that, as a stream that has to wait is under way.
+        let first = std::future::poll_fn(|cx| Poll::Ready(answer.poll_message(cx))).await;
+        match first {
+            Poll::Ready(Err(status)) => {
+                let mut refusal = respond::grpc(&status);
+                metadata::put(RpcStyle::Grpc, metadata, refusal.headers_mut());
+                metadata::put(RpcStyle::Grpc, answer.all_trailers(), refusal.headers_mut());
+                return refusal;
+            }
+            Poll::Ready(Ok(Some(message))) => answer.first = Some(message),
+            Poll::Ready(Ok(None)) => answer.stream = None,
+            Poll::Pending => {}
+        }
+        let mut response = head(&answer.packing, answer.control.is_some(), encoding, metadata);
+        *response.body_mut() = body::boxed(answer);
+        response
     }
-    *response.body_mut() = body::with_trailers(packing.pack(message, control), last);
-    response
 }
 
 /// Whether messages of an answer are compressed.

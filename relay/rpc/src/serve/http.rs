@@ -6,6 +6,7 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Response};
 use relay_core::{Encoding, RpcStyle, Status, headers};
 use relay_transport::{Body, body, respond};
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::{sse, within};
@@ -14,13 +15,89 @@ use crate::compression::too_large;
 use crate::dispatcher::{Entry, Settings};
 use crate::frame::Encoded;
 use crate::metadata;
-use crate::procedure::{Input, Output, RpcRequest, RpcResponse, Shape};
+use crate::procedure::{Beside, Input, Output, Outputs, RpcRequest, RpcResponse, Shape};
+
+/// What an answer repeats of its call, kept since the call is the handler's.
+pub(crate) struct Asked {
+    style: RpcStyle,
+    encoding: Encoding,
+    /// The service as it was called.
+    service: Option<HeaderValue>,
+}
+
+impl Asked {
+    pub(crate) fn of(call: &Call) -> Self {
+        let service = match call.style() {
+            RpcStyle::Yarpc => call.headers().get(headers::RPC_SERVICE).cloned(),
+            RpcStyle::Grpc | RpcStyle::Http => None,
+        };
+        Self { style: call.style(), encoding: call.encoding(), service }
+    }
+
+    pub(crate) fn failed(&self, status: &Status) -> Response<Body> {
+        respond::status(self.style, status)
+    }
+
+    /// An answer of one message.
+    pub(crate) fn whole(self, beside: Beside, message: Encoded, max: usize) -> Response<Body> {
+        if message.len() > max {
+            return self.failed(&too_large(max));
+        }
+        let mut response = Response::new(body::full(message.into_message()));
+        let content_type = match self.encoding {
+            Encoding::Json => "application/json",
+            Encoding::Protobuf => "application/x-protobuf",
+            Encoding::Raw => "application/octet-stream",
+        };
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        let control = beside.control.clone();
+        let mut custom = self.custom(beside);
+        if let Some(control) = control {
+            metadata::put(self.style, control.take_trailers(), &mut custom);
+        }
+        self.finish(response, custom)
+    }
+
+    /// An answer of many messages.
+    pub(crate) async fn streamed(
+        self,
+        settings: &Settings,
+        name: &str,
+        deadline: Option<Instant>,
+        beside: Beside,
+        stream: Outputs,
+    ) -> Response<Body> {
+        let custom = self.custom(beside);
+        match sse::respond(stream, deadline, name, settings.max_message).await {
+            Ok(response) => self.finish(response, custom),
+            Err(status) => self.failed(&status),
+        }
+    }
+
+    /// The application's own headers and trailers, which are headers here.
+    fn custom(&self, beside: Beside) -> HeaderMap {
+        let mut custom = HeaderMap::new();
+        metadata::put(self.style, beside.metadata, &mut custom);
+        metadata::put(self.style, beside.trailers, &mut custom);
+        custom
+    }
+
+    fn finish(self, mut response: Response<Body>, custom: HeaderMap) -> Response<Body> {
+        let into = response.headers_mut();
+        into.extend(custom);
+        if self.style == RpcStyle::Yarpc {
+            into.insert(headers::RPC_STATUS, HeaderValue::from_static("success"));
+            into.insert(headers::RPC_ENCODING, HeaderValue::from_static(self.encoding.yarpc()));
+            if let Some(service) = self.service {
+                into.insert(headers::RPC_SERVICE, service);
+            }
+        }
+        response
+    }
+}
 
 pub(crate) async fn answer(settings: &Settings, entry: &Entry, call: Call, body: Body) -> Response<Body> {
-    let style = call.style();
-    let (encoding, deadline) = (call.encoding(), call.deadline());
-    // Before the call is gone: the answer names the service as it was called.
-    let service = call.headers().get(headers::RPC_SERVICE).cloned();
+    let (asked, deadline) = (Asked::of(&call), call.deadline());
     let work = async {
         refuse(entry.shape, &call)?;
         let message = body::collect_limited(body, settings.max_message).await?;
@@ -30,61 +107,23 @@ pub(crate) async fn answer(settings: &Settings, entry: &Entry, call: Call, body:
         }
         entry.procedure.run(request).await
     };
-    let response = match within(deadline, &entry.name, work).await {
-        Ok(response) => response,
-        Err(status) => return respond::status(style, &status),
-    };
-    let RpcResponse { metadata, trailers, control, output, .. } = response;
-    let mut custom = HeaderMap::new();
-    metadata::put(style, metadata, &mut custom);
-    metadata::put(style, trailers, &mut custom);
-    let mut response = match output {
-        Output::One(message) if message.len() > settings.max_message => {
-            return respond::status(style, &too_large(settings.max_message));
+    match within(deadline, &entry.name, work).await.map(RpcResponse::split) {
+        Ok((beside, Output::One(message))) => asked.whole(beside, message, settings.max_message),
+        Ok((beside, Output::Stream(stream))) => {
+            asked.streamed(settings, &entry.name, deadline, beside, stream).await
         }
-        Output::One(message) => {
-            if let Some(control) = control {
-                metadata::put(style, control.take_trailers(), &mut custom);
-            }
-            let mut response = Response::new(body::full(message.into_message()));
-            let content_type = match encoding {
-                Encoding::Json => "application/json",
-                Encoding::Protobuf => "application/x-protobuf",
-                Encoding::Raw => "application/octet-stream",
-            };
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-            response
-        }
-        Output::Stream(stream) => {
-            match sse::respond(stream, deadline, &entry.name, settings.max_message).await {
-                Ok(response) => response,
-                Err(status) => return respond::status(style, &status),
-            }
-        }
-    };
-    let into = response.headers_mut();
-    into.extend(custom);
-    if style == RpcStyle::Yarpc {
-        into.insert(headers::RPC_STATUS, HeaderValue::from_static("success"));
-        into.insert(headers::RPC_ENCODING, HeaderValue::from_static(encoding.yarpc()));
-        if let Some(service) = service {
-            into.insert(headers::RPC_SERVICE, service);
-        }
+        Err(status) => asked.failed(&status),
     }
-    response
 }
 
 /// What cannot be said in one body each way.
-fn refuse(shape: Shape, call: &Call) -> Result<(), Status> {
+pub(crate) fn refuse(shape: Shape, call: &Call) -> Result<(), Status> {
     if call.style() == RpcStyle::Http && call.head().method != Method::POST {
         return Err(Status::invalid_argument("a call is a POST").with_hint("send its message as the body"));
     }
-    let accepted = call.headers().get(ACCEPT).map(HeaderValue::as_bytes).unwrap_or_default();
-    let mut accepted = accepted.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-    let wants_events = accepted.any(|kind| kind.starts_with(b"text/event-stream"));
     match shape {
         Shape::Unary | Shape::Oneway => Ok(()),
-        Shape::ServerStream if wants_events && call.encoding() == Encoding::Json => Ok(()),
+        Shape::ServerStream if call.encoding() == Encoding::Json && wants_events(call) => Ok(()),
         Shape::ServerStream => {
             Err(Status::unimplemented("the procedure answers with a stream, which this call does not take")
                 .with_hint("send JSON with `Accept: text/event-stream`, or call it as gRPC"))
@@ -94,6 +133,12 @@ fn refuse(shape: Shape, call: &Call) -> Result<(), Status> {
                 .with_hint("call it as gRPC"))
         }
     }
+}
+
+fn wants_events(call: &Call) -> bool {
+    let accepted = call.headers().get(ACCEPT).map(HeaderValue::as_bytes).unwrap_or_default();
+    let mut accepted = accepted.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    accepted.any(|kind| kind.starts_with(b"text/event-stream"))
 }
 
 /// Starts a oneway call and answers as soon as it runs (YARPC's oneway over HTTP: 200 and an empty
