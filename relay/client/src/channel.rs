@@ -17,6 +17,7 @@ use crate::endpoint::target;
 use crate::error::ChannelError;
 use crate::http3::{self, Live, Path, SendError, Sockets};
 use crate::outgoing::Outgoing;
+use crate::pool::MAX_CONNECTIONS;
 use crate::tcp::{Tcp, TcpError};
 
 /// A peer that was killed says nothing: a connection is given up after so many milliseconds
@@ -37,6 +38,8 @@ pub struct ChannelConfig {
     pub connect_timeout: Duration,
     /// How long HTTP/3 may take to come up before a call goes over TCP instead, where it may.
     pub hedge_after: Duration,
+    /// The most connections over HTTP/2 and over HTTP/3 each, at least 1 and by default 4.
+    pub max_connections: usize,
     /// Where HTTP/3 leaves from; clones of a configuration share it.
     pub sockets: Sockets,
 }
@@ -50,6 +53,7 @@ impl ChannelConfig {
             protocols: vec![Protocol::Http3, Protocol::Http2],
             connect_timeout: Duration::from_secs(5),
             hedge_after: Duration::from_millis(300),
+            max_connections: MAX_CONNECTIONS,
             sockets: Sockets::default(),
         }
     }

@@ -26,6 +26,8 @@ pub(crate) struct Target {
     pub(crate) port: u16,
     pub(crate) server_name: ServerName<'static>,
     pub(crate) connect_timeout: Duration,
+    /// Connections over one protocol at most.
+    pub(crate) max_connections: usize,
 }
 
 /// Opens a connection to the channel's one target.

@@ -31,6 +31,7 @@ pub(crate) fn target(config: &ChannelConfig) -> Result<(Authority, Target)> {
         port: authority.port_u16().unwrap_or(443),
         server_name,
         connect_timeout: config.connect_timeout,
+        max_connections: config.max_connections,
     };
     Ok((authority, target))
 }

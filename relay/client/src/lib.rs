@@ -20,4 +20,4 @@ pub use channel::{Channel, ChannelConfig};
 pub use endpoint::validate_endpoint;
 pub use error::ChannelError;
 pub use http3::Sockets;
-pub use outgoing::Idempotent;
+pub use outgoing::{Idempotent, Outgoing};
