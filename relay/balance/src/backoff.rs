@@ -18,7 +18,7 @@ impl Backoff {
     pub fn wait(&self, retry: u32, random: u64) -> Duration {
         let doubled = self.base.saturating_mul(1 << retry.saturating_sub(1).min(20));
         let bound = u64::try_from(doubled.min(self.max).as_micros()).unwrap_or(u64::MAX);
-        let share = u128::from(random) * u128::from(bound.saturating_add(1)) >> 64;
+        let share = (u128::from(random) * u128::from(bound.saturating_add(1))) >> 64;
         Duration::from_micros(u64::try_from(share).unwrap_or(bound))
     }
 }

@@ -50,7 +50,7 @@ impl Budget {
 }
 
 fn second(now: Moment) -> u64 {
-    now.as_micros() / 1_000_000 & 0xffff_ffff
+    (now.as_micros() / 1_000_000) & 0xffff_ffff
 }
 
 fn slot(slots: &[AtomicU64; WINDOW], second: u64) -> Option<&AtomicU64> {

@@ -8,8 +8,8 @@ use crate::moment::Moment;
 
 /// How fast old latencies are forgotten: after so long 63 % of them.
 const DECAY: Duration = Duration::from_secs(10);
-/// What a peer is taken for before its first answer; it is forgotten like any latency, so that a
-/// newcomer is tried.
+/// What a peer is taken for while it owes its first answer. It is kept as a negative number: the
+/// first answer takes its place.
 const UNKNOWN: Duration = Duration::from_millis(30);
 
 /// The latency in microseconds as an `f32` and the time of its last change in milliseconds (modulo
@@ -19,7 +19,7 @@ pub(crate) struct PeakEwma(AtomicU64);
 
 impl PeakEwma {
     pub(crate) fn new(now: Moment) -> Self {
-        Self(AtomicU64::new(pack(UNKNOWN.as_secs_f32() * 1e6, now)))
+        Self(AtomicU64::new(pack(-UNKNOWN.as_secs_f32() * 1e6, now)))
     }
 
     /// Takes the latency of a call that has ended.
@@ -28,14 +28,17 @@ impl PeakEwma {
         // One that loses the race is one sample of many.
         let _raced = self.0.try_update(Relaxed, Relaxed, |state| {
             let (cost, keep) = decayed(state, now);
-            let kept = if sample >= cost { sample } else { cost + sample * (1.0 - keep) };
+            let kept =
+                if sample >= cost || cost.is_sign_negative() { sample } else { cost + sample * (1.0 - keep) };
             Some(pack(kept, now))
         });
     }
 
-    /// Microseconds that a call is expected to take now.
-    pub(crate) fn cost(&self, now: Moment) -> f32 {
-        decayed(self.0.load(Relaxed), now).0
+    /// Microseconds that a call is expected to take now, `pending` being in flight: none where
+    /// nothing is known, so that a newcomer is asked once and is then waited for.
+    pub(crate) fn cost(&self, pending: u32, now: Moment) -> f32 {
+        let cost = decayed(self.0.load(Relaxed), now).0;
+        if cost.is_sign_negative() && pending == 0 { 0.0 } else { cost.abs().max(1.0) }
     }
 }
 
@@ -59,5 +62,5 @@ fn pack(cost: f32, now: Moment) -> u64 {
 }
 
 fn millis(now: Moment) -> u32 {
-    u32::try_from(now.as_micros() / 1000 & 0xffff_ffff).unwrap_or(0)
+    u32::try_from((now.as_micros() / 1000) & 0xffff_ffff).unwrap_or(0)
 }

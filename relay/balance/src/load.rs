@@ -77,6 +77,11 @@ impl Load {
         self.failures_in_a_row.fetch_add(1, Relaxed).saturating_add(1)
     }
 
+    /// Notes that the peer had not answered after so long, when nobody waited for it any more.
+    pub fn outpaced(&self, waited: Duration, now: Moment) {
+        self.latency.observe(waited, now);
+    }
+
     /// Calls answered and failed since the last time that somebody asked.
     pub fn take_outcomes(&self) -> (u32, u32) {
         (self.succeeded.swap(0, Relaxed), self.failed.swap(0, Relaxed))
@@ -102,6 +107,7 @@ impl Load {
     /// Microseconds that the calls in flight and one more are expected to keep the peer busy.
     #[must_use]
     pub fn cost(&self, now: Moment) -> f64 {
-        f64::from(self.latency.cost(now).max(1.0)) * (f64::from(self.pending()) + 1.0)
+        let pending = self.pending();
+        f64::from(self.latency.cost(pending, now)) * (f64::from(pending) + 1.0)
     }
 }
