@@ -2,9 +2,8 @@
 //! encoding names, YARPC headers, deadlines and scopes.
 //!
 //! Read first: [`Status`] is the error model of every call, [`RpcMeta`] is what a request says
-//! about itself, [`choose::Chooser`] picks a peer.
+//! about itself.
 
-pub mod choose;
 mod code;
 mod deadline;
 pub mod headers;
