@@ -74,7 +74,18 @@ fn render(relay: &Introspection, color: bool) -> String {
     section(&mut out, "Inbounds", relay.inbounds.len(), &inbounds, color);
 
     let mut outbounds = Table::new(&["NAME", "PROTOCOLS", "CHOOSER", ">PEERS"]);
-    let mut peers = Table::new(&["OUTBOUND", "URL", "LAST PROTOCOL", ">PENDING", ">CALLS", ">FAILURES"]);
+    let mut peers = Table::new(&[
+        "OUTBOUND",
+        "URL",
+        "STATE",
+        "LAST PROTOCOL",
+        ">PENDING",
+        ">CALLS",
+        ">FAILURES",
+        ">EJECTIONS",
+        ">P50",
+        ">P99",
+    ]);
     let mut count = 0;
     for one in &relay.outbounds {
         outbounds.row([
@@ -88,10 +99,14 @@ fn render(relay: &Introspection, color: bool) -> String {
             peers.row([
                 one.name.clone(),
                 peer.url.clone(),
+                peer.state.name().to_owned(),
                 peer.protocol.map(|protocol| protocol.to_string()).unwrap_or_default(),
                 peer.pending.to_string(),
                 peer.calls.to_string(),
                 peer.failures.to_string(),
+                peer.ejections.to_string(),
+                peer.latency.map(|latency| millis(latency.p50_us)).unwrap_or_default(),
+                peer.latency.map(|latency| millis(latency.p99_us)).unwrap_or_default(),
             ]);
         }
     }
@@ -110,6 +125,10 @@ pub(crate) fn section(out: &mut String, title: &str, count: usize, table: &Table
 
 fn names(protocols: &[Protocol]) -> String {
     protocols.iter().map(|protocol| protocol.name()).collect::<Vec<_>>().join(",")
+}
+
+fn millis(micros: u64) -> String {
+    format!("{}.{:02} ms", micros / 1000, micros % 1000 / 10)
 }
 
 /// A length of time in its two largest units.

@@ -3,19 +3,27 @@
 use std::time::Duration;
 
 use relay_core::Protocol;
-use relay_core::introspect::{Inbound, Introspection, Outbound, OutboundPeer, ProcedureInfo};
+use relay_core::introspect::{
+    Inbound, Introspection, Latency, Outbound, OutboundPeer, PeerState, ProcedureInfo,
+};
 
 use super::{age, render};
 
 #[test]
 fn a_relay_is_four_tables() {
-    let peer = |url: &str, protocol, calls| OutboundPeer {
+    let peer = |url: &str, protocol, calls, state, latency| OutboundPeer {
         url: url.to_owned(),
         protocol,
         pending: 0,
         calls,
         failures: 0,
+        state,
+        weight: 1,
+        zone: String::new(),
+        ejections: u64::from(state == PeerState::Ejected),
+        latency,
     };
+    let latency = Latency { p50_us: 1250, p90_us: 2000, p99_us: 10_040 };
     let relay = Introspection {
         node: "relay-1".into(),
         version: "0.1.0".into(),
@@ -37,10 +45,10 @@ fn a_relay_is_four_tables() {
         outbounds: vec![Outbound {
             name: "inventory".into(),
             protocols: vec![Protocol::Http3, Protocol::Http2],
-            chooser: "least-pending".into(),
+            chooser: "two-choices".into(),
             peers: vec![
-                peer("https://127.0.0.1:7421", Some(Protocol::Http3), 12),
-                peer("https://127.0.0.1:7422", None, 0),
+                peer("https://127.0.0.1:7421", Some(Protocol::Http3), 12, PeerState::Up, Some(latency)),
+                peer("https://127.0.0.1:7422", None, 0, PeerState::Ejected, None),
             ],
         }],
     };
@@ -56,13 +64,13 @@ Inbounds (1)
   data  127.0.0.1:7410  http3,http2,http1        12          1
 
 Outbounds (1)
-  NAME       PROTOCOLS    CHOOSER        PEERS
-  inventory  http3,http2  least-pending      2
+  NAME       PROTOCOLS    CHOOSER      PEERS
+  inventory  http3,http2  two-choices      2
 
 Peers (2)
-  OUTBOUND   URL                     LAST PROTOCOL  PENDING  CALLS  FAILURES
-  inventory  https://127.0.0.1:7421  http3                0     12         0
-  inventory  https://127.0.0.1:7422  -                    0      0         0
+  OUTBOUND   URL                     STATE    LAST PROTOCOL  PENDING  CALLS  FAILURES  EJECTIONS      P50       P99
+  inventory  https://127.0.0.1:7421  up       http3                0     12         0          0  1.25 ms  10.04 ms
+  inventory  https://127.0.0.1:7422  ejected  -                    0      0         0          1        -         -
 ";
     assert_eq!(render(&relay, false), expected);
 }

@@ -18,6 +18,7 @@ use crate::error::ChannelError;
 use crate::http3::{self, Live, Path, SendError, Sockets};
 use crate::keep_alive::KeepAlive;
 use crate::outgoing::Outgoing;
+use crate::pool::MAX_CONNECTIONS;
 use crate::tcp::{Tcp, TcpError};
 
 /// Whom to call and how.
@@ -35,6 +36,8 @@ pub struct ChannelConfig {
     pub hedge_after: Duration,
     /// When a connection counts as dead.
     pub keep_alive: KeepAlive,
+    /// The most connections over HTTP/2 and over HTTP/3 each, at least 1 and by default 4.
+    pub max_connections: usize,
     /// Where HTTP/3 leaves from; clones of a configuration share it.
     pub sockets: Sockets,
 }
@@ -49,6 +52,7 @@ impl ChannelConfig {
             connect_timeout: Duration::from_secs(5),
             hedge_after: Duration::from_millis(300),
             keep_alive: KeepAlive::default(),
+            max_connections: MAX_CONNECTIONS,
             sockets: Sockets::default(),
         }
     }

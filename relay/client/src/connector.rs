@@ -31,6 +31,8 @@ pub(crate) struct Target {
     pub(crate) connect_timeout: Duration,
     pub(crate) keep_alive: KeepAlive,
     pub(crate) trust: Trust,
+    /// Connections over one protocol at most.
+    pub(crate) max_connections: usize,
 }
 
 /// Opens a connection to the channel's one target.

@@ -35,6 +35,7 @@ pub(crate) fn target(config: &ChannelConfig) -> Result<(Authority, Target)> {
         connect_timeout: config.connect_timeout,
         keep_alive: config.keep_alive,
         trust,
+        max_connections: config.max_connections,
     };
     Ok((authority, target))
 }

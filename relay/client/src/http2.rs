@@ -111,7 +111,8 @@ impl Pool {
     fn pick(&self) -> Option<Arc<Live>> {
         let pool = self.0.live.load();
         let usable = |live: &&Arc<Live>| live.is_usable();
-        let index = match choose(pool.iter().filter(usable).map(|live| live.load())) {
+        let most = self.0.connector.target.max_connections;
+        let index = match choose(pool.iter().filter(usable).map(|live| live.load()), most) {
             Choice::Open => return None,
             Choice::Use(index) => index,
             Choice::UseAndGrow(index) => {

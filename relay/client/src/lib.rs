@@ -22,4 +22,4 @@ pub use endpoint::validate_endpoint;
 pub use error::ChannelError;
 pub use http3::Sockets;
 pub use keep_alive::KeepAlive;
-pub use outgoing::Idempotent;
+pub use outgoing::{Idempotent, Outgoing};

@@ -20,9 +20,11 @@ const MAX_KEPT: usize = 64 << 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Idempotent;
 
-/// A request that remembers what has been taken of its body.
-pub(crate) struct Outgoing {
-    pub(crate) head: Parts,
+/// A request that remembers what has been taken of its body, up to 64 KiB, so that it can be sent
+/// again.
+pub struct Outgoing {
+    /// The request without its body.
+    pub head: Parts,
     body: Content,
 }
 
@@ -35,7 +37,7 @@ enum Content {
 
 impl Outgoing {
     /// Looks at what is there of the body without waiting for any of it.
-    pub(crate) async fn new(request: Request<Body>) -> Self {
+    pub async fn new(request: Request<Body>) -> Self {
         let (head, mut body) = request.into_parts();
         if body.is_end_stream() {
             return Self { head, body: Content::Empty };
@@ -77,7 +79,8 @@ impl Outgoing {
     }
 
     /// The body where it is one piece; `None` where it is streamed.
-    pub(crate) fn whole(&self) -> Option<Bytes> {
+    #[must_use]
+    pub fn whole(&self) -> Option<Bytes> {
         match &self.body {
             Content::Empty => Some(Bytes::new()),
             Content::Whole(bytes) => Some(bytes.clone()),
@@ -86,7 +89,8 @@ impl Outgoing {
     }
 
     /// Goes back to the beginning; false where too much has been sent for that.
-    pub(crate) fn rewind(&mut self) -> bool {
+    #[must_use]
+    pub fn rewind(&mut self) -> bool {
         match &self.body {
             Content::Empty | Content::Whole(_) => true,
             Content::Streamed(tape) => {
@@ -97,8 +101,9 @@ impl Outgoing {
         }
     }
 
-    /// The request for one try.
-    pub(crate) fn request(&self) -> Request<Body> {
+    /// The request for one try, without the extensions of the first.
+    #[must_use]
+    pub fn request(&self) -> Request<Body> {
         let mut request = Request::new(self.body());
         *request.method_mut() = self.head.method.clone();
         *request.uri_mut() = self.head.uri.clone();

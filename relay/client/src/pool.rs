@@ -1,7 +1,7 @@
 //! Which connection of a pool a call goes to, and when the pool grows. It knows no connection: the
 //! loads are arguments.
 
-/// The most connections to one authority over one protocol.
+/// The most connections to one authority over one protocol, unless a channel wants fewer.
 pub(crate) const MAX_CONNECTIONS: usize = 4;
 
 /// How busy a connection is.
@@ -25,8 +25,8 @@ pub(crate) enum Choice {
 }
 
 /// The connection with the least calls in flight, and among equals the first, so that an idle pool
-/// stays on one. It grows only where every connection is full.
-pub(crate) fn choose(loads: impl IntoIterator<Item = Load>) -> Choice {
+/// stays on one. It grows only where every connection is full, to `most` connections.
+pub(crate) fn choose(loads: impl IntoIterator<Item = Load>, most: usize) -> Choice {
     let mut count = 0;
     let mut best: Option<(usize, Load)> = None;
     let mut roomy: Option<(usize, Load)> = None;
@@ -42,7 +42,7 @@ pub(crate) fn choose(loads: impl IntoIterator<Item = Load>) -> Choice {
     }
     match (roomy, best) {
         (Some((index, _)), _) => Choice::Use(index),
-        (None, Some((index, _))) if count < MAX_CONNECTIONS => Choice::UseAndGrow(index),
+        (None, Some((index, _))) if count < most => Choice::UseAndGrow(index),
         (None, Some((index, _))) => Choice::Use(index),
         (None, None) => Choice::Open,
     }
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     fn loads(loads: &[(usize, usize)]) -> Choice {
-        choose(loads.iter().map(|&(in_flight, room)| Load { in_flight, room }))
+        choose(loads.iter().map(|&(in_flight, room)| Load { in_flight, room }), MAX_CONNECTIONS)
     }
 
     #[test]
@@ -66,6 +66,7 @@ mod tests {
         assert_eq!(loads(&[(3, 3), (50, 100)]), Choice::Use(1));
         assert_eq!(loads(&[(100, 100), (99, 99)]), Choice::UseAndGrow(1));
         assert_eq!(loads(&[(9, 1); MAX_CONNECTIONS]), Choice::Use(0));
+        assert_eq!(choose([Load { in_flight: 9, room: 1 }], 1), Choice::Use(0));
     }
 
     proptest! {

@@ -61,19 +61,22 @@ impl RelayConfig {
     /// Which calls go out from which endpoint.
     #[must_use]
     pub fn route_uses(&self) -> Vec<RouteUse> {
-        let uses = self.routes.iter().enumerate().map(|(index, route)| {
+        let uses = self.routes.iter().enumerate().flat_map(|(index, route)| {
             // Routes of gRPC services are for all of their methods.
             let grpc = route.grpc_services.iter().map(|service| format!("{service}/*"));
-            let procedures = match route.procedures.as_slice() {
+            let procedures: Vec<String> = match route.procedures.as_slice() {
                 [] => Vec::new(),
                 named => named.iter().cloned().chain(grpc).collect(),
             };
-            RouteUse {
+            route.outbounds().enumerate().map(move |(at, outbound)| RouteUse {
                 service: route.service.clone(),
-                procedures,
-                endpoint: outbound_endpoint(&route.outbound),
-                key: format!("routes.{index}.outbound"),
-            }
+                procedures: procedures.clone(),
+                endpoint: outbound_endpoint(outbound),
+                key: match route.split.is_empty() {
+                    true => format!("routes.{index}.outbound"),
+                    false => format!("routes.{index}.split.{at}.outbound"),
+                },
+            })
         });
         uses.collect()
     }

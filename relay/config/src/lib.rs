@@ -6,9 +6,19 @@
 mod check;
 mod endpoints;
 mod model;
+mod outbound;
+mod route;
 #[cfg(test)]
 mod tests;
 
 pub use check::Check;
 pub use endpoints::{CONTROL_PLANE, DATA, DIAGNOSTICS, outbound_endpoint};
-pub use model::{MeshConfig, NodeConfig, OutboundConfig, RelayConfig, RouteConfig};
+pub use model::{MeshConfig, NodeConfig, RelayConfig};
+pub use outbound::{
+    BalanceConfig, BreakerConfig, BudgetConfig, HealthConfig, KeyConfig, OutboundConfig, OutlierConfig,
+    PeerConfig, ProbeKind, StrategyName,
+};
+pub use route::{
+    HeaderCondition, HedgeConfig, RespondConfig, RetryConfig, RewriteConfig, RouteConfig, RouteLimits,
+    SplitConfig,
+};

@@ -9,6 +9,9 @@ use relay_transport::auth::AuthConfig;
 use relay_transport::tls::ClientTlsConfig;
 use serde::{Deserialize, Serialize};
 
+use crate::outbound::OutboundConfig;
+use crate::route::RouteConfig;
+
 /// All of a relay's configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -75,71 +78,6 @@ pub struct MeshConfig {
     pub advertise: Option<String>,
 }
 
-/// A group of peers that serve the same.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OutboundConfig {
-    /// What routes call it.
-    pub name: String,
-    /// What may be used, most wanted first.
-    #[serde(default = "default_protocols")]
-    pub protocols: Vec<Protocol>,
-    /// `https://host:port` of each peer.
-    pub peers: Vec<String>,
-    /// Whom to believe and who we are.
-    #[serde(default)]
-    pub tls: ClientTlsConfig,
-    /// Milliseconds that one connection attempt may take.
-    #[serde(default = "default_connect_timeout_ms")]
-    pub connect_timeout_ms: u64,
-    /// Milliseconds that a call may take where the caller names no deadline.
-    #[serde(default = "default_timeout_ms")]
-    pub timeout_ms: u64,
-}
-
-/// Which calls go to an outbound.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RouteConfig {
-    /// The `Rpc-Service` of the calls.
-    pub service: String,
-    /// Their procedures; a last `*` stands for anything, and none at all for every procedure.
-    #[serde(default)]
-    pub procedures: Vec<String>,
-    /// gRPC services (`package.Service`) that belong to the service too.
-    #[serde(default)]
-    pub grpc_services: Vec<String>,
-    /// The outbound's name.
-    pub outbound: String,
-}
-
-impl RouteConfig {
-    /// Whether everything that another route takes by service and procedure this one takes too.
-    #[must_use]
-    pub fn covers(&self, other: &Self) -> bool {
-        let covered = |pattern: &String| {
-            let beginning = pattern.strip_suffix('*').unwrap_or(pattern);
-            self.procedures.iter().any(|own| match own.strip_suffix('*') {
-                Some(own) => beginning.starts_with(own),
-                None => own == pattern,
-            })
-        };
-        self.service == other.service
-            && (self.procedures.is_empty()
-                || (!other.procedures.is_empty() && other.procedures.iter().all(covered)))
-    }
-
-    /// Whether the route is for a procedure of its service.
-    #[must_use]
-    pub fn takes(&self, procedure: &str) -> bool {
-        self.procedures.is_empty()
-            || self.procedures.iter().any(|pattern| match pattern.strip_suffix('*') {
-                Some(beginning) => procedure.starts_with(beginning),
-                None => pattern == procedure,
-            })
-    }
-}
-
 fn default_rpc_path() -> String {
     headers::DEFAULT_RPC_PATH.to_owned()
 }
@@ -148,14 +86,6 @@ fn default_cluster() -> String {
     "default".to_owned()
 }
 
-fn default_protocols() -> Vec<Protocol> {
+pub(crate) fn default_protocols() -> Vec<Protocol> {
     vec![Protocol::Http3, Protocol::Http2]
-}
-
-const fn default_connect_timeout_ms() -> u64 {
-    2_000
-}
-
-const fn default_timeout_ms() -> u64 {
-    30_000
 }

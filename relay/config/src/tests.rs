@@ -51,10 +51,21 @@ fn every_problem_names_its_line_and_a_remedy() {
 }
 
 #[test]
-fn the_reference_shows_a_configuration_that_is_valid() {
+fn the_reference_shows_configurations_that_are_valid() {
     let page = include_str!("../../../docs/reference/relay.md");
-    let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-    assert_eq!(reports(example), Vec::<String>::new());
+    let mut examples =
+        page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default());
+    let whole = examples.next().unwrap();
+    assert_eq!(reports(whole), Vec::<String>::new());
+    // The others are pieces: of a file that has the outbounds which they name.
+    let base = GOOD.split("[[routes]]").next().unwrap();
+    let next = "[[outbounds]]\nname = \"greeter-next\"\npeers = [\"https://127.0.0.1:7421\"]\n";
+    let mut pieces = 0;
+    for piece in examples {
+        pieces += 1;
+        assert_eq!(reports(&format!("{base}{next}{piece}")), Vec::<String>::new(), "{piece}");
+    }
+    assert!(pieces >= 3, "{pieces} pieces");
 }
 
 #[test]
@@ -83,8 +94,7 @@ fn a_route_covers_what_it_takes_first() {
     let route = |procedures: &[&str]| RouteConfig {
         service: "s".to_owned(),
         procedures: procedures.iter().map(ToString::to_string).collect(),
-        grpc_services: Vec::new(),
-        outbound: "o".to_owned(),
+        ..RouteConfig::default()
     };
     let covers = |first: &[&str], second: &[&str]| route(first).covers(&route(second));
     assert!(covers(&[], &[]) && covers(&[], &["A::b"]) && covers(&["A::*"], &["A::b", "A::c*"]));
@@ -136,4 +146,105 @@ fn the_kind_of_a_problem_has_a_name() {
     let check = RelayConfig::check(&loaded, "2026-06-01T00:00:00Z".parse().unwrap());
     let rules: Vec<&str> = check.problems.iter().filter_map(|problem| problem.rule_id()).collect();
     assert_eq!(rules, ["config/outbounds.*.peers.*", "policy/preferred-missing"]);
+}
+
+/// The problems of a configuration whose one route has these lines after its service.
+fn route_problems(lines: &str) -> Vec<String> {
+    reports(&GOOD.replace("outbound = \"greeter\"", lines))
+}
+
+#[test]
+fn a_route_that_no_call_comes_to_is_found_by_its_conditions_too() {
+    let second = |first: &str, second: &str| {
+        let target = "outbound = \"greeter\"";
+        reports(&format!(
+            "{}\n[[routes]]\nservice = \"greeter\"\n{second}\n{target}\n",
+            GOOD.replace(target, &format!("{first}\n{target}"))
+        ))
+    };
+    let shadowed = |first: &str, other: &str| {
+        let told = second(first, other);
+        assert!(told.len() <= 1, "{told:?}");
+        told.first()
+            .is_some_and(|told| told.contains("ever comes to this route") && told.contains("routes.0"))
+    };
+    let header = |condition: &str| format!("headers = [{{ name = \"X-Tenant\", {condition} }}]");
+    let (exact, prefix) = (header("exact = \"acme\""), header("prefix = \"ac\""));
+    let (present, absent) = (header("present = true"), header("present = false"));
+    for (first, other) in [
+        ("", ""),
+        ("", "callers = [\"a\"]"),
+        ("callers = [\"a*\"]", "callers = [\"ab\", \"ac*\"]"),
+        ("shard_keys = [\"1\", \"2\"]", "shard_keys = [\"2\"]"),
+        (&prefix, &exact),
+        (&present, &prefix),
+        (&present, &present),
+        (&absent, &absent),
+    ] {
+        assert!(shadowed(first, other), "{first} before {other}");
+    }
+    for (first, other) in [
+        ("callers = [\"a\"]", ""),
+        ("shard_keys = [\"1\"]", "callers = [\"1\"]"),
+        (&exact, &prefix),
+        (&present, &absent),
+        (&exact, &header("exact = \"other\"")),
+        ("", "grpc_services = [\"a.B\"]"),
+    ] {
+        assert!(!shadowed(first, other), "{first} before {other}");
+    }
+}
+
+#[test]
+fn a_route_that_could_never_work_is_found() {
+    for (lines, problem) in [
+        ("", "leads to 0 places"),
+        ("outbound = \"greeter\"\nrespond = { code = \"ok\" }", "leads to 2 places"),
+        ("split = [{ outbound = \"greeter\", weight = 0 }]", "every weight is 0"),
+        ("split = [{ outbound = \"x\", weight = 1 }]", "names no outbound: `x`"),
+        ("respond = { code = \"ok\", message = \"x\" }", "a failure has a `message`"),
+        ("respond = { code = \"ok\" }\ntimeout_ms = 5", "is never sent"),
+        ("outbound = \"greeter\"\nhedge = { after_ms = 5 }", "a hedge carries a call out twice"),
+        ("outbound = \"greeter\"\nretries = { max = 1, try_timeout_ms = 5 }", "may have had its effect"),
+        ("outbound = \"greeter\"\nretries = { max = 11 }", "out of bounds"),
+        ("outbound = \"greeter\"\nrewrite = { set = { \"host\" = \"x\" } }", "is the relay's own to write"),
+        ("outbound = \"greeter\"\nrewrite = { remove = [\"a b\"] }", "is not a header's name"),
+        ("outbound = \"greeter\"\nrewrite = { add = { a = \"\\n\" } }", "cannot be the value of `a`"),
+        (
+            "procedures = [\"A::b\"]\noutbound = \"greeter\"\nrewrite = { procedure = \"B::*\" }",
+            "stands for nothing",
+        ),
+        ("outbound = \"greeter\"\nheaders = [{ name = \"a\" }]", "is not one of three"),
+        ("outbound = \"greeter\"\nlimits = { max_pending = 0 }", "could ever pass"),
+    ] {
+        let told = route_problems(lines);
+        assert!(told.len() == 1 && told[0].contains(problem), "{lines}: {told:?}");
+        assert!(told[0].contains("where: relay.toml:1") && told[0].contains("hint:"), "{told:?}");
+    }
+}
+
+#[test]
+fn an_outbound_that_could_never_work_is_found() {
+    for (lines, problem) in [
+        ("balance = { key = \"caller\" }", "`two-choices` places no call by a key"),
+        ("balance = { strategy = \"ring\", slow_start_ms = 5 }", "belongs to one peer"),
+        ("balance = { strategy = \"sticky\", key = { header = \"a b\" } }", "is not a header's name"),
+        ("health = { kind = \"http\", path = \"x\" }", "is not a path to probe"),
+        ("health = { kind = \"tcp\", interval_ms = 0 }", "without a pause"),
+        ("health = { kind = \"grpc\", healthy_after = 0 }", "after 0 probes"),
+        ("outliers = { base_ms = 9, max_ms = 8 }", "do not fit together"),
+        ("outliers = { max_ejected_percent = 101 }", "101 % is more than all"),
+        ("retry_budget = { percent = 200 }", "200 % is more than all"),
+        ("breaker = { max_connections = 5 }", "could never be called"),
+    ] {
+        let told = reports(&GOOD.replace("[[routes]]", &format!("{lines}\n[[routes]]")));
+        assert!(told.len() == 1 && told[0].contains(problem), "{lines}: {told:?}");
+        assert!(told[0].contains("where: relay.toml:1") && told[0].contains("hint:"), "{told:?}");
+    }
+    let peers = |peers: &str| reports(&GOOD.replace("[\"https://127.0.0.1:7420\"]", peers));
+    let table = "[{ url = \"https://a:1\", weight = 3, zone = \"b\" }, \"https://b:1\"]";
+    assert_eq!(peers(table), Vec::<String>::new());
+    assert!(peers(&table.replace("3", "0"))[0].contains("the weight of `https://a:1` is 0"));
+    assert!(peers(&table.replace("//b", "//a"))[0].contains("stands twice"));
+    assert!(peers("[]")[0].contains("has no peers"));
 }

@@ -27,6 +27,8 @@ pub const RPC_STATUS: HeaderName = HeaderName::from_static("rpc-status");
 pub const RPC_ERROR_CODE: HeaderName = HeaderName::from_static("rpc-error-code");
 /// The error's name in the service's vocabulary.
 pub const RPC_ERROR_NAME: HeaderName = HeaderName::from_static("rpc-error-name");
+/// The [`RPC_ERROR_NAME`] of an owner that was one: nothing was done, and the call belongs elsewhere.
+pub const STALE_OWNER: &str = "stale-owner";
 /// The error in words.
 pub const RPC_ERROR_MESSAGE: HeaderName = HeaderName::from_static("rpc-error-message");
 /// An encoded `google.rpc.Status` in base64; OmniRelay's own, as YARPC over HTTP has no place for

@@ -77,4 +77,58 @@ pub struct OutboundPeer {
     pub calls: u64,
     /// Calls without an answer since the start.
     pub failures: u64,
+    /// Whether it gets calls.
+    #[serde(default)]
+    pub state: PeerState,
+    /// Its share of the calls beside others'.
+    #[serde(default)]
+    pub weight: u32,
+    /// Where it stands; empty where that is not known.
+    #[serde(default)]
+    pub zone: String,
+    /// How often it was left out for failing its calls.
+    #[serde(default)]
+    pub ejections: u64,
+    /// How long its answers took in the last minute or less; none without a call.
+    #[serde(default)]
+    pub latency: Option<Latency>,
+}
+
+/// Whether a peer gets calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PeerState {
+    /// It does.
+    #[default]
+    Up,
+    /// Its probes say that it is away.
+    Unhealthy,
+    /// It failed its calls and is left out for a while.
+    Ejected,
+}
+
+impl PeerState {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Up, Self::Unhealthy, Self::Ejected];
+
+    /// The name in metrics and output.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Unhealthy => "unhealthy",
+            Self::Ejected => "ejected",
+        }
+    }
+}
+
+/// Microseconds until the beginning of the answer; each at most a quarter too high.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Latency {
+    /// Half of the calls took at most this.
+    pub p50_us: u64,
+    /// 90 % of them.
+    pub p90_us: u64,
+    /// 99 % of them.
+    pub p99_us: u64,
 }

@@ -1,10 +1,9 @@
 //! What the relay decides without touching a socket or a clock: status codes, protocol and
-//! encoding names, YARPC headers, deadlines, scopes and the choice of a peer.
+//! encoding names, YARPC headers, deadlines and scopes.
 //!
 //! Read first: [`Status`] is the error model of every call, [`RpcMeta`] is what a request says
-//! about itself, [`choose::Chooser`] picks a peer.
+//! about itself.
 
-pub mod choose;
 mod code;
 mod deadline;
 pub mod headers;

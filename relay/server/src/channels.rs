@@ -21,6 +21,8 @@ pub(crate) struct Target<'a> {
     /// Most wanted first.
     pub(crate) protocols: &'a [Protocol],
     pub(crate) connect_timeout: Duration,
+    /// Over each protocol; the channel's own bound where it is not said.
+    pub(crate) max_connections: Option<usize>,
 }
 
 /// The channels to one peer, by [`Protocols::index`].
@@ -35,6 +37,7 @@ impl Channels {
         let mut by_set: [Option<Channel>; 8] = Default::default();
         let mut all = ChannelConfig::new(target.url, target.tls.clone());
         all.connect_timeout = target.connect_timeout;
+        all.max_connections = target.max_connections.unwrap_or(all.max_connections);
         for set in sets {
             let Some(slot) = by_set.get_mut(set.index()) else { continue };
             let mut channel = all.clone();

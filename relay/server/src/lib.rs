@@ -9,4 +9,4 @@ mod outbound;
 mod proxy;
 mod registration;
 pub mod relay;
-mod router;
+mod routing;

@@ -33,6 +33,7 @@ pub(crate) fn client(mesh: &MeshConfig, checkpoint: Arc<Checkpoint>) -> Result<M
         tls: &mesh.tls,
         protocols: &mesh.protocols,
         connect_timeout: CONNECT_TIMEOUT,
+        max_connections: None,
     };
     let channels = Arc::new(Channels::new(&target, &checkpoint.protocol_sets())?);
     let channel = channels.all().next().cloned().ok_or_else(|| {

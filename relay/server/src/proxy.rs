@@ -8,12 +8,13 @@ use http::header::{
     TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, Request, Response};
+use relay_client::Outgoing;
 use relay_core::{RpcMeta, RpcStyle, Status};
 use relay_enforcement::{Checkpoint, guard};
 use relay_transport::{Body, body, respond};
 
-use crate::outbound::{Outgoing, Outward, Replay};
-use crate::router::Router;
+use crate::outbound::Outward;
+use crate::routing::{Destination, Place, Router};
 
 /// A request of at most so many bytes is read whole, so that another peer can be tried.
 const REPLAY_MAX: usize = 64 << 10;
@@ -55,34 +56,65 @@ async fn forward(
     body: Body,
 ) -> Result<Response<Body>, Status> {
     let meta = RpcMeta::of(&head);
-    let outbound = router.route(&meta, head.uri.path())?;
+    let route = router.route(&meta, &head)?;
+    let place = route.enter()?;
+    let outbound = match route.destination(&meta, router.roll())? {
+        Destination::Outbound(outbound) => outbound,
+        Destination::Answer(response) => return Ok(held(*response, place)),
+    };
     let procedure = meta.procedure.unwrap_or_default().to_owned();
     let (style, encoding, timeout) = (meta.style, meta.encoding, meta.timeout);
-    let length =
-        head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let key = outbound.key(&meta, &head);
+    let length = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let body = match route.max_request_bytes() {
+        Some(max) => bounded(body, length, max)?,
+        None => body,
+    };
     strip_hop_by_hop(&mut head.headers);
     head.headers.remove(HOST);
     // The listener has answered `100 Continue` already.
     head.headers.remove(EXPECT);
-    let outgoing = match length {
-        Some(length) if length <= REPLAY_MAX => {
-            let body = body::collect_limited(body, REPLAY_MAX).await?;
-            Outgoing::Replayable(Replay { head, body })
+    let procedure = route.rewrite(style, procedure, &mut head)?;
+    let body = match length.map(usize::try_from) {
+        // A small one is read whole, so that any number of peers can be tried, also beside each other.
+        Some(Ok(length)) if length <= REPLAY_MAX => {
+            body::full(body::collect_limited(body, REPLAY_MAX).await?)
         }
-        _ => {
-            let mut request = Request::new(body);
-            *request.method_mut() = head.method;
-            *request.uri_mut() = head.uri;
-            *request.headers_mut() = head.headers;
-            Outgoing::Once(request)
-        }
+        _ => body,
     };
-    let call = Outward { style, encoding, procedure: &procedure, timeout };
+    let outgoing = Outgoing::new(Request::from_parts(head, body)).await;
+    let call = Outward {
+        style,
+        encoding,
+        procedure: &procedure,
+        timeout,
+        max_timeout: route.timeout(),
+        key,
+        tries: &route.tries,
+    };
     let mut response = outbound.call(call, outgoing).await?;
     strip_hop_by_hop(response.headers_mut());
     response.headers_mut().remove(http::header::ALT_SVC);
     *response.version_mut() = http::Version::default();
-    Ok(response)
+    Ok(held(response, place))
+}
+
+/// An answer that keeps its place on the route until its body ends.
+fn held(response: Response<Body>, place: Option<Place>) -> Response<Body> {
+    match place {
+        Some(place) => response.map(|body| body::holding(body, place)),
+        None => response,
+    }
+}
+
+/// A request's body of at most `max` bytes.
+fn bounded(body: Body, length: Option<u64>, max: u64) -> Result<Body, Status> {
+    if length.is_some_and(|length| length > max) {
+        return Err(Status::resource_exhausted(format!("the request's body is above {max} bytes"))
+            .with_hint("send less, or raise `limits.max_request_bytes` of the route"));
+    }
+    let max = usize::try_from(max).unwrap_or(usize::MAX);
+    Ok(body::boxed(http_body_util::Limited::new(body, max)))
 }
 
 /// Removes what is for one hop only (RFC 9110, section 7.6.1). `TE: trailers` stays: gRPC needs it

@@ -13,10 +13,10 @@ use relay_transport::auth::Authenticator;
 use relay_transport::{Listener, ListenerConfig};
 
 use crate::admin::{Admin, InboundInfo};
-use crate::outbound::Outbound;
+use crate::outbound::{Outbound, OutboundMetrics};
 use crate::proxy::Proxy;
 use crate::registration;
-use crate::router::Router;
+use crate::routing::Router;
 
 /// Starts a relay: everything is read and checked before a port is bound.
 ///
@@ -42,12 +42,14 @@ pub async fn start(mut startup: Startup, layers: Layers) -> Result<Running> {
         .enumerate()
         .map(|(index, outbound)| {
             let checkpoint = checkpoints.get(&outbound_endpoint(&outbound.name))?;
-            let outbound = Outbound::new(outbound, checkpoint);
+            let outbound = Outbound::new(outbound, &config.node.zone, checkpoint);
             outbound.map(Arc::new).map_err(|error| loaded.place(&format!("outbounds.{index}.tls"), error))
         })
         .collect::<Result<Vec<_>>>()?;
     let router = Router::new(&config.routes, &outbounds, &config.rpc_path)?;
     let proxy = Arc::new(Proxy { router, checkpoint: checkpoints.get(DATA)? });
+    let collector = Box::new(OutboundMetrics(outbounds.clone()));
+    startup.metrics.register(|registry| registry.register_collector(collector));
     let authenticator = Authenticator::new(&config.auth)?;
     startup.step("outbounds");
 
@@ -79,6 +81,7 @@ pub async fn start(mut startup: Startup, layers: Layers) -> Result<Running> {
     }
     let data_service = tower::service_fn(move |request| Arc::clone(&proxy).handle(request));
     let admin_service = tower::service_fn(move |request| Arc::clone(&admin).handle(request));
+    outbounds.iter().for_each(|outbound| outbound.watch(&startup.drain));
     checkpoints.tell_expiries(startup.drain.clone());
     let guard = startup.drain.guard();
     let serving_data = data.serve(data_service, startup.drain.clone());

@@ -168,7 +168,7 @@ async fn a_drain_finishes_the_calls_in_flight() {
 #[test]
 fn bad_input_is_one_error_with_a_hint() {
     let ca = TestCa::new();
-    let good = config(&ca, "https://127.0.0.1:9");
+    let good = config(&ca, "https://127.0.0.1:8");
     let cases: [(String, &[&str], i32, &str); 6] = [
         (good.replace("[[routes]]", "[[routes]]\nservise = 1"), &[], 3, "did you mean `service`?"),
         (good.clone(), &["data.tls.certificate=\"/nowhere.pem\""], 3, "/nowhere.pem cannot be read"),
@@ -192,7 +192,7 @@ fn a_taken_port_is_named() {
     let ca = TestCa::new();
     let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let set = format!("admin.address=\"{}\"", held.local_addr().unwrap());
-    let output = relayd(&ca, &config(&ca, "https://127.0.0.1:9"), &[&set]).output().unwrap();
+    let output = relayd(&ca, &config(&ca, "https://127.0.0.1:8"), &[&set]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(9), "{said}");
     assert!(said.contains(&held.local_addr().unwrap().to_string()) && said.contains("ss -lntup"), "{said}");

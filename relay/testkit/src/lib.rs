@@ -35,6 +35,24 @@ pub fn kill(process: u32) {
     send(process, Signal::KILL);
 }
 
+/// Lets a process stand still as if its machine did, until [`resume`].
+///
+/// # Panics
+/// Where there is no such process.
+#[cfg(unix)]
+pub fn pause(process: u32) {
+    send(process, Signal::STOP);
+}
+
+/// Lets a process go on.
+///
+/// # Panics
+/// Where there is no such process.
+#[cfg(unix)]
+pub fn resume(process: u32) {
+    send(process, Signal::CONT);
+}
+
 #[cfg(unix)]
 fn send(process: u32, signal: Signal) {
     let process = process.try_into().ok().and_then(Pid::from_raw).unwrap();

@@ -51,7 +51,7 @@ pub fn grpc(status: &Status) -> Response<Body> {
     response
 }
 
-/// Writes `grpc-status` and `grpc-message`.
+/// Writes `grpc-status` and `grpc-message`, and `rpc-error-name` for those who know it.
 pub fn put_grpc_status(headers: &mut HeaderMap, status: &Status) {
     headers.insert(headers::GRPC_STATUS, number(status.code));
     if !status.message.is_empty() {
@@ -62,6 +62,9 @@ pub fn put_grpc_status(headers: &mut HeaderMap, status: &Status) {
         if let Ok(value) = HeaderValue::from_str(&text) {
             headers.insert(headers::GRPC_MESSAGE, value);
         }
+    }
+    if let Some(Ok(name)) = status.name.as_deref().map(HeaderValue::from_str) {
+        headers.insert(headers::RPC_ERROR_NAME, name);
     }
     put_details(headers, headers::GRPC_STATUS_DETAILS, status);
 }

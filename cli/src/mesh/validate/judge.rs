@@ -102,10 +102,22 @@ fn compared<T>(
 fn relay(loaded: &Loaded<RelayConfig>, old: Option<&Whole>, now: Timestamp) -> Result<Judgement> {
     let config = &loaded.value;
     let check = RelayConfig::check(loaded, now);
-    let outbounds: Vec<String> =
-        config.outbounds.iter().map(|one| format!("{} ({})", one.name, one.peers.join(" "))).collect();
-    let routes: Vec<String> =
-        config.routes.iter().map(|one| format!("{} to {}", one.service, one.outbound)).collect();
+    let outbounds: Vec<String> = config
+        .outbounds
+        .iter()
+        .map(|one| {
+            let peers: Vec<&str> = one.peers.iter().map(|peer| peer.url.as_str()).collect();
+            format!("{} ({})", one.name, peers.join(" "))
+        })
+        .collect();
+    let routes: Vec<String> = config
+        .routes
+        .iter()
+        .map(|one| match &one.respond {
+            Some(respond) => format!("{} answered with {}", one.service, respond.code),
+            None => format!("{} to {}", one.service, one.outbounds().collect::<Vec<_>>().join(" and ")),
+        })
+        .collect();
     Ok(Judgement {
         kind: "relay",
         facts: vec![

@@ -95,19 +95,20 @@ impl Path {
         let pool = self.pool.load();
         // While packets vanish, calls go over TCP where they may, and this connection is its own probe.
         let usable = |live: &&Arc<Live>| live.is_usable() && (self.tcp.is_none() || !live.is_silent());
-        let index = match choose(pool.iter().filter(usable).map(|live| live.load())) {
-            Choice::Open if pool.iter().any(|live| live.is_usable()) => {
-                return Err(PathError::new(DowngradeReason::NoQuicReply, "HTTP/3 has fallen silent"));
-            }
-            Choice::Open => return Ok(None),
-            Choice::Use(index) => index,
-            Choice::UseAndGrow(index) => {
-                if !self.memory().is_broken(Instant::now()) {
-                    self.join_attempt();
+        let index =
+            match choose(pool.iter().filter(usable).map(|live| live.load()), self.target.max_connections) {
+                Choice::Open if pool.iter().any(|live| live.is_usable()) => {
+                    return Err(PathError::new(DowngradeReason::NoQuicReply, "HTTP/3 has fallen silent"));
                 }
-                index
-            }
-        };
+                Choice::Open => return Ok(None),
+                Choice::Use(index) => index,
+                Choice::UseAndGrow(index) => {
+                    if !self.memory().is_broken(Instant::now()) {
+                        self.join_attempt();
+                    }
+                    index
+                }
+            };
         Ok(pool.iter().filter(usable).nth(index).cloned())
     }
 

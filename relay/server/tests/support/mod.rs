@@ -5,10 +5,17 @@
     reason = "test support: not every test uses all of it, and it says by panicking what failed"
 )]
 
+use std::convert::Infallible;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
 
+use http::{Request, Response};
+use omnirelay_runtime::{DrainController, Metrics};
+use relay_client::{Channel, ChannelConfig};
+use relay_core::Protocol;
+use relay_core::introspect::Introspection;
 use relay_testkit::TestCa;
+use relay_transport::{Body, Listener, ListenerConfig, body};
 
 /// A relay of its own, ended with its owner.
 pub(crate) struct Relay {
@@ -73,4 +80,82 @@ impl Relay {
         assert!(rest.contains("\"message\":\"stopped\""), "{rest}");
         self.child.wait().unwrap().code().unwrap()
     }
+}
+
+/// A service for a relay to call, in this process.
+pub(crate) struct Upstream {
+    pub(crate) url: String,
+    _drain: DrainController,
+}
+
+impl Upstream {
+    pub(crate) fn start<F, A>(ca: &TestCa, answer: F) -> Self
+    where
+        F: Fn(Request<Body>) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output = Response<Body>> + Send + 'static,
+    {
+        let listener = ListenerConfig::new(([127, 0, 0, 1], 0), ca.server_tls("spiffe://test/service/up"));
+        let listener = Listener::bind("upstream", &listener, &Metrics::default()).unwrap();
+        let url = format!("https://{}", listener.local_addr());
+        let service = tower::service_fn(move |request| {
+            let answering = answer(request);
+            async move { Ok::<_, Infallible>(answering.await) }
+        });
+        let drain = DrainController::new();
+        omnirelay_runtime::spawn("upstream", listener.serve(service, drain.drain()));
+        Self { url, _drain: drain }
+    }
+}
+
+/// A relay with one outbound `up`: its peers, more keys of it, and what follows.
+pub(crate) fn config(ca: &TestCa, peers: &[&str], outbound: &str, rest: &str) -> String {
+    let (tls, authority) = (server_tls(ca), ca.ca());
+    format!(
+        r#"kind = "relay"
+node = {{ name = "one" }}
+[data]
+address = "127.0.0.1:0"
+tls = {tls}
+[admin]
+address = "127.0.0.1:0"
+tls = {tls}
+[auth]
+identities = [{{ spiffe = "spiffe://test/operator/*", scope = "mesh.observe" }}]
+[[outbounds]]
+name = "up"
+peers = {peers:?}
+tls = {{ ca = {authority:?} }}
+{outbound}
+{rest}"#
+    )
+}
+
+/// A caller's channel over one protocol.
+pub(crate) fn channel(ca: &TestCa, url: &str, protocol: Protocol) -> Channel {
+    let mut config = ChannelConfig::new(url, ca.client_tls(Some("spiffe://test/service/caller")));
+    config.protocols = vec![protocol];
+    Channel::new(&config).unwrap()
+}
+
+/// A small call of YARPC over HTTP.
+pub(crate) fn call(service: &str, procedure: &str, message: &'static str) -> Request<Body> {
+    let request =
+        Request::post("/yarpc/v1").header("rpc-service", service).header("rpc-procedure", procedure);
+    let request = request.header("rpc-encoding", "json").header("content-length", message.len());
+    request.body(body::full(message)).unwrap()
+}
+
+pub(crate) async fn text(response: Response<Body>) -> String {
+    String::from_utf8(body::collect_limited(response.into_body(), 1 << 20).await.unwrap().to_vec()).unwrap()
+}
+
+/// What an operator asks the admin listener for.
+pub(crate) async fn ask(ca: &TestCa, relay: &Relay, path: &str) -> String {
+    let config = ChannelConfig::new(relay.admin.as_str(), ca.client_tls(Some("spiffe://test/operator/me")));
+    let operator = Channel::new(&config).unwrap();
+    text(operator.send(Request::get(path).body(body::empty()).unwrap()).await.unwrap()).await
+}
+
+pub(crate) async fn introspection(ca: &TestCa, relay: &Relay) -> Introspection {
+    serde_json::from_str(&ask(ca, relay, "/omnirelay/introspect").await).unwrap()
 }

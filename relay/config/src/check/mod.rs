@@ -1,6 +1,7 @@
 //! Everything that is wrong with a configuration as a whole.
 
-use std::collections::HashSet;
+mod outbounds;
+mod routes;
 
 use jiff::Timestamp;
 use omnirelay_runtime::config::{Loaded, Problems};
@@ -62,8 +63,8 @@ impl RelayConfig {
                 }
             }
         }
-        check_outbounds(config, &mut found);
-        check_routes(config, &mut found);
+        outbounds::check(config, &mut found);
+        routes::check(config, &mut found);
         let policy = Policy::new(&config.policy).report(&config.policy, &config.endpoints(), now);
         for finding in &policy.findings {
             let problem = format!("{}: {}", finding.subject, finding.problem);
@@ -97,79 +98,6 @@ fn check_node(config: &RelayConfig, found: &mut Problems<'_, RelayConfig>) {
 fn is_name(text: &str, least: usize, most: usize) -> bool {
     (least..=most).contains(&text.len())
         && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-'))
-}
-
-fn check_outbounds(config: &RelayConfig, found: &mut Problems<'_, RelayConfig>) {
-    let mut names = HashSet::new();
-    for (index, outbound) in config.outbounds.iter().enumerate() {
-        let key = format!("outbounds.{index}");
-        if !names.insert(&outbound.name) {
-            let problem = format!("two outbounds are called `{}`", outbound.name);
-            found.say(&format!("{key}.name"), &problem, "give each its own name");
-        }
-        if outbound.peers.is_empty() {
-            let problem = format!("the outbound `{}` has no peers", outbound.name);
-            found.say(&format!("{key}.peers"), &problem, "name at least one `https://host:port`");
-        }
-        if outbound.protocols.is_empty() {
-            let problem = format!("the outbound `{}` has no protocols", outbound.name);
-            found.say(&format!("{key}.protocols"), &problem, "leave it out for http3 and http2");
-        }
-        for (peer, url) in outbound.peers.iter().enumerate() {
-            check_url(&format!("{key}.peers.{peer}"), url, found);
-        }
-        if outbound.tls.certificate.is_some() != outbound.tls.private_key.is_some() {
-            let problem = "a client certificate needs both `certificate` and `private_key`";
-            found.say(&format!("{key}.tls"), problem, "set both, or neither");
-        }
-        if outbound.timeout_ms == 0 || outbound.connect_timeout_ms == 0 {
-            found.say(
-                &key,
-                &format!("a time-out of the outbound `{}` is 0", outbound.name),
-                "choose at least 1 ms",
-            );
-        }
-    }
-}
-
-fn check_routes(config: &RelayConfig, found: &mut Problems<'_, RelayConfig>) {
-    for (index, route) in config.routes.iter().enumerate() {
-        let key = format!("routes.{index}");
-        if !config.outbounds.iter().any(|outbound| outbound.name == route.outbound) {
-            let names: Vec<&str> = config.outbounds.iter().map(|outbound| outbound.name.as_str()).collect();
-            let hint = match names.as_slice() {
-                [] => "add an `[[outbounds]]` entry".to_owned(),
-                names => format!("known outbounds: {}", names.join(", ")),
-            };
-            found.say(
-                &format!("{key}.outbound"),
-                &format!("the route for `{}` names no outbound: `{}`", route.service, route.outbound),
-                &hint,
-            );
-        }
-        if route.service.is_empty() {
-            found.say(
-                &format!("{key}.service"),
-                "a route has an empty service",
-                "name the `Rpc-Service` to route",
-            );
-        }
-        if let Some(first) = config.routes[..index].iter().position(|earlier| earlier.covers(route)) {
-            let problem = format!("no call of `{}` ever comes to this route", route.service);
-            let remedy = format!(
-                "routes are tried in order and `routes.{first}` takes them all: remove one of the two"
-            );
-            found.say(&key, &problem, &remedy);
-        }
-        for (at, service) in route.grpc_services.iter().enumerate() {
-            let taken =
-                config.routes[..index].iter().position(|earlier| earlier.grpc_services.contains(service));
-            if let Some(first) = taken {
-                let problem = format!("the gRPC service `{service}` belongs to `routes.{first}` already");
-                found.say(&format!("{key}.grpc_services.{at}"), &problem, "name it in one route");
-            }
-        }
-    }
 }
 
 fn check_url(key: &str, url: &str, found: &mut Problems<'_, RelayConfig>) {

@@ -1,0 +1,132 @@
+//! What is wrong with groups of peers.
+
+use std::collections::HashSet;
+
+use omnirelay_runtime::config::Problems;
+
+use super::{check_url, is_name};
+use crate::model::RelayConfig;
+use crate::outbound::{HealthConfig, KeyConfig, OutboundConfig, ProbeKind, StrategyName};
+
+/// Connections that a channel opens over one protocol at most.
+const MAX_CONNECTIONS: usize = 4;
+const MAX_WEIGHT: u32 = 100;
+
+pub(super) fn check(config: &RelayConfig, found: &mut Problems<'_, RelayConfig>) {
+    let mut names = HashSet::new();
+    for (index, outbound) in config.outbounds.iter().enumerate() {
+        let key = format!("outbounds.{index}");
+        if !names.insert(&outbound.name) {
+            let problem = format!("two outbounds are called `{}`", outbound.name);
+            found.say(&format!("{key}.name"), &problem, "give each its own name");
+        }
+        if outbound.protocols.is_empty() {
+            let problem = format!("the outbound `{}` has no protocols", outbound.name);
+            found.say(&format!("{key}.protocols"), &problem, "leave it out for http3 and http2");
+        }
+        if outbound.tls.certificate.is_some() != outbound.tls.private_key.is_some() {
+            let problem = "a client certificate needs both `certificate` and `private_key`";
+            found.say(&format!("{key}.tls"), problem, "set both, or neither");
+        }
+        if outbound.timeout_ms == 0 || outbound.connect_timeout_ms == 0 {
+            let problem = format!("a time-out of the outbound `{}` is 0", outbound.name);
+            found.say(&key, &problem, "choose at least 1 ms");
+        }
+        check_peers(&key, outbound, found);
+        check_balance(&key, outbound, found);
+        if let Some(health) = &outbound.health {
+            check_health(&format!("{key}.health"), health, found);
+        }
+        check_bounds(&key, outbound, found);
+    }
+}
+
+fn check_peers(key: &str, outbound: &OutboundConfig, found: &mut Problems<'_, RelayConfig>) {
+    if outbound.peers.is_empty() {
+        let problem = format!("the outbound `{}` has no peers", outbound.name);
+        found.say(&format!("{key}.peers"), &problem, "name at least one `https://host:port`");
+    }
+    let mut urls = HashSet::new();
+    for (index, peer) in outbound.peers.iter().enumerate() {
+        let key = format!("{key}.peers.{index}");
+        check_url(&key, &peer.url, found);
+        if !urls.insert(&peer.url) {
+            let problem = format!("`{}` stands twice among the peers", peer.url);
+            found.say(&key, &problem, "give it a `weight` of 2 instead");
+        }
+        if !(1..=MAX_WEIGHT).contains(&peer.weight) {
+            let problem = format!("the weight of `{}` is {}", peer.url, peer.weight);
+            found.say(&format!("{key}.weight"), &problem, &format!("choose 1 to {MAX_WEIGHT}"));
+        }
+        if !is_name(&peer.zone, 0, 64) {
+            let problem = format!("`{}` is not a peer's zone", peer.zone);
+            found.say(&format!("{key}.zone"), &problem, "use up to 64 of a-z, 0-9, `.` and `-`");
+        }
+    }
+}
+
+fn check_balance(key: &str, outbound: &OutboundConfig, found: &mut Problems<'_, RelayConfig>) {
+    let balance = &outbound.balance;
+    let placed = matches!(balance.strategy, StrategyName::Ring | StrategyName::Sticky);
+    if let KeyConfig::Header(name) = &balance.key
+        && http::HeaderName::try_from(name.as_str()).is_err()
+    {
+        let problem = format!("`{name}` is not a header's name");
+        found.say(&format!("{key}.balance.key"), &problem, "write it as `{ header = \"x-user\" }`");
+    }
+    if !placed && balance.key != KeyConfig::ShardKey {
+        let problem = format!("`{}` places no call by a key", balance.strategy.name());
+        found.say(&format!("{key}.balance.key"), &problem, "leave it out, or choose `ring` or `sticky`");
+    }
+    if balance.strategy == StrategyName::Ring && balance.slow_start_ms > 0 {
+        let problem = "a key on the ring belongs to one peer from the start";
+        found.say(
+            &format!("{key}.balance.slow_start_ms"),
+            problem,
+            "leave it out, or choose another strategy",
+        );
+    }
+}
+
+fn check_health(key: &str, health: &HealthConfig, found: &mut Problems<'_, RelayConfig>) {
+    if health.kind == ProbeKind::Http && !health.path.starts_with('/')
+        || health.path.parse::<http::uri::PathAndQuery>().is_err()
+    {
+        let problem = format!("`{}` is not a path to probe", health.path);
+        found.say(&format!("{key}.path"), &problem, "begin it with `/`");
+    }
+    if health.interval_ms < 10 || health.timeout_ms == 0 {
+        let problem = "probes would follow each other without a pause";
+        found.say(
+            &format!("{key}.interval_ms"),
+            problem,
+            "choose at least 10 ms, and a `timeout_ms` above 0",
+        );
+    }
+    if health.unhealthy_after == 0 || health.healthy_after == 0 {
+        let problem = "a peer cannot change its state after 0 probes";
+        found.say(key, problem, "choose at least 1 for `unhealthy_after` and `healthy_after`");
+    }
+}
+
+fn check_bounds(key: &str, outbound: &OutboundConfig, found: &mut Problems<'_, RelayConfig>) {
+    let (outliers, breaker) = (&outbound.outliers, &outbound.breaker);
+    if outliers.interval_ms < 10 || outliers.base_ms == 0 || outliers.base_ms > outliers.max_ms {
+        let problem = "the times of `outliers` do not fit together";
+        let remedy = "choose at least 10 ms for `interval_ms`, and a `base_ms` from 1 up to `max_ms`";
+        found.say(&format!("{key}.outliers"), problem, remedy);
+    }
+    for (name, percent) in [
+        ("outliers.max_ejected_percent", outliers.max_ejected_percent),
+        ("retry_budget.percent", outbound.retry_budget.percent),
+    ] {
+        if percent > 100 {
+            found.say(&format!("{key}.{name}"), &format!("{percent} % is more than all"), "choose 0 to 100");
+        }
+    }
+    if breaker.max_pending == 0 || !(1..=MAX_CONNECTIONS).contains(&breaker.max_connections) {
+        let problem = format!("the outbound `{}` could never be called", outbound.name);
+        let remedy = "choose at least 1 for `max_pending`, and 1 to 4 for `max_connections`";
+        found.say(&format!("{key}.breaker"), &problem, remedy);
+    }
+}

@@ -1,0 +1,303 @@
+//! Groups of peers: who they are, how one is picked, who is left out.
+
+use std::fmt;
+
+use relay_core::Protocol;
+use relay_transport::tls::ClientTlsConfig;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::model::default_protocols;
+
+/// A group of peers that serve the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutboundConfig {
+    /// What routes call it.
+    pub name: String,
+    /// What may be used, most wanted first.
+    #[serde(default = "default_protocols")]
+    pub protocols: Vec<Protocol>,
+    /// The peers.
+    pub peers: Vec<PeerConfig>,
+    /// Whom to believe and who we are.
+    #[serde(default)]
+    pub tls: ClientTlsConfig,
+    /// Milliseconds that one connection attempt may take.
+    #[serde(default = "default_connect_timeout_ms")]
+    pub connect_timeout_ms: u64,
+    /// Milliseconds that a call may take where the caller names no deadline.
+    #[serde(default = "default_timeout_ms")]
+    pub timeout_ms: u64,
+    /// How a peer is picked.
+    #[serde(default)]
+    pub balance: BalanceConfig,
+    /// Probes of the peers; without it only calls tell how they are.
+    #[serde(default)]
+    pub health: Option<HealthConfig>,
+    /// When a peer that fails its calls is left out.
+    #[serde(default)]
+    pub outliers: OutlierConfig,
+    /// What a peer is spared.
+    #[serde(default)]
+    pub breaker: BreakerConfig,
+    /// How many calls may be tried again.
+    #[serde(default)]
+    pub retry_budget: BudgetConfig,
+}
+
+/// One peer: its URL alone, or a table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PeerConfig {
+    /// `https://host:port`.
+    pub url: String,
+    /// Its share of the calls beside others': 1 to 100.
+    pub weight: u32,
+    /// Where it stands; empty for nowhere.
+    pub zone: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PeerTable {
+    url: String,
+    #[serde(default = "one")]
+    weight: u32,
+    #[serde(default)]
+    zone: String,
+}
+
+impl<'de> Deserialize<'de> for PeerConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct UrlOrTable;
+
+        impl<'de> Visitor<'de> for UrlOrTable {
+            type Value = PeerConfig;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`https://host:port`, or a table with `url`, `weight` and `zone`")
+            }
+
+            fn visit_str<E>(self, url: &str) -> Result<PeerConfig, E> {
+                Ok(PeerConfig { url: url.to_owned(), weight: 1, zone: String::new() })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<PeerConfig, A::Error> {
+                let PeerTable { url, weight, zone } =
+                    Deserialize::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(PeerConfig { url, weight, zone })
+            }
+        }
+
+        deserializer.deserialize_any(UrlOrTable)
+    }
+}
+
+/// How a peer is picked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BalanceConfig {
+    /// The way.
+    pub strategy: StrategyName,
+    /// What `ring` and `sticky` place a call by.
+    pub key: KeyConfig,
+    /// Milliseconds in which a new or returned peer comes to its full share; 0 for at once.
+    pub slow_start_ms: u64,
+    /// Whether peers in this relay's zone are preferred.
+    pub zone_aware: bool,
+}
+
+impl Default for BalanceConfig {
+    fn default() -> Self {
+        Self {
+            strategy: StrategyName::TwoChoices,
+            key: KeyConfig::ShardKey,
+            slow_start_ms: 0,
+            zone_aware: false,
+        }
+    }
+}
+
+/// The ways to pick a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StrategyName {
+    /// One after the other.
+    RoundRobin,
+    /// The one with the fewest calls in flight.
+    FewestPending,
+    /// The cheaper of two drawn at random, by latency and calls in flight.
+    TwoChoices,
+    /// The owner of the key on a consistent-hash ring.
+    Ring,
+    /// The one that the key went to before.
+    Sticky,
+}
+
+impl StrategyName {
+    /// The name in configuration and output.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RoundRobin => "round-robin",
+            Self::FewestPending => "fewest-pending",
+            Self::TwoChoices => "two-choices",
+            Self::Ring => "ring",
+            Self::Sticky => "sticky",
+        }
+    }
+}
+
+/// What a call is placed by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyConfig {
+    /// Its `Rpc-Shard-Key`.
+    ShardKey,
+    /// Its `Rpc-Caller`.
+    Caller,
+    /// A header of it.
+    Header(String),
+}
+
+/// How peers are probed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HealthConfig {
+    /// What is asked.
+    pub kind: ProbeKind,
+    /// The path of `http`.
+    #[serde(default = "default_health_path")]
+    pub path: String,
+    /// The service that `grpc` asks for; empty for the server as a whole.
+    #[serde(default)]
+    pub service: String,
+    /// Milliseconds between two probes of a peer, of which up to a tenth is left to chance.
+    #[serde(default = "default_health_interval_ms")]
+    pub interval_ms: u64,
+    /// Milliseconds that a probe may take.
+    #[serde(default = "default_health_timeout_ms")]
+    pub timeout_ms: u64,
+    /// Failures in a row that take a peer out.
+    #[serde(default = "default_unhealthy_after")]
+    pub unhealthy_after: u32,
+    /// Answers in a row that take it in again.
+    #[serde(default = "default_healthy_after")]
+    pub healthy_after: u32,
+}
+
+/// What a probe asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProbeKind {
+    /// `GET` of a path: 2xx is healthy.
+    Http,
+    /// `grpc.health.v1.Health/Check`: `SERVING` is healthy.
+    Grpc,
+    /// A TCP connection: being accepted is healthy.
+    Tcp,
+}
+
+/// When a peer that fails its calls is left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OutlierConfig {
+    /// Failures in a row; 0 for never.
+    pub consecutive_failures: u32,
+    /// How far below the mean its success rate may be, in percent of the standard deviation; 0 for any.
+    pub deviation_percent: u32,
+    /// Calls in an interval below which its success rate says nothing.
+    pub min_calls: u32,
+    /// Peers with so many calls below which a mean says nothing.
+    pub min_peers: u32,
+    /// Milliseconds between two looks at success rates.
+    pub interval_ms: u64,
+    /// Milliseconds of the first ejection; each further one in succession is as much longer.
+    pub base_ms: u64,
+    /// Milliseconds of the longest one.
+    pub max_ms: u64,
+    /// Most peers that are out at once, in percent.
+    pub max_ejected_percent: u32,
+}
+
+impl Default for OutlierConfig {
+    fn default() -> Self {
+        Self {
+            consecutive_failures: 5,
+            deviation_percent: 190,
+            min_calls: 100,
+            min_peers: 5,
+            interval_ms: 10_000,
+            base_ms: 10_000,
+            max_ms: 300_000,
+            max_ejected_percent: 50,
+        }
+    }
+}
+
+/// Bounds of what goes to one peer, and of what is tried again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BreakerConfig {
+    /// Calls in flight to one peer.
+    pub max_pending: u32,
+    /// Connections to one peer over HTTP/2 and over HTTP/3 each, 1 to 4.
+    pub max_connections: usize,
+    /// Retries and hedges in flight to all peers.
+    pub max_retries: u32,
+}
+
+impl Default for BreakerConfig {
+    fn default() -> Self {
+        Self { max_pending: 10_000, max_connections: 4, max_retries: 100 }
+    }
+}
+
+/// How many calls may be tried again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BudgetConfig {
+    /// Retries and hedges in percent of the calls of the last ten seconds.
+    pub percent: u32,
+    /// So many a second beside that.
+    pub floor_per_second: u32,
+}
+
+impl Default for BudgetConfig {
+    fn default() -> Self {
+        Self { percent: 20, floor_per_second: 10 }
+    }
+}
+
+const fn one() -> u32 {
+    1
+}
+
+const fn default_connect_timeout_ms() -> u64 {
+    2_000
+}
+
+const fn default_timeout_ms() -> u64 {
+    30_000
+}
+
+fn default_health_path() -> String {
+    "/healthz".to_owned()
+}
+
+const fn default_health_interval_ms() -> u64 {
+    5_000
+}
+
+const fn default_health_timeout_ms() -> u64 {
+    1_000
+}
+
+const fn default_unhealthy_after() -> u32 {
+    3
+}
+
+const fn default_healthy_after() -> u32 {
+    2
+}

@@ -1,0 +1,257 @@
+//! A group of peers that serve the same, and how one of them is called.
+
+mod call;
+mod fleet;
+mod peer;
+mod probe;
+mod source;
+mod stats;
+mod tries;
+
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
+
+use http::HeaderName;
+use http::request::Parts;
+use omnirelay_runtime::{Drain, Result};
+use relay_balance::{Budget, Dice, Ejection, Moment, OutlierRules, Strategy, Tuning, hash};
+use relay_config::{KeyConfig, OutboundConfig, StrategyName};
+use relay_core::introspect;
+use relay_core::{RpcMeta, headers};
+use relay_enforcement::Checkpoint;
+use relay_policy::Protocols;
+use tokio::sync::watch;
+
+pub(crate) use call::Outward;
+use fleet::Fleet;
+use peer::Peer;
+use source::{RouteSource, Snapshot, Static};
+pub(crate) use stats::OutboundMetrics;
+use stats::Stats;
+pub(crate) use tries::Tries;
+
+/// How long latencies are remembered at least; at most twice that.
+const REMEMBERED: Duration = Duration::from_secs(30);
+
+/// Peers that serve the same.
+pub(crate) struct Outbound {
+    name: String,
+    config: OutboundConfig,
+    timeout: Duration,
+    /// The header that calls are placed by, where they are.
+    key: Option<HeaderName>,
+    fleet: Fleet,
+    budget: Budget,
+    max_pending: u32,
+    max_retries: u32,
+    retrying: AtomicU32,
+    /// Failures in a row from which a peer may be ejected.
+    eject_after: u32,
+    stats: Stats,
+    dice: Dice,
+    started: Instant,
+    sets: Vec<Protocols>,
+    checkpoint: Arc<Checkpoint>,
+}
+
+impl Outbound {
+    /// An outbound of a relay that stands in `zone`, with the peers that are known beforehand.
+    ///
+    /// # Errors
+    /// TLS files that cannot be used.
+    pub(crate) fn new(config: &OutboundConfig, zone: &str, checkpoint: Arc<Checkpoint>) -> Result<Self> {
+        let (balance, outliers) = (&config.balance, &config.outliers);
+        let tuning = Tuning {
+            strategy: match balance.strategy {
+                StrategyName::RoundRobin => Strategy::RoundRobin,
+                StrategyName::FewestPending => Strategy::FewestPending,
+                StrategyName::TwoChoices => Strategy::TwoChoices,
+                StrategyName::Ring => Strategy::Ring,
+                StrategyName::Sticky => Strategy::Sticky,
+            },
+            slow_start: Duration::from_millis(balance.slow_start_ms),
+            zone_aware: balance.zone_aware,
+            max_pending: config.breaker.max_pending,
+        };
+        let rules = OutlierRules {
+            consecutive_failures: outliers.consecutive_failures,
+            deviation_percent: outliers.deviation_percent,
+            min_calls: outliers.min_calls,
+            min_peers: usize::try_from(outliers.min_peers).unwrap_or(usize::MAX),
+            base: Duration::from_millis(outliers.base_ms),
+            max: Duration::from_millis(outliers.max_ms),
+            max_ejected_percent: outliers.max_ejected_percent,
+        };
+        let key = match (balance.strategy, &balance.key) {
+            (StrategyName::RoundRobin | StrategyName::FewestPending | StrategyName::TwoChoices, _) => None,
+            (_, KeyConfig::ShardKey) => Some(headers::RPC_SHARD_KEY),
+            (_, KeyConfig::Caller) => Some(headers::RPC_CALLER),
+            (_, KeyConfig::Header(name)) => HeaderName::try_from(name.as_str()).ok(),
+        };
+        let outbound = Self {
+            name: config.name.clone(),
+            config: config.clone(),
+            timeout: Duration::from_millis(config.timeout_ms),
+            key,
+            fleet: Fleet::new(tuning, rules, zone),
+            budget: Budget::new(config.retry_budget.percent, config.retry_budget.floor_per_second),
+            max_pending: config.breaker.max_pending,
+            max_retries: config.breaker.max_retries,
+            retrying: AtomicU32::new(0),
+            eject_after: outliers.consecutive_failures.max(1),
+            stats: Stats::default(),
+            dice: Dice::new(seed()),
+            started: Instant::now(),
+            sets: checkpoint.protocol_sets(),
+            checkpoint,
+        };
+        outbound.adopt(&outbound.source().first())?;
+        Ok(outbound)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Follows the source of the peers, probes them and lets ejected ones back, until the drain.
+    pub(crate) fn watch(self: &Arc<Self>, drain: &Drain) {
+        for peer in &self.fleet.peers().all {
+            self.probe(peer, drain);
+        }
+        let keeping = keep(Arc::downgrade(self), drain.clone());
+        omnirelay_runtime::spawn("outbound-keeper", keeping);
+        let source = self.source();
+        let (sender, receiver) = watch::channel(source.first());
+        omnirelay_runtime::spawn("outbound-source", source.follow(sender, drain.clone()));
+        omnirelay_runtime::spawn("outbound-peers", follow(Arc::downgrade(self), receiver, drain.clone()));
+    }
+
+    fn source(&self) -> Box<dyn RouteSource> {
+        Box::new(Static::new(&self.config.peers))
+    }
+
+    /// Takes a snapshot of the peers over; gives the new ones.
+    fn adopt(&self, snapshot: &Snapshot) -> Result<Vec<Arc<Peer>>> {
+        let now = self.now();
+        self.fleet.set(snapshot, |spec| Peer::new(spec, &self.config, &self.sets, now))
+    }
+
+    fn probe(self: &Arc<Self>, peer: &Arc<Peer>, drain: &Drain) {
+        if let Some(health) = &self.config.health {
+            let probing =
+                probe::follow(Arc::downgrade(self), Arc::downgrade(peer), health.clone(), drain.clone());
+            omnirelay_runtime::spawn("probe", probing);
+        }
+    }
+
+    /// The hash of what a call is placed by.
+    pub(crate) fn key(&self, meta: &RpcMeta<'_>, head: &Parts) -> Option<u64> {
+        let name = self.key.as_ref()?;
+        let text = match (name == headers::RPC_SHARD_KEY, name == headers::RPC_CALLER) {
+            (true, _) => meta.shard_key?.as_bytes(),
+            (_, true) => meta.caller?.as_bytes(),
+            _ => head.headers.get(name)?.as_bytes(),
+        };
+        Some(hash(text))
+    }
+
+    fn now(&self) -> Moment {
+        Moment::of(self.started, Instant::now())
+    }
+
+    fn tell_ejection(&self, peer: &str, ejection: Ejection) {
+        self.stats.ejected(ejection.reason);
+        let seconds = ejection.until.since(self.now()).as_secs_f64();
+        let reason = ejection.reason.name();
+        tracing::warn!(
+            outbound = self.name,
+            peer,
+            reason,
+            seconds,
+            "the peer fails its calls and is left out"
+        );
+    }
+
+    pub(crate) fn introspect(&self) -> introspect::Outbound {
+        let peers = self.fleet.states().into_iter();
+        introspect::Outbound {
+            name: self.name.clone(),
+            protocols: self.config.protocols.clone(),
+            chooser: self.config.balance.strategy.name().to_owned(),
+            peers: peers.map(|(peer, state, ejections)| peer.introspect(state, ejections)).collect(),
+        }
+    }
+
+    /// Says goodbye to the peers.
+    pub(crate) async fn close(&self) {
+        let peers = self.fleet.peers().all.clone();
+        for channel in peers.iter().flat_map(|peer| peer.channels.all()) {
+            channel.close().await;
+        }
+    }
+}
+
+/// Lets ejected peers back, looks at success rates and forgets old latencies.
+async fn keep(outbound: Weak<Outbound>, drain: Drain) {
+    let mut judged = Instant::now();
+    let mut forgotten = Instant::now();
+    loop {
+        let Some(outbound) = outbound.upgrade() else { return };
+        let interval = Duration::from_millis(outbound.config.outliers.interval_ms);
+        let back = outbound.fleet.let_back(outbound.now());
+        if judged.elapsed() >= interval {
+            judged = Instant::now();
+            for ejection in outbound.fleet.judge(outbound.now()) {
+                let peers = outbound.fleet.peers();
+                let peer = peers.all.iter().find(|peer| peer.id == ejection.id);
+                outbound.tell_ejection(peer.map_or("", |peer| peer.url()), ejection);
+            }
+        }
+        if forgotten.elapsed() >= REMEMBERED {
+            forgotten = Instant::now();
+            outbound.fleet.peers().all.iter().for_each(|peer| peer.latency.turn());
+        }
+        let next = interval.min(REMEMBERED).saturating_sub(judged.elapsed());
+        let next =
+            back.map_or(next, |back| next.min(back.since(outbound.now()))).max(Duration::from_millis(1));
+        tokio::select! {
+            () = tokio::time::sleep(next) => {}
+            () = outbound.fleet.ejected.notified() => {}
+            () = drain.started() => return,
+        }
+    }
+}
+
+/// Takes over what a source publishes.
+async fn follow(outbound: Weak<Outbound>, mut snapshots: watch::Receiver<Snapshot>, drain: Drain) {
+    loop {
+        tokio::select! {
+            changed = snapshots.changed() => if changed.is_err() { return },
+            () = drain.started() => return,
+        }
+        let snapshot = Arc::clone(&snapshots.borrow_and_update());
+        let Some(outbound) = outbound.upgrade() else { return };
+        match outbound.adopt(&snapshot) {
+            Ok(new) => {
+                tracing::info!(
+                    outbound = outbound.name(),
+                    peers = snapshot.len(),
+                    new = new.len(),
+                    "peers changed"
+                );
+                new.iter().for_each(|peer| outbound.probe(peer, &drain));
+            }
+            Err(error) => {
+                tracing::warn!(outbound = outbound.name(), cause = %error, "a peer cannot be called");
+            }
+        }
+    }
+}
+
+/// Differs between relays, so that they do not all draw the same peers.
+pub(crate) fn seed() -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    static SEED: OnceLock<u64> = OnceLock::new();
+    *SEED.get_or_init(|| RandomState::new().hash_one(std::process::id()))
+}
