@@ -9,11 +9,14 @@ use meshkit_store::{Change, Filter, Position, Start, Told, View, Watch};
 /// Bookmarks that come by time alone are not waited for.
 pub const BOOKMARKS: Duration = Duration::from_secs(3600);
 
+/// Says of a change whether its record, as it is then, is one that a watcher asks for.
+pub type Wanted = fn(&Change) -> bool;
+
 /// A watcher that keeps account of what it was told, through any number of resumptions.
 #[derive(Debug)]
 pub struct Watcher {
     filter: Filter,
-    wanted: fn(&Change) -> bool,
+    wanted: Wanted,
     watch: Option<Watch>,
     token: String,
     begin: u64,
@@ -23,7 +26,7 @@ pub struct Watcher {
 
 impl Watcher {
     /// Watches from a revision on; `wanted` says the same as `filter`, by the record as it is.
-    pub fn new(view: &View, filter: Filter, wanted: fn(&Change) -> bool, begin: u64) -> Self {
+    pub fn new(view: &View, filter: Filter, wanted: Wanted, begin: u64) -> Self {
         let watch = view.watch(filter.clone(), &Start::After(begin), BOOKMARKS).unwrap();
         let token = watch.token();
         let last = Position::after(begin);

@@ -8,7 +8,7 @@ use meshkit_store::{Change, Expect, Filter, Form, Position, Start, StoreError, T
 
 use crate::Subject;
 use crate::records::{in_version, mutation, namespace, peer, put, put_shard, shard};
-use crate::validator::{BOOKMARKS, Dice, Watcher};
+use crate::validator::{BOOKMARKS, Dice, Wanted, Watcher};
 
 fn is_peer(change: &Change) -> bool {
     change.kind == Kind::Peer && change.value.is_some()
@@ -29,7 +29,7 @@ fn is_any(change: &Change) -> bool {
 /// Writers, watchers that come, go and lag, and a store that is reopened, thrown together by dice:
 /// in the end every watcher knows exactly what it has to.
 pub async fn watches_tell_every_change_once_in_order(mut subject: impl Subject) {
-    let filters: [(Filter, fn(&Change) -> bool); 4] = [
+    let filters: [(Filter, Wanted); 4] = [
         (Filter::of([Kind::Peer]), is_peer),
         (Filter::of([Kind::Peer]).field("status", "dead"), is_dead),
         (Filter::of([Kind::Peer]).prefix("p1"), is_about_p1),
