@@ -158,7 +158,9 @@ async fn a_store_of_schema_1_is_taken_over() {
 async fn a_damaged_store_of_schema_1_is_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("mesh.db");
-    for sql in ["UPDATE peers SET status = 'zombie'", "UPDATE shards SET id = -1 WHERE id = 3", "DROP TABLE changes"] {
+    for sql in
+        ["UPDATE peers SET status = 'zombie'", "UPDATE shards SET id = -1 WHERE id = 3", "DROP TABLE changes"]
+    {
         std::fs::write(&path, SCHEMA_1).unwrap();
         let connection = rusqlite::Connection::open(&path).unwrap();
         connection.execute_batch(sql).unwrap();

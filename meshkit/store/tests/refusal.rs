@@ -198,3 +198,16 @@ fn an_empty_file_becomes_a_store() {
     drop(open(&path).unwrap());
     drop(open(&path).unwrap());
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_new_store_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory.path().join("mesh.db")).unwrap();
+    commit(&store, vec![put(&peer("a"), Expect::Absent)]).await.unwrap();
+    for name in ["mesh.db", "mesh.db-wal", "mesh.db-shm"] {
+        let mode = std::fs::metadata(directory.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{name}: {mode:o}");
+    }
+}

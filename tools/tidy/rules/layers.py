@@ -46,6 +46,7 @@ ALLOWED: dict[str, set[str]] = {
     "meshkit-shards": _MODULE,
     "meshkit-client": _CONTRACTS | _LIFE | _CLIENT,
     "omnirelay-cli": _CONTRACTS | _LIFE | _CLIENT | {"relay-config", "meshkit-config", "meshkit-client"},
+    "meshkit-bench": _LIFE | {"meshkit-model", "meshkit-store", "meshkit-testkit"},
     "omnirelay-bench": _CONTRACTS | _LIFE | _CLIENT | {"relay-rpc", "relay-testkit"},
     "meshkit-host": _MODULE | _MODULES | {"relay-policy", "relay-enforcement", "relay-rpc", "meshkit-config"},
     "omnirelay-samples": _CONTRACTS | _LIFE | _CLIENT | {"relay-rpc", "meshkit-client"},

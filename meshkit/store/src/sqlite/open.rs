@@ -31,6 +31,9 @@ pub(super) struct Lock {
 pub(super) fn open(path: &Path) -> Result<Opened, OperatorError> {
     let lock = lock(path)?;
     let found = inspect(path)?;
+    if matches!(found, Found::Nothing) {
+        create_private(path)?;
+    }
     let mut connection = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -38,6 +41,19 @@ pub(super) fn open(path: &Path) -> Result<Opened, OperatorError> {
     .map_err(|error| refused(path, &error))?;
     let (identity, revision) = prepare(&mut connection, &found).map_err(|error| refused(path, &error))?;
     Ok(Opened { connection, identity, revision, lock })
+}
+
+/// Makes the file, for its owner alone: it holds the store's secrets. SQLite gives the files beside
+/// it the same permissions.
+fn create_private(path: &Path) -> Result<(), OperatorError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    options.open(path).map(drop).map_err(|error| unreadable(path, &error))
 }
 
 pub(super) fn prepare(connection: &mut Connection, found: &Found) -> rusqlite::Result<(Identity, u64)> {

@@ -56,8 +56,12 @@ pub(super) fn spawn(view: Weak<Inner>, mut revisions: watch::Receiver<u64>) {
 
 impl Inner {
     async fn catch_up(&self) -> Result<(), StoreError> {
+        let newest = self.store.revisions();
         loop {
             let applied = *self.applied.borrow();
+            if applied == *newest.borrow() {
+                return Ok(());
+            }
             match self.store.changes(applied, BATCH).await? {
                 Some(changes) if changes.is_empty() => return Ok(()),
                 Some(changes) => self.apply(&changes)?,
