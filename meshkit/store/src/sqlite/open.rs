@@ -11,7 +11,7 @@ use omnirelay_runtime::{ErrorKind, OperatorError};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::inspect::{Found, inspect};
-use super::{rows, schema};
+use super::{migrate, rows, schema};
 use crate::api::Identity;
 
 pub(super) struct Opened {
@@ -31,6 +31,9 @@ pub(super) struct Lock {
 pub(super) fn open(path: &Path) -> Result<Opened, OperatorError> {
     let lock = lock(path)?;
     let found = inspect(path)?;
+    if matches!(found, Found::Nothing) {
+        create_private(path)?;
+    }
     let mut connection = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -40,21 +43,34 @@ pub(super) fn open(path: &Path) -> Result<Opened, OperatorError> {
     Ok(Opened { connection, identity, revision, lock })
 }
 
-fn prepare(connection: &mut Connection, found: &Found) -> rusqlite::Result<(Identity, u64)> {
+/// Makes the file, for its owner alone: it holds the store's secrets. SQLite gives the files beside
+/// it the same permissions.
+fn create_private(path: &Path) -> Result<(), OperatorError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    options.open(path).map(drop).map_err(|error| unreadable(path, &error))
+}
+
+pub(super) fn prepare(connection: &mut Connection, found: &Found) -> rusqlite::Result<(Identity, u64)> {
     schema::configure(connection)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
-    if matches!(found, Found::Nothing) {
+    if !matches!(found, Found::Ours) {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        schema::create(&transaction)?;
+        match found {
+            Found::Older => migrate::migrate(&transaction)?,
+            Found::Nothing | Found::Ours => schema::create(&transaction)?,
+        }
         transaction.commit()?;
         // The marks belong into the main file, where the next start looks for them first.
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     }
-    let identity = connection.query_row("SELECT store_id, incarnation FROM meta", [], |row| {
-        Ok(Identity { id: row.get(0)?, incarnation: row.get(1)? })
-    })?;
-    Ok((identity, rows::revision(connection)?))
+    Ok((rows::identity(connection)?, rows::revision(connection)?))
 }
 
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
@@ -63,7 +79,7 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-fn lock(path: &Path) -> Result<Lock, OperatorError> {
+pub(super) fn lock(path: &Path) -> Result<Lock, OperatorError> {
     let lock_path = beside(path, ".lock");
     let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&lock_path);
     let mut file = opened.map_err(|error| {
