@@ -1,6 +1,6 @@
 //! A real etcd of several members on loopback addresses of its own, with TLS, client certificates and users.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -9,18 +9,20 @@ use std::time::{Duration, Instant};
 
 use relay_transport::tls::ClientTlsConfig;
 
-use crate::{Issued, TestCa, kill, pause, proceed};
+use crate::{Issued, TestCa, pause, proceed};
 
 /// Names the folder that holds `etcd` and `etcdctl`, where they are not on the `PATH`.
 const FOLDER: &str = "OMNIRELAY_ETCD";
-/// What `etcd` is called under; etcd ends when its standard input does, however the test's process ends.
-const KEEPER: &str = r#""$@" & echo $!; read -r _; kill -9 $!; wait $! 2>/dev/null"#;
+/// What `etcd` is called under. It ends when it is told to, and when the test's process ends, however that comes: then
+/// nobody else removes the folder.
+const KEEPER: &str = r#"folder=$0; "$@" & echo $!; read -r _ || gone=1; kill -9 $!; wait $! 2>/dev/null; [ -z "$gone" ] || rm -rf "$folder""#;
 /// How long a cluster may take to answer.
 const START: Duration = Duration::from_secs(60);
 
 static CLUSTERS: AtomicU32 = AtomicU32::new(0);
 
-/// An etcd cluster with its data in a temporary folder. It ends when this is dropped, or with the test's process.
+/// An etcd cluster with its data in a temporary folder. It ends when this is dropped, or with the test's process, so
+/// that tests may share one that lies in a `static`.
 pub struct EtcdCluster {
     ca: TestCa,
     certificate: Issued,
@@ -119,6 +121,7 @@ impl EtcdCluster {
         self.ctl(&["role", "grant-permission", user, "readwrite", "--prefix=true", prefix]);
         self.ctl(&["user", "grant-role", user, user]);
         self.ctl(&["auth", "enable"]);
+        std::fs::write(self.password_file(), format!("{}\n", Self::PASSWORD)).unwrap();
         self.has_users = true;
         self
     }
@@ -147,14 +150,9 @@ impl EtcdCluster {
     }
 
     /// The file with the password of [`EtcdCluster::USER`].
-    ///
-    /// # Panics
-    /// Where it cannot be written.
     #[must_use]
     pub fn password_file(&self) -> PathBuf {
-        let path = self.ca.dir().join("password");
-        std::fs::write(&path, format!("{}\n", Self::PASSWORD)).unwrap();
-        path
+        self.ca.dir().join("password")
     }
 
     /// Ends a member without asking.
@@ -239,7 +237,8 @@ impl EtcdCluster {
         let member = &mut self.members[n];
         let log = std::fs::File::options().create(true).append(true).open(&member.log).unwrap();
         let mut keeper = Command::new("sh")
-            .args(["-c", KEEPER, "etcd"])
+            .args(["-c", KEEPER])
+            .arg(self.ca.dir())
             .arg(&self.programs.etcd)
             .args(&member.arguments)
             .stdin(Stdio::piped())
@@ -276,8 +275,9 @@ impl EtcdCluster {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        kill(self.process);
-        drop(self.stdin.take());
+        if let Some(mut stdin) = self.stdin.take() {
+            stdin.write_all(b"end\n").unwrap();
+        }
         self.keeper.wait().unwrap();
     }
 }

@@ -1,0 +1,25 @@
+//! One etcd for all tests of a file, and a place in it for each.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use meshkit_etcd::{Config, UserConfig};
+use meshkit_store::EtcdOptions;
+use relay_testkit::EtcdCluster;
+
+/// All stores of tests lie below it.
+pub const PREFIX: &str = "/mesh/";
+
+/// The etcd that the tests of one file share; none on a machine without etcd.
+pub fn shared() -> Option<&'static EtcdCluster> {
+    static SHARED: OnceLock<Option<EtcdCluster>> = OnceLock::new();
+    SHARED.get_or_init(|| Some(EtcdCluster::start(3)?.with_users(PREFIX))).as_ref()
+}
+
+/// A store in a cluster where nobody else's is.
+pub fn options(cluster: &EtcdCluster) -> EtcdOptions {
+    static PLACES: AtomicU32 = AtomicU32::new(0);
+    let user = UserConfig { name: EtcdCluster::USER.to_owned(), password_file: cluster.password_file() };
+    let client = Config { endpoints: cluster.endpoints(), tls: cluster.tls(), user: Some(user) };
+    EtcdOptions::new(client, format!("{PREFIX}{}", PLACES.fetch_add(1, Ordering::Relaxed)))
+}
