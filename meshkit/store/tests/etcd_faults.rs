@@ -19,16 +19,15 @@ mod support;
 
 use std::collections::HashMap;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use meshkit_etcd::{Config, UserConfig};
 use meshkit_model::{Kind, Peer, Record as _};
 use meshkit_store::{EtcdOptions, EtcdStore, Expect, Mutation, Store, StoreError, Write, audit};
 use meshkit_testkit::records::{at, peer};
 use register::{Call, What, violation};
 use relay_testkit::{EtcdCluster, kill};
-use relay_transport::tls::ClientTlsConfig;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::{mpsc, oneshot};
@@ -62,19 +61,7 @@ fn record(key: &str, value: &str, version: u64) -> Peer {
 // ---- a node: carries out what standard input says, and tells the outcome
 
 async fn node(place: &str) {
-    let words: Vec<&str> = place.split('|').collect();
-    let [endpoints, ca, certificate, key, password] = words.as_slice() else { panic!("{place}") };
-    let client = Config {
-        endpoints: endpoints.split(',').map(ToOwned::to_owned).collect(),
-        tls: ClientTlsConfig {
-            ca: Some(ca.into()),
-            certificate: Some(certificate.into()),
-            private_key: Some(key.into()),
-            ..ClientTlsConfig::default()
-        },
-        user: Some(UserConfig { name: EtcdCluster::USER.to_owned(), password_file: password.into() }),
-    };
-    let mut options = EtcdOptions::new(client, format!("{}faults", support::PREFIX));
+    let mut options = support::from_words(place);
     options.history_kept = Some(Duration::from_millis(700));
     let store = EtcdStore::open(&options).await.unwrap_or_else(|error| panic!("{}", error.report(false)));
     say("ready");
@@ -146,8 +133,8 @@ impl Node {
             .unwrap();
         let stdin = child.stdin.take().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        // The harness of the child's test speaks first.
-        while lines.next_line().await.unwrap().expect("a node does not start") != "ready" {}
+        // The harness of the child's test speaks first, and on the same line.
+        while !lines.next_line().await.unwrap().unwrap().ends_with("ready") {}
         let waiting: Arc<Mutex<HashMap<u64, oneshot::Sender<String>>>> = Arc::default();
         let answers = Arc::clone(&waiting);
         omnirelay_runtime::spawn("answers", async move {
@@ -170,9 +157,11 @@ impl Node {
 struct Scene {
     place: String,
     nodes: Vec<tokio::sync::Mutex<Option<Node>>>,
+    alive: [AtomicBool; NODES],
+    is_over: AtomicBool,
     clock: Instant,
     calls: Mutex<Vec<Call>>,
-    number: std::sync::atomic::AtomicU64,
+    number: AtomicU64,
 }
 
 impl Scene {
@@ -180,7 +169,7 @@ impl Scene {
     async fn call(&self, node: usize, what: &str) -> (u128, Option<(String, u128)>) {
         let began = self.clock.elapsed().as_nanos();
         let (reply, outcome) = oneshot::channel();
-        let id = self.number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let id = self.number.fetch_add(1, Ordering::Relaxed);
         {
             let mut node = self.nodes[node].lock().await;
             let Some(node) = node.as_mut() else { return (began, None) };
@@ -215,15 +204,24 @@ impl Scene {
         self.calls.lock().unwrap().push(call);
     }
 
+    /// One of the nodes that run, where one does.
+    fn any(&self, random: &mut Seeded) -> usize {
+        let first = random.index(NODES);
+        let mut others = (0..NODES).map(|step| (first + step) % NODES);
+        others.find(|node| self.alive[*node].load(Ordering::Relaxed)).unwrap_or(first)
+    }
+
     /// Kills a node and starts it again.
     async fn kill(&self, node: usize) {
-        let taken = self.nodes[node].lock().await.take();
-        if let Some(mut taken) = taken {
+        self.alive[node].store(false, Ordering::Relaxed);
+        // Who calls it meanwhile waits until it is back.
+        let mut place = self.nodes[node].lock().await;
+        if let Some(mut taken) = place.take() {
             kill(taken.child.id().unwrap());
             taken.child.wait().await.unwrap();
         }
-        let started = Node::start(&self.place).await;
-        *self.nodes[node].lock().await = Some(started);
+        *place = Some(Node::start(&self.place).await);
+        self.alive[node].store(true, Ordering::Relaxed);
     }
 }
 
@@ -246,16 +244,8 @@ impl Seeded {
 
 async fn disturb(mut cluster: EtcdCluster) {
     let kills = std::env::var("MESHKIT_STORE_KILLS").map_or(24, |kills| kills.parse().unwrap());
-    let tls = cluster.tls();
-    let path = |path: Option<std::path::PathBuf>| path.unwrap().display().to_string();
-    let place = [
-        cluster.endpoints().join(","),
-        path(tls.ca),
-        path(tls.certificate),
-        path(tls.private_key),
-        cluster.password_file().display().to_string(),
-    ]
-    .join("|");
+    let options = support::options(&cluster);
+    let place = support::words(&options);
     let mut nodes = Vec::new();
     for _ in 0..NODES {
         nodes.push(tokio::sync::Mutex::new(Some(Node::start(&place).await)));
@@ -263,9 +253,11 @@ async fn disturb(mut cluster: EtcdCluster) {
     let scene = Arc::new(Scene {
         place,
         nodes,
+        alive: std::array::from_fn(|_| AtomicBool::new(true)),
+        is_over: AtomicBool::new(false),
         clock: Instant::now(),
         calls: Mutex::default(),
-        number: Default::default(),
+        number: AtomicU64::default(),
     });
     let clients: Vec<_> = (0..CLIENTS)
         .map(|client| {
@@ -291,35 +283,28 @@ async fn disturb(mut cluster: EtcdCluster) {
         }
     }
     cluster.wait();
-    for client in &clients {
-        client.abort();
-    }
+    scene.is_over.store(true, Ordering::Relaxed);
     for client in clients {
-        let _aborted = client.await;
+        client.await.unwrap();
     }
-    judge(&scene, &cluster).await;
+    judge(&scene, &options).await;
 }
 
-/// Reads and writes without end.
+/// Reads and writes until it is over.
 async fn calls(scene: &Scene, client: usize) {
     let mut random = Seeded(client as u64);
     for n in 0_u64.. {
-        let (node, key) = (random.index(NODES), format!("k{}", random.below(KEYS)));
-        let Some(version) = scene.read(node, &key).await else {
-            // A dead node is back soon; the others are busy meanwhile.
-            tokio::task::yield_now().await;
-            continue;
-        };
-        let node = random.index(NODES);
-        scene.write(node, &key, version + 1, format!("c{client}-{n}")).await;
+        if scene.is_over.load(Ordering::Relaxed) {
+            return;
+        }
+        let key = format!("k{}", random.below(KEYS));
+        let Some(version) = scene.read(scene.any(&mut random), &key).await else { continue };
+        scene.write(scene.any(&mut random), &key, version + 1, format!("c{client}-{n}")).await;
     }
 }
 
-async fn judge(scene: &Scene, cluster: &EtcdCluster) {
-    let user = UserConfig { name: EtcdCluster::USER.to_owned(), password_file: cluster.password_file() };
-    let client = Config { endpoints: cluster.endpoints(), tls: cluster.tls(), user: Some(user) };
-    let store =
-        EtcdStore::open(&EtcdOptions::new(client, format!("{}faults", support::PREFIX))).await.unwrap();
+async fn judge(scene: &Scene, options: &EtcdOptions) {
+    let store = EtcdStore::open(options).await.unwrap();
     for key in (0..KEYS).map(|n| format!("k{n}")) {
         let began = scene.clock.elapsed().as_nanos();
         let found = store.get(Kind::Peer, key.clone()).await.unwrap().unwrap();

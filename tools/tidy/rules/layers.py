@@ -40,7 +40,7 @@ ALLOWED: dict[str, set[str]] = {
     "meshkit-model": set(),
     "meshkit-config": _LIFE | _PURE | {"relay-transport", "meshkit-model"},
     "meshkit-etcd": _LIFE | _CLIENT,
-    "meshkit-store": _LIFE | {"meshkit-model", "meshkit-etcd", "relay-transport"},
+    "meshkit-store": _LIFE | {"meshkit-model", "meshkit-etcd"},
     "meshkit-testkit": {"meshkit-model", "meshkit-store"},
     "meshkit-api": _API,
     "meshkit-registry": _MODULE,
