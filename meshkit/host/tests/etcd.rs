@@ -101,6 +101,33 @@ async fn readiness_says_that_etcd_is_away_and_that_it_is_back() {
     assert!(ids(&bench, &meshkitd).await.contains(&"after".to_owned()));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_speaks_to_one_is_alive_to_all() {
+    let Some(cluster) = EtcdCluster::start(3) else { return };
+    let cluster = cluster.with_users(PREFIX);
+    let bench = bench(&cluster);
+    let quick = ["--set", "registry.heartbeat_interval_ms=100", "--set", "registry.suspect_after_ms=2500"];
+    let quick = [quick.as_slice(), &["--set", "registry.dead_after_ms=4000"]].concat();
+    let (first, second) = (bench.start(&quick), bench.start(&quick));
+    register(&bench, &first, "speaks").await;
+    register(&bench, &first, "silent").await;
+    let client = bench.client(&first, Protocol::Http2, OPERATOR);
+    let heart = omnirelay_runtime::spawn("heart", async move {
+        let mut beats = tokio::time::interval(std::time::Duration::from_millis(100));
+        loop {
+            beats.tick().await;
+            client.heartbeat("speaks", false).await.unwrap();
+        }
+    });
+    let status = async |id: &str| {
+        let answer = bench.client(&second, Protocol::Http2, READER).get_peer(id).await;
+        answer.unwrap().value.status()
+    };
+    eventually("the silent one is dead", async || status("silent").await == v1::PeerStatus::Dead).await;
+    assert_eq!(status("speaks").await, v1::PeerStatus::Alive);
+    heart.abort();
+}
+
 /// Starting fails with an exit code and one error that says what, where, why and what to do.
 fn check(bench: &Bench, args: &[&str], code: i32, words: &[&str]) {
     let output = bench.refused(args);

@@ -14,7 +14,7 @@ mod shard;
 pub use invalid::Invalid;
 pub use liveness::Liveness;
 pub use peer::{Endpoint, Peer, PeerId, PeerProtocol, PeerSpec, PeerStatus};
-pub use record::{Fence, Kind, Record};
+pub use record::{Fence, Fields, Kind, Record};
 pub use shard::{Namespace, Shard, ShardStatus, Strategy};
 
 /// A point in time; stored and sent with the precision of a millisecond.

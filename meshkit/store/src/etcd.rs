@@ -151,6 +151,10 @@ impl Store for EtcdStore {
         self.0.shared.revisions.subscribe()
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     fn load(&self, kinds: &'static [Kind]) -> StoreFuture<'_, Loading> {
         Box::pin(async move {
             self.0.shared.catch_up().await?;

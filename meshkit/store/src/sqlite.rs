@@ -1,6 +1,7 @@
 //! The store in one SQLite file: no set-up, one process.
 
 mod apply;
+mod backup;
 mod inspect;
 mod migrate;
 mod open;
@@ -9,11 +10,11 @@ mod rows;
 mod schema;
 mod writer;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use meshkit_model::{Kind, PeerId, Timestamp};
-use omnirelay_runtime::OperatorError;
+use omnirelay_runtime::{ErrorKind, OperatorError};
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
@@ -86,6 +87,35 @@ impl SqliteStore {
         let mut open = self.0.open.subscribe();
         drop(self);
         while open.changed().await.is_ok() {}
+    }
+
+    /// Copies the store as it is now to a file that does not exist yet, and says the revision of the
+    /// copy. Reads and writes go on meanwhile. The file appears whole or not at all, can be read by
+    /// its owner alone, and holds the store's secrets.
+    ///
+    /// # Errors
+    /// A file that is there already or cannot be written, or a store that cannot be read.
+    pub async fn backup(&self, to: &Path) -> Result<u64, OperatorError> {
+        let (path, target) = (to.to_owned(), to.display().to_string());
+        let read = move |connection: &Connection| Ok(backup::backup(connection, &path));
+        match self.0.readers.run(read).await {
+            Ok(outcome) => outcome,
+            Err(error) => Err(OperatorError::new(ErrorKind::Io, "the store cannot be read for a backup")
+                .at(target)
+                .caused_by(&error)
+                .hint("meshkitd's log and its disk tell why")),
+        }
+    }
+
+    /// Makes a store at `to`, where none may be, of a backup of this or an older version. It is a new
+    /// incarnation: who watched before has to read everything anew. Its audit says who restored it.
+    /// Blocks while files are read and written.
+    ///
+    /// # Errors
+    /// A backup that is damaged, foreign or newer, a store that is there already or in use, or a disk
+    /// that cannot be written.
+    pub fn restore(backup: &Path, to: &Path, actor: &str, now: Timestamp) -> Result<Identity, OperatorError> {
+        backup::restore(backup, to, actor, now)
     }
 
     fn read<T, F>(&self, read: F) -> StoreFuture<'_, T>

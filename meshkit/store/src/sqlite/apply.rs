@@ -62,7 +62,7 @@ fn apply(
     };
     if kind.is_audited() {
         let before = stored.map(|stored| stored.value);
-        let entry = head.record(mutation, revision, write, before, after.map(|value| value.to_string()));
+        let entry = head.record(mutation, revision, write, before, after.map(ToString::to_string));
         insert_audit(connection, &entry).map_err(failed)?;
     }
     let change = Change { revision, kind, key: key.to_owned(), version, value: after.cloned() };

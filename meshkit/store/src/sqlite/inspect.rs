@@ -54,16 +54,12 @@ fn check(path: &Path) -> Result<Found, OperatorError> {
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )
     .map_err(|error| refused(path, &error))?;
-    let number = |pragma: &str| {
-        connection
-            .pragma_query_value(None, pragma, |row| row.get::<_, i64>(0))
-            .map_err(|error| refused(path, &error))
-    };
-    if number("application_id")? != i64::from(schema::APPLICATION_ID) {
+    let application = connection.pragma_query_value(None, "application_id", |row| row.get::<_, i64>(0));
+    if application.map_err(|error| refused(path, &error))? != i64::from(schema::APPLICATION_ID) {
         return Err(foreign(path, "it is another program's SQLite database"));
     }
-    let version = number("user_version")?;
-    if version > i64::from(schema::VERSION) {
+    let version = schema::version(&connection).map_err(|error| refused(path, &error))?;
+    if version > schema::VERSION {
         return Err(OperatorError::new(ErrorKind::Config, "the store was made by a newer meshkitd")
             .at(path.display().to_string())
             .because(format!(
@@ -78,10 +74,9 @@ fn check(path: &Path) -> Result<Found, OperatorError> {
     if verdict != "ok" {
         return Err(damaged(path).because(verdict.replace('\n', " ")));
     }
-    let version = u32::try_from(version).ok().filter(|version| *version > 0);
-    let Some(version) = version else {
+    if version == 0 {
         return Err(damaged(path).because("its schema has no number"));
-    };
+    }
     if let Some(missing) = schema::missing(&connection, version).map_err(|error| refused(path, &error))? {
         return Err(damaged(path).because(format!("{missing} is not as meshkitd makes it")));
     }

@@ -40,7 +40,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, OperatorError> {
     Ok(Opened { connection, identity, revision, lock })
 }
 
-fn prepare(connection: &mut Connection, found: &Found) -> rusqlite::Result<(Identity, u64)> {
+pub(super) fn prepare(connection: &mut Connection, found: &Found) -> rusqlite::Result<(Identity, u64)> {
     schema::configure(connection)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
@@ -63,7 +63,7 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-fn lock(path: &Path) -> Result<Lock, OperatorError> {
+pub(super) fn lock(path: &Path) -> Result<Lock, OperatorError> {
     let lock_path = beside(path, ".lock");
     let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&lock_path);
     let mut file = opened.map_err(|error| {

@@ -133,6 +133,12 @@ pub(super) fn mark(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.pragma_update(None, "application_id", APPLICATION_ID)
 }
 
+/// The schema that a file says it has; 0 where it does not say a number that any schema has.
+pub(super) fn version(connection: &Connection) -> rusqlite::Result<u32> {
+    let version = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))?;
+    Ok(u32::try_from(version).unwrap_or(0))
+}
+
 /// The first table or index, by its name, that is gone or not as a meshkitd of schema `version`
 /// makes it.
 pub(super) fn missing(connection: &Connection, version: u32) -> rusqlite::Result<Option<String>> {
