@@ -50,6 +50,9 @@ pub fn store_status(error: &StoreError) -> Status {
         StoreError::Invalid(field) => invalid(field),
         StoreError::Unavailable(_) => Status::unavailable(error.to_string())
             .with_hint("try again; if it lasts, meshkitd's log and its disk tell why"),
+        // Not `unavailable`: whoever reads that may send the same again.
+        StoreError::Unknown(_) => Status::new(Code::Unknown, error.to_string())
+            .with_hint("read it to see whether it was carried out, then try again if it was not"),
         StoreError::Damaged(_) => Status::new(Code::DataLoss, error.to_string())
             .with_hint("stop meshkitd and restore its store from a backup"),
     }

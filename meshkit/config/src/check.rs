@@ -11,6 +11,7 @@ use relay_policy::{Endpoint, Policy, Report, Style};
 use relay_transport::auth::Authenticator;
 
 use crate::model::MeshkitConfig;
+use crate::store;
 
 /// The name of the endpoint that gRPC calls come in at.
 pub const GRPC: &str = "control-plane:grpc";
@@ -73,10 +74,7 @@ impl MeshkitConfig {
             }
         }
         check_listener(config, &mut found);
-        if config.store.path.as_os_str().is_empty() {
-            let remedy = "name a file, such as `/var/lib/meshkit/mesh.db`";
-            found.say("store.path", "`store.path` is empty", remedy);
-        }
+        store::check(&config.store, &mut found);
         if let Err(error) = Authenticator::new(&config.auth) {
             found.add("auth", error);
         }

@@ -5,10 +5,12 @@
 
 mod check;
 mod model;
+mod store;
 #[cfg(test)]
 mod tests;
 
 pub use check::{Check, GRPC, REST};
 pub use model::{
-    MeshkitConfig, ModuleName, NamespaceConfig, NodeConfig, RegistryConfig, ShardsConfig, StoreConfig,
+    MeshkitConfig, ModuleName, NamespaceConfig, NodeConfig, RegistryConfig, ShardsConfig, StoreBackend,
+    StoreConfig,
 };

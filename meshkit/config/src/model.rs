@@ -7,6 +7,7 @@ use meshkit_model::{Liveness, Namespace, Strategy};
 use relay_policy::PolicyConfig;
 use relay_transport::ListenerConfig;
 use relay_transport::auth::AuthConfig;
+use relay_transport::tls::ClientTlsConfig;
 use serde::{Deserialize, Serialize};
 
 /// All of meshkitd's configuration.
@@ -56,8 +57,49 @@ pub struct NodeConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoreConfig {
+    /// What keeps them; SQLite by default.
+    #[serde(default)]
+    pub backend: StoreBackend,
     /// The SQLite file; it is made where it does not exist, its directory is not.
+    #[serde(default)]
     pub path: PathBuf,
+    /// etcd: `https://host:port` of each member's client listener.
+    #[serde(default)]
+    pub endpoints: Vec<String>,
+    /// etcd: what all keys begin with. Every meshkitd of one mesh names the same, and nobody else writes below it.
+    #[serde(default)]
+    pub prefix: String,
+    /// etcd: whom to believe, and which certificate to show.
+    #[serde(default)]
+    pub tls: ClientTlsConfig,
+    /// etcd: the user, where certificates alone do not say it.
+    #[serde(default)]
+    pub user: String,
+    /// etcd: the file with that user's password.
+    #[serde(default)]
+    pub password_file: PathBuf,
+}
+
+/// What keeps the records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreBackend {
+    /// One file, for one meshkitd.
+    #[default]
+    Sqlite,
+    /// An etcd cluster, for several.
+    Etcd,
+}
+
+impl StoreConfig {
+    /// Where the records are, for people.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match self.backend {
+            StoreBackend::Sqlite => self.path.display().to_string(),
+            StoreBackend::Etcd => format!("`{}` on {}", self.prefix, self.endpoints.join(", ")),
+        }
+    }
 }
 
 /// A module of MeshKit.

@@ -120,3 +120,50 @@ fn the_policy_wants_http3() {
         ],
     );
 }
+
+const ETCD: &str = "backend = \"etcd\"\nendpoints = [\"https://etcd-1:2379\"]\nprefix = \"/mesh\"";
+
+#[test]
+fn a_store_on_etcd_has_no_problems() {
+    check("path = \"mesh.db\"", ETCD, &[]);
+    let user = format!("{ETCD}\nuser = \"meshkit\"\npassword_file = \"/etc/meshkit/password\"");
+    check("path = \"mesh.db\"", &user, &[]);
+}
+
+#[test]
+fn what_a_backend_does_not_know_is_refused() {
+    check(
+        "path = \"mesh.db\"",
+        "path = \"mesh.db\"\nprefix = \"/mesh\"",
+        &[
+            "error: `store.prefix` means nothing to SQLite\n  where: mesh.toml:9\n  hint:  leave it out, or write `backend = \"etcd\"`",
+        ],
+    );
+    check(
+        "path = \"mesh.db\"",
+        &format!("path = \"mesh.db\"\n{ETCD}"),
+        &[
+            "error: `store.path` means nothing to etcd\n  where: mesh.toml:8\n  hint:  leave it out, or write `backend = \"sqlite\"`",
+        ],
+    );
+}
+
+#[test]
+fn everything_that_etcd_needs_is_asked_for() {
+    check(
+        "path = \"mesh.db\"",
+        "backend = \"etcd\"\nendpoints = []\nprefix = \"/\"\nuser = \"meshkit\"",
+        &[
+            "error: `store.endpoints` is empty\n  where: mesh.toml:9\n  hint:  name the client URL of each member, such as `https://etcd-1:2379`",
+            "error: `store.prefix` is `/`\n  where: mesh.toml:10\n  hint:  name what all keys begin with in up to 128 bytes, such as `/omnirelay/mesh`",
+            "error: `store.user` has no `store.password_file`\n  where: mesh.toml:11\n  hint:  name the file that holds the password",
+        ],
+    );
+    check(
+        "path = \"mesh.db\"",
+        "backend = \"etcd\"\nendpoints = [\"http://etcd-1:2379\"]\nprefix = \"/mesh\"",
+        &[
+            "error: `http://etcd-1:2379` is not an endpoint\n  where: mesh.toml:9\n  hint:  write `https://host:port`",
+        ],
+    );
+}

@@ -1,7 +1,6 @@
 //! From a configuration to a running control plane.
 
 use std::convert::Infallible;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +8,9 @@ use http::header::CONTENT_TYPE;
 use http::{Request, Response};
 use meshkit_api::{Context, Module};
 use meshkit_config::{GRPC, MeshkitConfig, ModuleName, NamespaceConfig, REST};
-use meshkit_store::{SqliteOptions, SqliteStore, StoreError, View};
+use omnirelay_runtime::Result;
 use omnirelay_runtime::bootstrap::{Running, Startup};
 use omnirelay_runtime::config::{Layers, Loaded, load_kind, refuse};
-use omnirelay_runtime::{ErrorKind, OperatorError, Result};
 use relay_enforcement::{Checkpoint, Checkpoints, guard, is_probe};
 use relay_transport::auth::Authenticator;
 use relay_transport::tls::ServerTls;
@@ -21,7 +19,7 @@ use tower::{Service, ServiceExt as _};
 use tracing::warn;
 
 use crate::args::Args;
-use crate::routes;
+use crate::{routes, store};
 
 /// Time beyond the listener's own drain for the modules to write down what they know.
 const MODULES_DRAIN: Duration = Duration::from_secs(2);
@@ -42,9 +40,7 @@ pub async fn start(mut startup: Startup, args: Args) -> Result<Running> {
     if config.auth.identities.is_empty() && config.auth.tokens.is_empty() {
         warn!(hint = "add `auth.identities` or `auth.tokens`", "nobody may call");
     }
-    let store = SqliteStore::open(&SqliteOptions::new(&config.store.path))?;
-    stop_when_damaged(&store, &config.store.path, &startup);
-    let view = View::open(Arc::new(store)).await.map_err(|error| unreadable(&config.store.path, &error))?;
+    let (view, store) = store::open(&loaded, &startup).await?;
     startup.step("store");
     let listener = Listener::bind("listener", &config.listener, &startup.metrics)
         .map_err(|error| loaded.place("listener.address", error))?;
@@ -69,7 +65,7 @@ pub async fn start(mut startup: Startup, args: Args) -> Result<Running> {
     checkpoints.tell_expiries(startup.drain.clone());
     let ways = Ways { grpc: checkpoints.get(GRPC)?, rest: checkpoints.get(REST)? };
     let address = listener.local_addr();
-    let service = service(routes::compose(&context, modules, checkpoints), ways);
+    let service = service(routes::compose(&context, modules, store, checkpoints), ways);
     let (drain, guard) = (startup.drain.clone(), startup.drain.guard());
     omnirelay_runtime::spawn("listener", async move {
         listener.serve(service, drain).await;
@@ -77,30 +73,6 @@ pub async fn start(mut startup: Startup, args: Args) -> Result<Running> {
     });
     startup.ready(&address);
     Ok(Running { drain_max: config.listener.limits.drain_max() + MODULES_DRAIN })
-}
-
-/// Answers from a damaged store may be wrong, and writes to it make it worse.
-fn stop_when_damaged(store: &SqliteStore, path: &Path, startup: &Startup) {
-    let (store, failure, drain) = (store.clone(), startup.failure.clone(), startup.drain.clone());
-    let path = path.display().to_string();
-    omnirelay_runtime::spawn("store-damage", async move {
-        tokio::select! {
-            () = drain.started() => {}
-            what = store.damaged() => failure.report(
-                OperatorError::new(ErrorKind::Config, "the store is damaged")
-                    .at(path)
-                    .because(what)
-                    .hint("restore the file from a backup, or move it away to begin with an empty store"),
-            ),
-        }
-    });
-}
-
-fn unreadable(path: &Path, error: &StoreError) -> OperatorError {
-    OperatorError::new(ErrorKind::Io, "the store cannot be read")
-        .at(path.display().to_string())
-        .caused_by(error)
-        .hint("check the disk that holds `store.path`")
 }
 
 fn configuration(args: Args) -> Result<Loaded<MeshkitConfig>> {

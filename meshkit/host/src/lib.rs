@@ -6,6 +6,7 @@
 mod app;
 mod args;
 mod routes;
+mod store;
 
 pub use app::start;
 pub use args::Args;

@@ -20,17 +20,23 @@ struct Process {
     auth: Arc<Authenticator>,
     metrics: Metrics,
     drain: Drain,
-    modules: Vec<(&'static str, Readiness)>,
+    parts: Vec<(&'static str, Readiness)>,
     checkpoints: Arc<Checkpoints>,
 }
 
 /// Everything that meshkitd answers.
-pub(crate) fn compose(context: &Context, modules: Vec<Module>, checkpoints: Arc<Checkpoints>) -> Router {
+pub(crate) fn compose(
+    context: &Context,
+    modules: Vec<Module>,
+    store: Readiness,
+    checkpoints: Arc<Checkpoints>,
+) -> Router {
+    let of_modules = modules.iter().map(|module| (module.name, module.readiness.clone()));
     let process = Process {
         auth: Arc::clone(&context.auth),
         metrics: context.metrics.clone(),
         drain: context.drain.clone(),
-        modules: modules.iter().map(|module| (module.name, module.readiness.clone())).collect(),
+        parts: std::iter::once(("store", store)).chain(of_modules).collect(),
         checkpoints,
     };
     let mut router = Router::new()
@@ -57,7 +63,7 @@ async fn readiness(State(process): State<Arc<Process>>) -> Response {
     if process.drain.is_draining() {
         reasons.insert("process".to_owned(), "draining".into());
     }
-    for (name, readiness) in &process.modules {
+    for (name, readiness) in &process.parts {
         if let Some(reason) = readiness.reason() {
             reasons.insert((*name).to_owned(), reason.into());
         }

@@ -43,6 +43,8 @@ pub(crate) fn spawn(registry: Arc<Registry>, drain: Drain) {
 
 async fn sweep(registry: &Registry) -> Result<(), StoreError> {
     write_down(registry).await?;
+    // Who speaks to another meshkitd is not silent; where that cannot be known nobody is judged.
+    registry.view.hear_others().await?;
     let mut counts = HashMap::new();
     let mut query = PeerQuery { limit: PAGE, ..PeerQuery::default() };
     loop {

@@ -22,7 +22,7 @@ pub(crate) async fn declare(view: &View, namespaces: &[Namespace]) -> Result<(),
     let failed = |error: StoreError| {
         OperatorError::new(ErrorKind::Io, "the namespaces cannot be written to the store")
             .caused_by(&error)
-            .hint("check the disk that holds `store.path`")
+            .hint("check the disk that holds `store.path`, or the etcd that `store.endpoints` names")
     };
     for namespace in namespaces {
         let Some(known) = view.get::<Namespace>(&namespace.name) else {

@@ -27,6 +27,11 @@ pub trait Store: Send + Sync + 'static {
     /// Tells of every new revision, the latest first. The sender is gone when the store is.
     fn revisions(&self) -> watch::Receiver<u64>;
 
+    /// Whether other processes write to it too, so that what they observe has to be read.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Reads all records of some kinds, all at one revision.
     fn load(&self, kinds: &'static [Kind]) -> StoreFuture<'_, Loading>;
 

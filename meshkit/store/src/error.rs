@@ -1,6 +1,6 @@
 //! What can go wrong between a module and its store.
 
-/// Why the store did not do it. In every case nothing was changed.
+/// Why the store did not do it. Nothing was changed, except maybe where it says [`StoreError::Unknown`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// The record is not in the version that the writer saw: read it again and decide again.
@@ -29,6 +29,10 @@ pub enum StoreError {
     /// The store cannot do it now: it is shutting down, or the disk is full or gone.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// The store lost its backend with the write on its way: it may be carried out or not. Whoever
+    /// asked reads before trying again.
+    #[error("whether it was written is unknown: {0}")]
+    Unknown(String),
     /// The store holds something that this program cannot read.
     #[error("the store is damaged: {0}")]
     Damaged(String),

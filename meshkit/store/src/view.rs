@@ -140,6 +140,22 @@ impl View {
         Ok(())
     }
 
+    /// Learns when peers were heard last by other processes that share the store.
+    ///
+    /// # Errors
+    /// As [`Store::touched`].
+    pub async fn hear_others(&self) -> Result<(), StoreError> {
+        if !self.0.store.is_shared() {
+            return Ok(());
+        }
+        let heard = self.0.store.touched().await?;
+        let mut tables = self.0.tables.write().unwrap_or_else(PoisonError::into_inner);
+        for (id, at) in heard {
+            tables.peers_mut().touch(&id, at);
+        }
+        Ok(())
+    }
+
     /// How many watch now.
     #[must_use]
     pub fn watchers(&self) -> usize {

@@ -1,6 +1,8 @@
-//! What tests of anything that speaks TLS need: an authority of their own, and bad weather.
+//! What tests of anything that speaks TLS need: an authority of their own, bad weather, and a real etcd.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test support says by panicking that it failed")]
 
+#[cfg(unix)]
+mod etcd;
 mod weather;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +17,8 @@ use rcgen::{
 };
 use relay_transport::tls::{ClientTlsConfig, ServerTlsConfig};
 
+#[cfg(unix)]
+pub use etcd::EtcdCluster;
 pub use weather::{Network, Weather};
 
 /// Asks a process to end, as an init system does.
@@ -57,6 +61,24 @@ pub fn resume(process: u32) {
 fn send(process: u32, signal: Signal) {
     let process = process.try_into().ok().and_then(Pid::from_raw).unwrap();
     rustix::process::kill_process(process, signal).unwrap();
+}
+
+/// Stops a process where it is, until [`proceed`].
+///
+/// # Panics
+/// Where there is no such process.
+#[cfg(unix)]
+pub fn pause(process: u32) {
+    send(process, Signal::STOP);
+}
+
+/// Lets a process go on that was paused.
+///
+/// # Panics
+/// Where there is no such process.
+#[cfg(unix)]
+pub fn proceed(process: u32) {
+    send(process, Signal::CONT);
 }
 
 /// An authority in a temporary folder that is removed with it.
@@ -158,6 +180,18 @@ impl TestCa {
         let path = self.dir.path().join("revoked.crl");
         replace(&path, &list.signed_by(&self.issuer).unwrap().pem().unwrap());
         path
+    }
+
+    /// As [`issue`](Self::issue), for further names and addresses.
+    ///
+    /// # Panics
+    /// As [`issue`](Self::issue).
+    #[must_use]
+    pub fn issue_for(&self, spiffe: &str, names: &[String]) -> Issued {
+        self.issue_with(spiffe, |params| {
+            let more = CertificateParams::new(names.to_vec()).unwrap();
+            params.subject_alt_names.extend(more.subject_alt_names);
+        })
     }
 
     fn issue_with(&self, spiffe: &str, change: impl FnOnce(&mut CertificateParams)) -> Issued {

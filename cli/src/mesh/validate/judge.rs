@@ -149,7 +149,7 @@ fn meshkit(loaded: &Loaded<MeshkitConfig>, old: Option<&Whole>, now: Timestamp) 
         facts: vec![
             ("node", place(&config.node.name, &config.node.cluster, &config.node.zone)),
             ("listener", config.listener.address.to_string()),
-            ("store", config.store.path.display().to_string()),
+            ("store", config.store.place()),
             ("modules", list(&modules)),
             ("namespaces", list(&namespaces)),
         ],

@@ -32,9 +32,19 @@ pub struct Bench {
 impl Bench {
     /// `extra` is TOML behind the usual configuration.
     pub fn new(extra: &str) -> Self {
+        Self::made(None, extra)
+    }
+
+    /// As [`Bench::new`], with other lines below `[store]`.
+    pub fn with_store(store: &str, extra: &str) -> Self {
+        Self::made(Some(store), extra)
+    }
+
+    fn made(lines: Option<&str>, extra: &str) -> Self {
         let ca = TestCa::new();
         let issued = ca.issue("spiffe://omnirelay.dev/meshkit/meshkit-1");
         let (config, store) = (ca.dir().join("meshkit.toml"), ca.dir().join("mesh.db"));
+        let lines = lines.map_or_else(|| format!("path = {store:?}"), ToOwned::to_owned);
         let token = |name: &str, token: &str, scope: &str| {
             let hash = Sha256::digest(token.as_bytes());
             let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -45,7 +55,7 @@ impl Bench {
              [node]\nname = \"meshkit-1\"\n\
              [listener]\naddress = \"127.0.0.1:0\"\n\
              tls = {{ certificate = {:?}, private_key = {:?}, client_ca = {:?} }}\n\
-             [store]\npath = {store:?}\n\
+             [store]\n{lines}\n\
              [auth]\nidentities = [\n  \
              {{ spiffe = \"spiffe://omnirelay.dev/operator/*\", scope = \"mesh.operate\" }},\n  \
              {{ spiffe = \"spiffe://omnirelay.dev/service/*\", scope = \"mesh.observe\" }},\n]\n\
