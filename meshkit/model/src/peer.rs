@@ -7,7 +7,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::invalid::{Invalid, check_name, check_text};
+use crate::invalid::{Invalid, at_most, check_name, check_text};
 
 /// The name of a peer, unique in the mesh: 1 to 128 of `[a-z0-9.-]`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -113,7 +113,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    fn validate(&self, field: &str) -> Result<(), Invalid> {
+    pub(crate) fn validate(&self, field: &str) -> Result<(), Invalid> {
         let url = format!("{field}.url");
         check_text(&url, &self.url, 256)?;
         let Some(authority) = self.url.strip_prefix("https://") else {
@@ -256,13 +256,6 @@ impl PeerSpec {
         }
         Ok(())
     }
-}
-
-fn at_most(field: &str, count: usize, max: usize) -> Result<(), Invalid> {
-    if count > max {
-        return Err(Invalid::new(field, format!("has {count} entries; at most {max} are allowed")));
-    }
-    Ok(())
 }
 
 /// A peer as the registry holds it.
