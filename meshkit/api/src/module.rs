@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use meshkit_store::Store;
+use meshkit_store::View;
 use omnirelay_runtime::{Drain, Metrics};
 use relay_transport::auth::Authenticator;
 
@@ -10,7 +10,7 @@ use relay_transport::auth::Authenticator;
 #[derive(Clone)]
 pub struct Context {
     /// The records.
-    pub store: Arc<dyn Store>,
+    pub view: View,
     /// Who may call.
     pub auth: Arc<Authenticator>,
     /// Where its metrics go.

@@ -148,6 +148,7 @@ impl NamespaceConfig {
             shards: self.shards,
             service: self.service.clone(),
             strategy: Strategy::Rendezvous,
+            record_version: 0,
         }
     }
 }

@@ -9,7 +9,7 @@ use http::header::CONTENT_TYPE;
 use http::{Request, Response};
 use meshkit_api::{Context, Module};
 use meshkit_config::{GRPC, MeshkitConfig, ModuleName, NamespaceConfig, REST};
-use meshkit_store::{SqliteOptions, SqliteStore};
+use meshkit_store::{SqliteOptions, SqliteStore, StoreError, View};
 use omnirelay_runtime::bootstrap::{Running, Startup};
 use omnirelay_runtime::config::{Layers, Loaded, load_kind, refuse};
 use omnirelay_runtime::{ErrorKind, OperatorError, Result};
@@ -44,13 +44,14 @@ pub async fn start(mut startup: Startup, args: Args) -> Result<Running> {
     }
     let store = SqliteStore::open(&SqliteOptions::new(&config.store.path))?;
     stop_when_damaged(&store, &config.store.path, &startup);
+    let view = View::open(Arc::new(store)).await.map_err(|error| unreadable(&config.store.path, &error))?;
     startup.step("store");
     let listener = Listener::bind("listener", &config.listener, &startup.metrics)
         .map_err(|error| loaded.place("listener.address", error))?;
     startup.step("listener");
 
     let context = Context {
-        store: Arc::new(store),
+        view,
         auth: Arc::new(auth),
         metrics: startup.metrics.clone(),
         drain: startup.drain.clone(),
@@ -93,6 +94,13 @@ fn stop_when_damaged(store: &SqliteStore, path: &Path, startup: &Startup) {
             ),
         }
     });
+}
+
+fn unreadable(path: &Path, error: &StoreError) -> OperatorError {
+    OperatorError::new(ErrorKind::Io, "the store cannot be read")
+        .at(path.display().to_string())
+        .caused_by(error)
+        .hint("check the disk that holds `store.path`")
 }
 
 fn configuration(args: Args) -> Result<Loaded<MeshkitConfig>> {

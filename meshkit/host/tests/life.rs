@@ -96,9 +96,10 @@ async fn a_store_that_is_damaged_while_it_serves_ends_the_daemon() {
     let client = bench.client(&meshkitd, Protocol::Http3, OBSERVER);
     client.register(peer("p1", "greeter")).await.unwrap();
     let foreign = rusqlite::Connection::open(&bench.store).unwrap();
-    foreign.execute("UPDATE peers SET spec = '{broken'", []).unwrap();
+    foreign.execute("UPDATE records SET value = '{broken' WHERE kind = 'peer'", []).unwrap();
     drop(foreign);
-    let _refused = client.peers(PeerFilter::default()).await;
+    // Reads come from memory; the first write that meets the record finds the damage.
+    let _refused = client.heartbeat("p1", true).await;
     let code = tokio::task::spawn_blocking(move || (meshkitd.ended(), meshkitd));
     let (code, meshkitd) = code.await.unwrap();
     assert_eq!(code, Some(3));

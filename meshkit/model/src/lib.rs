@@ -2,7 +2,7 @@
 //!
 //! Read first: [`Peer`] and [`Shard`] are the two records everything is about; [`Liveness`] judges
 //! a peer by when it was last heard; [`placement`] says which shard a key falls into and which peer
-//! a shard belongs to. `now` is always an argument: whatever is decided here can be replayed.
+//! a shard belongs to; [`Record`] is what the store keeps. `now` is always an argument: whatever is decided here can be replayed.
 
 mod cluster;
 mod config;
@@ -12,6 +12,7 @@ mod liveness;
 mod merge;
 mod peer;
 pub mod placement;
+mod record;
 mod shard;
 mod unmet;
 
@@ -25,6 +26,7 @@ pub use invalid::Invalid;
 pub use liveness::Liveness;
 pub use merge::merge_patch;
 pub use peer::{Endpoint, Peer, PeerId, PeerProtocol, PeerSpec, PeerStatus};
+pub use record::{Fence, Kind, Record};
 pub use shard::{Namespace, Shard, ShardStatus, Strategy};
 pub use unmet::Unmet;
 

@@ -51,6 +51,9 @@ pub struct Namespace {
     /// How owners are chosen.
     #[serde(default)]
     pub strategy: Strategy,
+    /// Grows with every change of this record; 1 at first.
+    #[serde(default)]
+    pub record_version: u64,
 }
 
 impl Namespace {
@@ -134,4 +137,34 @@ pub struct Shard {
     pub record_version: u64,
     /// When this record changed last.
     pub changed_at: Timestamp,
+}
+
+impl Shard {
+    /// The key of a shard in the store, such as `orders/7`.
+    #[must_use]
+    pub fn key_of(namespace: &str, id: u32) -> String {
+        format!("{namespace}/{id}")
+    }
+
+    /// The namespace and the number that a key stands for.
+    #[must_use]
+    pub fn place_of(key: &str) -> Option<(&str, u32)> {
+        let (namespace, id) = key.rsplit_once('/')?;
+        Some((namespace, id.parse().ok()?))
+    }
+
+    /// Checks every field against its bounds.
+    ///
+    /// # Errors
+    /// The first field that is off.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        check_name("namespace", &self.namespace, 1, 64)?;
+        if self.id >= Namespace::MAX_SHARDS {
+            return Err(Invalid::new(
+                "id",
+                format!("is {}; shards are numbered 0 to {}", self.id, Namespace::MAX_SHARDS - 1),
+            ));
+        }
+        Ok(())
+    }
 }

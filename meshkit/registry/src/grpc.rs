@@ -32,7 +32,7 @@ impl Service {
             limit: asked.page_size,
             cursor: asked.page_token,
         };
-        let page = self.0.list(listing).await?;
+        let page = self.0.list(listing)?;
         Ok(wire::ListPeersResponse {
             peers: page.peers.into_iter().map(peer_to_wire).collect(),
             next_page_token: page.next_cursor,
@@ -42,7 +42,7 @@ impl Service {
 
     async fn get(&self, request: Request<wire::GetPeerRequest>) -> Result<wire::GetPeerResponse, Status> {
         self.caller(&request, Scope::Read)?;
-        let peer = self.0.get(&request.into_inner().id).await?;
+        let peer = self.0.get(&request.into_inner().id)?;
         Ok(wire::GetPeerResponse { peer: Some(peer_to_wire(peer)) })
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use meshkit_api::{Caller, Context, etag_of_revision, invalid, now, page_size, start_of_page, store_status};
 use meshkit_model::{Peer, PeerId, PeerSpec, PeerStatus, Timestamp};
-use meshkit_store::{Cursor, Expect, Mutation, PeerQuery, Store, StoreError, Write};
+use meshkit_store::{Cursor, Expect, Mutation, PeerQuery, StoreError, View, Write};
 use relay_core::{Scope, Status};
 use relay_transport::auth::Authenticator;
 
@@ -16,7 +16,7 @@ use crate::metrics::RegistryMetrics;
 const TRIES: usize = 4;
 
 pub(crate) struct Registry {
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) view: View,
     pub(crate) auth: Arc<Authenticator>,
     pub(crate) settings: Settings,
     pub(crate) metrics: RegistryMetrics,
@@ -47,7 +47,7 @@ pub(crate) struct PeerPage {
 impl Registry {
     pub(crate) fn new(context: &Context, settings: Settings) -> Self {
         Self {
-            store: Arc::clone(&context.store),
+            view: context.view.clone(),
             auth: Arc::clone(&context.auth),
             settings,
             metrics: RegistryMetrics::new(&context.metrics),
@@ -62,15 +62,14 @@ impl Registry {
 
     /// The ETag of any listing right now.
     pub(crate) fn etag(&self) -> String {
-        let revision = *self.store.revisions().borrow();
-        self.etag_at(revision)
+        self.etag_at(self.view.revision())
     }
 
     pub(crate) fn etag_at(&self, revision: u64) -> String {
-        etag_of_revision(self.store.identity(), revision)
+        etag_of_revision(self.view.identity(), revision)
     }
 
-    pub(crate) async fn list(&self, listing: Listing) -> Result<PeerPage, Status> {
+    pub(crate) fn list(&self, listing: Listing) -> Result<PeerPage, Status> {
         let filter = format!(
             "peers {:?} {:?} {:?} {:?}",
             listing.role, listing.service, listing.cluster, listing.status
@@ -84,7 +83,7 @@ impl Registry {
             cluster: some(listing.cluster),
             status: listing.status,
         };
-        let page = self.store.peers(query).await.map_err(|e| store_status(&e))?;
+        let page = self.view.peers(&query);
         let last = page.items.last().filter(|_| page.more);
         let next_cursor = last.map(|peer| Cursor::new(&filter, peer.spec.id.as_str()).token());
         let mut peers = page.items;
@@ -96,9 +95,9 @@ impl Registry {
         Ok(PeerPage { peers, next_cursor: next_cursor.unwrap_or_default(), revision: page.revision })
     }
 
-    pub(crate) async fn get(&self, id: &str) -> Result<Peer, Status> {
+    pub(crate) fn get(&self, id: &str) -> Result<Peer, Status> {
         let id = PeerId::new(id).map_err(|error| invalid(&error))?;
-        let mut peer = self.find(&id).await?.ok_or_else(|| unknown(&id))?;
+        let mut peer = self.find(&id).ok_or_else(|| unknown(&id))?;
         overlay(&mut peer, &self.heard());
         Ok(peer)
     }
@@ -109,7 +108,7 @@ impl Registry {
         may_speak_for(caller, &spec.id)?;
         for _ in 0..TRIES {
             let at = now();
-            let known = self.find(&spec.id).await?;
+            let known = self.find(&spec.id);
             let is_new = known.is_none();
             let (mut peer, expect) = match known {
                 // It says what is written already: being heard is all there is to it.
@@ -127,7 +126,7 @@ impl Registry {
                 }
                 None => (alive(spec.clone(), at, at), Expect::Absent),
             };
-            match self.put(caller.id(), "registered", &peer, expect).await {
+            match self.put(caller.id(), "peer.register", "registered", &peer, expect).await {
                 Ok(version) => {
                     self.note(&spec.id, at);
                     self.metrics.registrations.inc();
@@ -147,13 +146,15 @@ impl Registry {
         may_speak_for(caller, &id)?;
         for _ in 0..TRIES {
             let at = now();
-            let known = self.find(&id).await?;
+            let known = self.find(&id);
             let Some(mut peer) = known.filter(|peer| peer.status != PeerStatus::Left) else {
                 return Err(unknown(&id));
             };
             self.note(&id, at);
-            let (status, reason) =
-                if leaving { (PeerStatus::Left, "said goodbye") } else { (PeerStatus::Alive, "heard again") };
+            let (status, action, reason) = match leaving {
+                true => (PeerStatus::Left, "peer.leave", "said goodbye"),
+                false => (PeerStatus::Alive, "peer.heartbeat", "heard again"),
+            };
             if peer.status == status {
                 self.metrics.heartbeats.inc();
                 return Ok(());
@@ -161,7 +162,7 @@ impl Registry {
             peer.status = status;
             peer.last_seen_at = peer.last_seen_at.max(at);
             let expect = Expect::Version(peer.record_version);
-            match self.put(caller.id(), reason, &peer, expect).await {
+            match self.put(caller.id(), action, reason, &peer, expect).await {
                 Ok(_) => {
                     self.metrics.heartbeats.inc();
                     return Ok(());
@@ -177,17 +178,14 @@ impl Registry {
     pub(crate) async fn put(
         &self,
         actor: &str,
+        action: &str,
         reason: &str,
         peer: &Peer,
         expect: Expect,
     ) -> Result<u64, StoreError> {
-        let mutation = Mutation {
-            actor: actor.to_owned(),
-            reason: reason.to_owned(),
-            at: now(),
-            writes: vec![Write::Peer { peer: Box::new(peer.clone()), expect }],
-        };
-        let committed = self.store.commit(mutation).await?;
+        let write = Write::put(peer, expect)?;
+        let mutation = Mutation::new(actor, action, now()).reason(reason).write(write);
+        let committed = self.view.commit(mutation).await?;
         Ok(committed.versions.first().copied().unwrap_or_default())
     }
 
@@ -219,8 +217,8 @@ impl Registry {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn find(&self, id: &PeerId) -> Result<Option<Peer>, Status> {
-        self.store.peer(id.clone()).await.map_err(|e| store_status(&e))
+    fn find(&self, id: &PeerId) -> Option<Peer> {
+        self.view.get(id.as_str())
     }
 }
 

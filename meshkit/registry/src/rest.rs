@@ -106,7 +106,7 @@ async fn list(State(registry): Shared, request: Request) -> Result<Reply, Proble
     if let Some(reply) = Reply::not_modified(&parts.headers, &registry.etag()) {
         return Ok(reply);
     }
-    let page = registry.list(listing).await?;
+    let page = registry.list(listing)?;
     let etag = registry.etag_at(page.revision);
     let reply = ListReply { peers: page.peers, next_cursor: page.next_cursor, revision: page.revision };
     Ok(Reply::json(&reply)?.tagged(etag))
@@ -116,7 +116,7 @@ async fn read(State(registry): Shared, Path(id): Path<String>, request: Request)
     let (parts, _) = request.into_parts();
     caller(&registry, &parts, Scope::Read)?;
     let NoQuery {} = query(&parts.uri)?;
-    let peer = registry.get(&id).await?;
+    let peer = registry.get(&id)?;
     Ok(Reply::json_unless_held(&parts.headers, etag_of_record(peer.record_version), &peer)?)
 }
 

@@ -46,7 +46,7 @@ async fn sweep(registry: &Registry) -> Result<(), StoreError> {
     let mut counts = HashMap::new();
     let mut query = PeerQuery { limit: PAGE, ..PeerQuery::default() };
     loop {
-        let page = registry.store.peers(query.clone()).await?;
+        let page = registry.view.peers(&query);
         query.after = page.items.last().map(|peer| peer.spec.id.to_string());
         // All at once, so that the store writes many deaths as one group.
         let verdicts = page.items.into_iter().map(|peer| judge(registry, peer));
@@ -66,7 +66,7 @@ async fn write_down(registry: &Registry) -> Result<(), StoreError> {
     if heard.is_empty() {
         return Ok(());
     }
-    let outcome = registry.store.touch(heard.clone()).await;
+    let outcome = registry.view.touch(heard.clone()).await;
     if outcome.is_err() {
         registry.give_back(heard);
     }
@@ -81,7 +81,7 @@ async fn judge(registry: &Registry, mut peer: Peer) -> Result<PeerStatus, StoreE
     }
     peer.status = status;
     let expect = Expect::Version(peer.record_version);
-    match registry.put("meshkitd", "fell silent", &peer, expect).await {
+    match registry.put("meshkitd", "peer.judge", "fell silent", &peer, expect).await {
         Ok(_) => {
             info!(peer = %peer.spec.id, status = status.as_str(), last_seen_at = %heard_at, "peer fell silent");
         }

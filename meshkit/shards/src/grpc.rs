@@ -31,7 +31,7 @@ impl Service {
             limit: asked.page_size,
             cursor: asked.page_token,
         };
-        let page = self.0.list(listing).await?;
+        let page = self.0.list(listing)?;
         Ok(wire::ListShardsResponse {
             shards: page.shards.into_iter().map(shard_to_wire).collect(),
             next_page_token: page.next_cursor,
@@ -45,7 +45,7 @@ impl Service {
     ) -> Result<wire::LookupShardResponse, Status> {
         self.may_read(&request)?;
         let asked = request.into_inner();
-        let shard = self.0.lookup(&asked.shard_namespace, &asked.key).await?;
+        let shard = self.0.lookup(&asked.shard_namespace, &asked.key)?;
         Ok(wire::LookupShardResponse { shard: Some(shard_to_wire(shard)) })
     }
 }

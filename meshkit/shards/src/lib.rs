@@ -32,10 +32,10 @@ pub struct Settings {
 /// # Errors
 /// A namespace whose shard count differs from the stored one: keys hash over it, so it is fixed.
 pub async fn start(context: &Context, settings: Settings) -> Result<Module, OperatorError> {
-    reconcile::declare(&*context.store, &settings.namespaces).await?;
+    reconcile::declare(&context.view, &settings.namespaces).await?;
     let readiness = Readiness::not_yet("shards are not assigned yet");
     let metrics = metrics::ShardsMetrics::new(&context.metrics);
-    reconcile::spawn(Arc::clone(&context.store), metrics, readiness.clone(), context.drain.clone());
+    reconcile::spawn(context.view.clone(), metrics, readiness.clone(), context.drain.clone());
     let shards = Arc::new(Shards::new(context));
     let grpc = ShardsServiceServer::new(grpc::Service(Arc::clone(&shards)));
     let routes = rest::routes(shards).route_service(&format!("/{SERVICE_NAME}/{{*method}}"), grpc);

@@ -1,12 +1,11 @@
 //! Carrying plans out: whenever membership changes, owners follow.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use meshkit_api::{Readiness, now};
-use meshkit_model::{Namespace, Shard};
-use meshkit_store::{Expect, Mutation, PeerQuery, ShardQuery, Store, StoreError, Write};
+use meshkit_model::{Invalid, Namespace, Peer, PeerStatus};
+use meshkit_store::{Expect, Mutation, Rows as _, StoreError, Tables, View, Write};
 use omnirelay_runtime::{Drain, ErrorKind, OperatorError};
 use tracing::{debug, info, warn};
 
@@ -15,22 +14,19 @@ use crate::plan::{Change, Member, plan};
 
 /// Changes in one transaction.
 const BATCH: usize = 512;
-/// Records read at once.
-const PAGE: u32 = 1_000;
 /// How long to leave the store alone after it failed.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Writes the configured namespaces down.
-pub(crate) async fn declare(store: &dyn Store, namespaces: &[Namespace]) -> Result<(), OperatorError> {
+pub(crate) async fn declare(view: &View, namespaces: &[Namespace]) -> Result<(), OperatorError> {
     let failed = |error: StoreError| {
         OperatorError::new(ErrorKind::Io, "the namespaces cannot be written to the store")
             .caused_by(&error)
             .hint("check the disk that holds `store.path`")
     };
-    let stored = store.namespaces().await.map_err(failed)?;
     for namespace in namespaces {
-        let Some(known) = stored.iter().find(|known| known.name == namespace.name) else {
-            write_namespace(store, namespace).await.map_err(failed)?;
+        let Some(known) = view.get::<Namespace>(&namespace.name) else {
+            write_namespace(view, namespace).await.map_err(failed)?;
             continue;
         };
         if known.shards != namespace.shards {
@@ -59,16 +55,16 @@ pub(crate) async fn declare(store: &dyn Store, namespaces: &[Namespace]) -> Resu
     Ok(())
 }
 
-async fn write_namespace(store: &dyn Store, namespace: &Namespace) -> Result<(), StoreError> {
-    let write = Write::Namespace { namespace: namespace.clone(), expect: Expect::Absent };
-    commit(store, "configured", vec![write]).await
+async fn write_namespace(view: &View, namespace: &Namespace) -> Result<(), StoreError> {
+    let write = Write::put(namespace, Expect::Absent)?;
+    commit(view, "namespace.declare", "configured", vec![write]).await
 }
 
 /// Reconciles at once and at every change of membership until the drain begins.
-pub(crate) fn spawn(store: Arc<dyn Store>, metrics: ShardsMetrics, readiness: Readiness, drain: Drain) {
+pub(crate) fn spawn(view: View, metrics: ShardsMetrics, readiness: Readiness, drain: Drain) {
     let guard = drain.guard();
     omnirelay_runtime::spawn("shards-reconcile", async move {
-        let work = run(&*store, &metrics, &readiness);
+        let work = run(&view, &metrics, &readiness);
         tokio::select! {
             () = drain.started() => {}
             () = work => {}
@@ -77,13 +73,13 @@ pub(crate) fn spawn(store: Arc<dyn Store>, metrics: ShardsMetrics, readiness: Re
     });
 }
 
-async fn run(store: &dyn Store, metrics: &ShardsMetrics, readiness: &Readiness) {
-    let mut revisions = store.revisions();
+async fn run(view: &View, metrics: &ShardsMetrics, readiness: &Readiness) {
+    let mut revisions = view.revisions();
     // What the last complete reconciliation stood on: without a change of it there is nothing to do.
     let mut settled: Option<BTreeSet<Member>> = None;
     loop {
         revisions.mark_unchanged();
-        match reconcile(store, metrics, settled.as_ref()).await {
+        match reconcile(view, metrics, settled.as_ref()).await {
             Ok(members) => {
                 settled = Some(members);
                 readiness.set(None);
@@ -106,25 +102,28 @@ async fn run(store: &dyn Store, metrics: &ShardsMetrics, readiness: &Readiness) 
 }
 
 async fn reconcile(
-    store: &dyn Store,
+    view: &View,
     metrics: &ShardsMetrics,
     settled: Option<&BTreeSet<Member>>,
 ) -> Result<BTreeSet<Member>, StoreError> {
-    let members = members(store).await?;
-    if settled == Some(&members) {
-        return Ok(members);
-    }
-    let namespaces = store.namespaces().await?;
-    let shards = shards(store).await?;
-    let list: Vec<_> = members.iter().cloned().collect();
-    let changes = plan(now(), &list, &namespaces, &shards);
-    metrics.shards.set(count(namespaces.iter().map(|n| n.shards as usize).sum()));
+    let (members, changes) = {
+        let tables = view.read();
+        let members = members(&tables);
+        if settled == Some(&members) {
+            return Ok(members);
+        }
+        let list: Vec<_> = members.iter().cloned().collect();
+        let namespaces: Vec<_> = tables.namespaces().after(None).cloned().collect();
+        let shards: Vec<_> = tables.shards().iter().cloned().collect();
+        drop(tables);
+        let changes = plan(now(), &list, &namespaces, &shards);
+        metrics.shards.set(count(namespaces.iter().map(|n| n.shards as usize).sum()));
+        (members, changes)
+    };
     if !changes.is_empty() {
-        carry_out(store, metrics, &shards, changes).await?;
+        carry_out(view, metrics, changes).await?;
     }
-    let without = ShardQuery { owner: Some(String::new()), limit: u32::MAX - 1, ..ShardQuery::default() };
-    let without_owner = store.shards(without).await?.items.len();
-    metrics.without_owner.set(count(without_owner));
+    metrics.without_owner.set(count(view.read().shards().count_by_owner("")));
     Ok(members)
 }
 
@@ -132,68 +131,39 @@ fn count(n: usize) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-async fn carry_out(
-    store: &dyn Store,
-    metrics: &ShardsMetrics,
-    shards: &[Shard],
-    changes: Vec<Change>,
-) -> Result<(), StoreError> {
-    let (total, known) = (changes.len(), shards.len());
-    let mut changes = changes.into_iter().map(write).peekable();
+async fn carry_out(view: &View, metrics: &ShardsMetrics, changes: Vec<Change>) -> Result<(), StoreError> {
+    let total = changes.len();
+    let mut changes = changes.iter().map(write).peekable();
     while changes.peek().is_some() {
-        let batch: Vec<_> = changes.by_ref().take(BATCH).collect();
+        let batch: Vec<_> = changes.by_ref().take(BATCH).collect::<Result<_, _>>()?;
         let moves = batch.len() as u64;
-        commit(store, "membership changed", batch).await?;
+        commit(view, "shard.assign", "membership changed", batch).await?;
         metrics.moves.inc_by(moves);
     }
-    info!(changes = total, known, "shards follow membership");
+    info!(changes = total, known = view.read().shards().count(), "shards follow membership");
     Ok(())
 }
 
-fn write(change: Change) -> Write {
+fn write(change: &Change) -> Result<Write, Invalid> {
     let (expect, fence) = match change.before {
         Some(before) => (Expect::Version(before.version), before.fence),
         None => (Expect::Absent, 0),
     };
-    Write::Shard { shard: change.shard, expect, fence }
+    Write::put_fenced(&change.shard, expect, fence)
 }
 
-async fn commit(store: &dyn Store, reason: &str, writes: Vec<Write>) -> Result<(), StoreError> {
-    let mutation = Mutation { actor: "meshkitd".to_owned(), reason: reason.to_owned(), at: now(), writes };
-    store.commit(mutation).await.map(drop)
+async fn commit(view: &View, action: &str, reason: &str, writes: Vec<Write>) -> Result<(), StoreError> {
+    let mutation = Mutation { writes, ..Mutation::new("meshkitd", action, now()).reason(reason) };
+    view.commit(mutation).await.map(drop)
 }
 
 /// Every peer that may own shards. A suspect one counts as alive, so that a hiccup plans nothing.
-async fn members(store: &dyn Store) -> Result<BTreeSet<Member>, StoreError> {
-    let mut members = BTreeSet::new();
-    let mut query = PeerQuery { limit: PAGE, ..PeerQuery::default() };
-    loop {
-        let page = store.peers(query.clone()).await?;
-        query.after = page.items.last().map(|peer| peer.spec.id.to_string());
-        for peer in page.items {
-            if peer.status.may_own() && !peer.spec.service.is_empty() {
-                members.insert(Member {
-                    id: peer.spec.id,
-                    service: peer.spec.service,
-                    status: meshkit_model::PeerStatus::Alive,
-                });
-            }
-        }
-        if !page.more {
-            return Ok(members);
-        }
-    }
-}
-
-async fn shards(store: &dyn Store) -> Result<Vec<Shard>, StoreError> {
-    let mut all = Vec::new();
-    let mut query = ShardQuery { limit: PAGE, ..ShardQuery::default() };
-    loop {
-        let page = store.shards(query.clone()).await?;
-        all.extend(page.items);
-        query.after = all.last().map(|shard: &Shard| (shard.namespace.clone(), shard.id));
-        if !page.more {
-            return Ok(all);
-        }
-    }
+fn members(tables: &Tables) -> BTreeSet<Member> {
+    let may_own = |peer: &&Peer| peer.status.may_own() && !peer.spec.service.is_empty();
+    let member = |peer: &Peer| Member {
+        id: peer.spec.id.clone(),
+        service: peer.spec.service.clone(),
+        status: PeerStatus::Alive,
+    };
+    tables.peers().iter().filter(may_own).map(member).collect()
 }

@@ -65,7 +65,7 @@ async fn list(State(shards): Shared, request: Request) -> Result<Reply, Problem>
     if let Some(reply) = Reply::not_modified(&parts.headers, &shards.etag()) {
         return Ok(reply);
     }
-    let page = shards.list(listing).await?;
+    let page = shards.list(listing)?;
     let etag = shards.etag_at(page.revision);
     let reply = ListReply { shards: page.shards, next_cursor: page.next_cursor, revision: page.revision };
     Ok(Reply::json(&reply)?.tagged(etag))
@@ -75,7 +75,7 @@ async fn lookup(State(shards): Shared, request: Request) -> Result<Reply, Proble
     let (parts, _) = request.into_parts();
     may_read(&shards, &parts)?;
     let asked: LookupQuery = query(&parts.uri)?;
-    let shard = shards.lookup(&asked.namespace, asked.key.as_bytes()).await?;
+    let shard = shards.lookup(&asked.namespace, asked.key.as_bytes())?;
     Ok(Reply::json_unless_held(&parts.headers, etag_of_record(shard.record_version), &shard)?)
 }
 

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use meshkit_api::{Context, etag_of_revision, invalid, page_size, start_of_page, store_status};
+use meshkit_api::{Context, etag_of_revision, invalid, page_size, start_of_page};
 use meshkit_model::placement::shard_of_key;
 use meshkit_model::{Invalid, Shard, ShardStatus};
-use meshkit_store::{Cursor, ShardQuery, Store};
+use meshkit_store::{Cursor, Rows as _, ShardQuery, View};
 use relay_core::Status;
 use relay_transport::auth::Authenticator;
 
@@ -13,7 +13,7 @@ use relay_transport::auth::Authenticator;
 const MAX_KEY: usize = 1_024;
 
 pub(crate) struct Shards {
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) view: View,
     pub(crate) auth: Arc<Authenticator>,
 }
 
@@ -35,20 +35,19 @@ pub(crate) struct ShardPage {
 
 impl Shards {
     pub(crate) fn new(context: &Context) -> Self {
-        Self { store: Arc::clone(&context.store), auth: Arc::clone(&context.auth) }
+        Self { view: context.view.clone(), auth: Arc::clone(&context.auth) }
     }
 
     /// The ETag of any listing right now.
     pub(crate) fn etag(&self) -> String {
-        let revision = *self.store.revisions().borrow();
-        self.etag_at(revision)
+        self.etag_at(self.view.revision())
     }
 
     pub(crate) fn etag_at(&self, revision: u64) -> String {
-        etag_of_revision(self.store.identity(), revision)
+        etag_of_revision(self.view.identity(), revision)
     }
 
-    pub(crate) async fn list(&self, listing: Listing) -> Result<ShardPage, Status> {
+    pub(crate) fn list(&self, listing: Listing) -> Result<ShardPage, Status> {
         let filter = format!("shards {:?} {:?} {:?}", listing.namespace, listing.owner, listing.status);
         let after = start_of_page(&listing.cursor, &filter)?;
         let some = |text: String| Some(text).filter(|text| !text.is_empty());
@@ -59,14 +58,14 @@ impl Shards {
             owner: some(listing.owner),
             status: listing.status,
         };
-        let page = self.store.shards(query).await.map_err(|e| store_status(&e))?;
+        let page = self.view.shards(&query);
         let last = page.items.last().filter(|_| page.more);
         let next =
             last.map(|shard| Cursor::new(&filter, format!("{}/{}", shard.namespace, shard.id)).token());
         Ok(ShardPage { next_cursor: next.unwrap_or_default(), shards: page.items, revision: page.revision })
     }
 
-    pub(crate) async fn lookup(&self, namespace: &str, key: &[u8]) -> Result<Shard, Status> {
+    pub(crate) fn lookup(&self, namespace: &str, key: &[u8]) -> Result<Shard, Status> {
         if namespace.is_empty() {
             return Err(invalid(&Invalid::new("namespace", "is empty")));
         }
@@ -74,16 +73,14 @@ impl Shards {
             let problem = format!("has {} bytes; at most {MAX_KEY} are allowed", key.len());
             return Err(invalid(&Invalid::new("key", problem)));
         }
-        let namespaces = self.store.namespaces().await.map_err(|e| store_status(&e))?;
-        let found = namespaces.into_iter().find(|found| found.name == namespace);
-        let found = found.ok_or_else(|| {
+        let tables = self.view.read();
+        let found = tables.namespaces().get(namespace).ok_or_else(|| {
             Status::not_found(format!("there is no namespace `{namespace}`")).with_hint(
                 "`omnirelay mesh shards list` shows the namespaces; they are configured in meshkitd",
             )
         })?;
         let id = shard_of_key(key, found.shards);
-        let shard = self.store.shard(found.name, id).await;
-        shard.map_err(|e| store_status(&e))?.ok_or_else(|| {
+        tables.shards().at(namespace, id).cloned().ok_or_else(|| {
             Status::unavailable(format!("shard {id} of `{namespace}` is not made yet"))
                 .with_hint("meshkitd has just started; try again")
         })

@@ -1,20 +1,26 @@
 //! Where the mesh's records live: one trait, one conformance suite, SQLite embedded.
 //!
-//! Read first: [`Store`] is the seam that every module stands on; [`Mutation`] is the only way to
-//! change a record; [`SqliteStore`] keeps it all in one file without set-up.
+//! Read first: [`Store`] is the seam between the mesh and whatever keeps its records; [`Mutation`]
+//! is the only way to change one, and [`Write::admit`] the rule by which every backend takes or
+//! refuses it; [`View`] is what modules read and write through; [`SqliteStore`] keeps it all in one
+//! file without set-up.
 //!
 //! Every mutation is one transaction: version check, fence check, record, audit row, change row.
-//! When it is acknowledged it is on disk. Reads never wait for the writer.
+//! When it is acknowledged it is on disk. Reads come from memory and never wait for the writer.
 
 mod api;
+pub mod audit;
 mod cursor;
 mod error;
+mod mutation;
 mod sqlite;
+mod view;
+mod write;
 
-pub use api::{
-    AuditEntry, Change, Committed, Expect, Identity, Mutation, Page, PeerQuery, ShardQuery, Store,
-    StoreFuture, Write,
-};
+pub use api::{Change, Entry, Identity, Loading, Store, StoreFuture, TokenKey};
 pub use cursor::Cursor;
 pub use error::StoreError;
+pub use mutation::{Committed, Mutation, Refused};
 pub use sqlite::{SqliteOptions, SqliteStore};
+pub use view::{Page, PeerQuery, Peers, Rows, ShardQuery, Shards, Snapshot, Table, Tables, View, Viewed};
+pub use write::{Delete, Expect, Fencing, Guard, Holds, Put, Standing, Write};

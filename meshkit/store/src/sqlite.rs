@@ -2,6 +2,7 @@
 
 mod apply;
 mod inspect;
+mod migrate;
 mod open;
 mod readers;
 mod rows;
@@ -11,15 +12,15 @@ mod writer;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use meshkit_model::{Namespace, Peer, PeerId, Shard, Timestamp};
+use meshkit_model::{Kind, PeerId, Timestamp};
 use omnirelay_runtime::OperatorError;
 use rusqlite::Connection;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
-use crate::api::{
-    AuditEntry, Change, Committed, Identity, Mutation, Page, PeerQuery, ShardQuery, Store, StoreFuture,
-};
+use crate::api::{Change, Entry, Identity, Loading, Store, StoreFuture};
+use crate::audit::{AuditEntry, AuditQuery};
 use crate::error::StoreError;
+use crate::mutation::{Committed, Mutation};
 use readers::Readers;
 use writer::Writer;
 
@@ -57,6 +58,8 @@ struct Inner {
     readers: Readers,
     writer: Writer,
     _lock: open::Lock,
+    /// Goes last: whoever watches it knows that the file is closed.
+    open: watch::Sender<()>,
 }
 
 impl SqliteStore {
@@ -74,7 +77,15 @@ impl SqliteStore {
             identity: opened.identity,
             damage: watch::Sender::new(None),
             _lock: opened.lock,
+            open: watch::Sender::new(()),
         })))
+    }
+
+    /// Gives this clone up and waits until the last one is gone and the file is closed.
+    pub async fn closed(self) {
+        let mut open = self.0.open.subscribe();
+        drop(self);
+        while open.changed().await.is_ok() {}
     }
 
     fn read<T, F>(&self, read: F) -> StoreFuture<'_, T>
@@ -111,40 +122,45 @@ impl Store for SqliteStore {
         self.0.writer.revisions()
     }
 
-    fn peers(&self, query: PeerQuery) -> StoreFuture<'_, Page<Peer>> {
-        self.read(move |connection| rows::peers(connection, &query))
+    fn load(&self, kinds: &'static [Kind]) -> StoreFuture<'_, Loading> {
+        Box::pin(async move {
+            let (begin, begun) = oneshot::channel();
+            let store = self.clone();
+            let reading = omnirelay_runtime::spawn("store-load", async move {
+                let read = move |connection: &Connection| rows::load(connection, kinds, begin);
+                store.noted(store.0.readers.run(read).await)
+            });
+            if let Ok(loading) = begun.await {
+                return Ok(loading);
+            }
+            // It ended before it began, so there is an error to tell.
+            let gone = || StoreError::Unavailable("it is closing".to_owned());
+            reading.await.map_err(|_| gone())?.and_then(|()| Err(gone()))
+        })
     }
 
-    fn peer(&self, id: PeerId) -> StoreFuture<'_, Option<Peer>> {
-        self.read(move |connection| rows::peer(connection, &id))
-    }
-
-    fn namespaces(&self) -> StoreFuture<'_, Vec<Namespace>> {
-        self.read(rows::namespaces)
-    }
-
-    fn shards(&self, query: ShardQuery) -> StoreFuture<'_, Page<Shard>> {
-        self.read(move |connection| rows::shards(connection, &query))
-    }
-
-    fn shard(&self, namespace: String, id: u32) -> StoreFuture<'_, Option<Shard>> {
-        self.read(move |connection| rows::shard(connection, &namespace, id))
+    fn get(&self, kind: Kind, key: String) -> StoreFuture<'_, Option<Entry>> {
+        self.read(move |connection| rows::get(connection, kind, key))
     }
 
     fn commit(&self, mutation: Mutation) -> StoreFuture<'_, Committed> {
         Box::pin(async move { self.noted(self.0.writer.commit(mutation).await) })
     }
 
+    fn changes(&self, after: u64, limit: u32) -> StoreFuture<'_, Option<Vec<Change>>> {
+        self.read(move |connection| rows::changes(connection, after, limit))
+    }
+
+    fn audit(&self, query: AuditQuery) -> StoreFuture<'_, Vec<AuditEntry>> {
+        self.read(move |connection| rows::audit(connection, &query))
+    }
+
     fn touch(&self, heard: Vec<(PeerId, Timestamp)>) -> StoreFuture<'_, ()> {
         Box::pin(async move { self.noted(self.0.writer.touch(heard).await) })
     }
 
-    fn audit(&self, limit: u32) -> StoreFuture<'_, Vec<AuditEntry>> {
-        self.read(move |connection| rows::audit(connection, limit))
-    }
-
-    fn changes(&self, after: u64, limit: u32) -> StoreFuture<'_, Option<Vec<Change>>> {
-        self.read(move |connection| rows::changes(connection, after, limit))
+    fn touched(&self) -> StoreFuture<'_, Vec<(PeerId, Timestamp)>> {
+        self.read(rows::touched)
     }
 }
 

@@ -9,13 +9,12 @@
     reason = "a test says by panicking that it failed, and talks to its child by standard output"
 )]
 
-mod support;
-
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use meshkit_store::{Expect, SqliteOptions, SqliteStore, Store as _};
+use meshkit_testkit::records::{commit, peer, put};
 
 const PATH: &str = "MESHKIT_STORE_KILL_PATH";
 const KILLS: usize = 12;
@@ -34,8 +33,8 @@ async fn write_for_ever(path: PathBuf) {
     let first = *store.revisions().borrow();
     for n in first.. {
         let writers = ["a", "b", "c"].map(|x| {
-            let write = support::put_peer(support::peer(&format!("{x}{n}")), Expect::Absent);
-            support::commit(&store, vec![write])
+            let write = put(&peer(&format!("{x}{n}")), Expect::Absent);
+            commit(&store, vec![write])
         });
         for done in futures_util::future::join_all(writers).await {
             let mut stdout = std::io::stdout();

@@ -7,11 +7,11 @@
     reason = "a test says by panicking that it failed, and has no readers from outside"
 )]
 
-mod support;
-
 use std::path::Path;
 
-use meshkit_store::{Expect, SqliteOptions, SqliteStore, Store as _};
+use meshkit_model::Peer;
+use meshkit_store::{Expect, SqliteOptions, SqliteStore};
+use meshkit_testkit::records::{commit, peer, put, read};
 use omnirelay_runtime::{ErrorKind, OperatorError};
 
 fn open(path: &Path) -> Result<SqliteStore, OperatorError> {
@@ -22,8 +22,8 @@ fn open(path: &Path) -> Result<SqliteStore, OperatorError> {
 async fn filled(path: &Path) {
     let store = open(path).unwrap();
     for n in 0..100 {
-        let write = support::put_peer(support::peer(&format!("p{n}")), Expect::Absent);
-        support::commit(&store, vec![write]).await.unwrap();
+        let write = put(&peer(&format!("p{n}")), Expect::Absent);
+        commit(&store, vec![write]).await.unwrap();
     }
 }
 
@@ -59,13 +59,13 @@ async fn damage_anywhere_is_refused() {
 /// A store of several megabytes, most of it history.
 async fn large(path: &Path) {
     let store = open(path).unwrap();
-    for commit in 0..30 {
+    for round in 0..30 {
         let writes = (0..100).map(|n| {
-            let mut peer = support::peer(&format!("p{commit}-{n}"));
+            let mut peer = peer(&format!("p{round}-{n}"));
             peer.spec.labels.insert("note".to_owned(), "x".repeat(200));
-            support::put_peer(peer, Expect::Absent)
+            put(&peer, Expect::Absent)
         });
-        support::commit(&store, writes.collect()).await.unwrap();
+        commit(&store, writes.collect()).await.unwrap();
     }
 }
 
@@ -86,7 +86,7 @@ async fn damage_in_a_large_store_is_refused_too() {
         .collect::<Result<_, _>>()
         .unwrap();
     drop(connection);
-    assert!(roots.iter().any(|(name, _)| name == "peers_by_service"), "{roots:?}");
+    assert!(roots.iter().any(|(name, _)| name == "changes_by_revision"), "{roots:?}");
     let path = directory.path().join("bad.db");
     for (_table, root) in roots {
         let mut bad = bytes.clone();
@@ -103,12 +103,15 @@ async fn records_and_tables_that_no_meshkitd_made_are_refused() {
     filled(&good).await;
     let path = directory.path().join("bad.db");
     for sql in [
-        "DROP TABLE shards",
+        "DROP TABLE touched",
         "DROP TABLE audit",
-        "DROP INDEX peers_by_service",
+        "DROP INDEX changes_by_revision",
         "DELETE FROM meta",
-        "UPDATE peers SET spec = '{broken' WHERE id = 'p7'",
-        "UPDATE peers SET status = 'zombie' WHERE id = 'p7'",
+        "UPDATE records SET value = '{broken' WHERE key = 'p7'",
+        "UPDATE records SET value = replace(value, 'alive', 'zombie') WHERE key = 'p7'",
+        "UPDATE records SET version = 9 WHERE key = 'p7'",
+        "UPDATE records SET kind = 'planet' WHERE key = 'p7'",
+        "INSERT INTO touched VALUES ('NOBODY', 0)",
     ] {
         std::fs::copy(&good, &path).unwrap();
         let connection = rusqlite::Connection::open(&path).unwrap();
@@ -125,7 +128,7 @@ async fn a_log_that_lost_its_header_is_refused() {
     let (path, log) = (directory.path().join("mesh.db"), directory.path().join("mesh.db-wal"));
     filled(&path).await;
     let store = open(&path).unwrap();
-    support::commit(&store, vec![support::put_peer(support::peer("late"), Expect::Absent)]).await.unwrap();
+    commit(&store, vec![put(&peer("late"), Expect::Absent)]).await.unwrap();
     // As a kill leaves it: what was acknowledged last stands in the log alone.
     let (main, written) = (std::fs::read(&path).unwrap(), std::fs::read(&log).unwrap());
     drop(store);
@@ -139,7 +142,7 @@ async fn a_log_that_lost_its_header_is_refused() {
     }
     std::fs::write(&log, &written).unwrap();
     let store = open(&path).unwrap();
-    assert!(store.peer(support::id("late")).await.unwrap().is_some());
+    assert!(read::<Peer>(&store, "late").await.is_some());
 }
 
 #[test]
@@ -164,7 +167,7 @@ async fn a_newer_schema_is_refused() {
     let path = directory.path().join("mesh.db");
     filled(&path).await;
     let connection = rusqlite::Connection::open(&path).unwrap();
-    connection.pragma_update(None, "user_version", 2).unwrap();
+    connection.pragma_update(None, "user_version", 3).unwrap();
     drop(connection);
     refused(&path, ErrorKind::Config, "the store was made by a newer meshkitd");
 }

@@ -40,6 +40,7 @@ ALLOWED: dict[str, set[str]] = {
     "meshkit-model": set(),
     "meshkit-config": _LIFE | _PURE | {"relay-transport", "meshkit-model"},
     "meshkit-store": _LIFE | {"meshkit-model"},
+    "meshkit-testkit": {"meshkit-model", "meshkit-store"},
     "meshkit-api": _API,
     "meshkit-registry": _MODULE,
     "meshkit-shards": _MODULE,

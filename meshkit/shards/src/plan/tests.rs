@@ -18,6 +18,7 @@ fn namespace(shards: u32) -> Namespace {
         shards,
         service: "inventory".to_owned(),
         strategy: Strategy::Rendezvous,
+        record_version: 0,
     }
 }
 

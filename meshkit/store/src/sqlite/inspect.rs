@@ -8,7 +8,7 @@ use omnirelay_runtime::{ErrorKind, OperatorError};
 use rusqlite::{Connection, OpenFlags};
 
 use super::open::{beside, damaged, foreign, refused, unreadable};
-use super::{rows, schema};
+use super::{migrate, rows, schema};
 
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
@@ -16,6 +16,8 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 pub(super) enum Found {
     /// No file, or an empty one.
     Nothing,
+    /// A store of an older schema that can be taken over in full.
+    Older,
     /// A store that can be read in full.
     Ours,
 }
@@ -76,8 +78,16 @@ fn check(path: &Path) -> Result<Found, OperatorError> {
     if verdict != "ok" {
         return Err(damaged(path).because(verdict.replace('\n', " ")));
     }
-    if let Some(missing) = schema::missing(&connection).map_err(|error| refused(path, &error))? {
+    let version = u32::try_from(version).ok().filter(|version| *version > 0);
+    let Some(version) = version else {
+        return Err(damaged(path).because("its schema has no number"));
+    };
+    if let Some(missing) = schema::missing(&connection, version).map_err(|error| refused(path, &error))? {
         return Err(damaged(path).because(format!("{missing} is not as meshkitd makes it")));
+    }
+    if version < schema::VERSION {
+        migrate::check(&connection).map_err(|error| damaged(path).caused_by(&error))?;
+        return Ok(Found::Older);
     }
     rows::read_all(&connection).map_err(|error| damaged(path).caused_by(&error))?;
     Ok(Found::Ours)

@@ -11,7 +11,7 @@ use omnirelay_runtime::{ErrorKind, OperatorError};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::inspect::{Found, inspect};
-use super::{rows, schema};
+use super::{migrate, rows, schema};
 use crate::api::Identity;
 
 pub(super) struct Opened {
@@ -44,17 +44,17 @@ fn prepare(connection: &mut Connection, found: &Found) -> rusqlite::Result<(Iden
     schema::configure(connection)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
-    if matches!(found, Found::Nothing) {
+    if !matches!(found, Found::Ours) {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        schema::create(&transaction)?;
+        match found {
+            Found::Older => migrate::migrate(&transaction)?,
+            Found::Nothing | Found::Ours => schema::create(&transaction)?,
+        }
         transaction.commit()?;
         // The marks belong into the main file, where the next start looks for them first.
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     }
-    let identity = connection.query_row("SELECT store_id, incarnation FROM meta", [], |row| {
-        Ok(Identity { id: row.get(0)?, incarnation: row.get(1)? })
-    })?;
-    Ok((identity, rows::revision(connection)?))
+    Ok((rows::identity(connection)?, rows::revision(connection)?))
 }
 
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {

@@ -1,82 +1,160 @@
-//! Reading records: every function runs on a read connection or inside the writer's transaction.
+//! Reading rows: every function runs on a read connection or inside the writer's transaction.
 
-use std::str::FromStr;
+use std::sync::Arc;
 
-use meshkit_model::{Namespace, Peer, PeerId, PeerStatus, Shard, ShardStatus, Timestamp};
-use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension as _, Row, ToSql};
+use meshkit_model::{Kind, PeerId, Timestamp};
+use rusqlite::types::{Type, Value};
+use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
+use tokio::sync::{mpsc, oneshot};
 
 use super::backend;
-use crate::api::{AuditEntry, Change, Page, PeerQuery, ShardQuery};
+use super::schema::kind;
+use crate::api::{Change, Entry, Identity, Loading, TokenKey};
+use crate::audit::{AuditEntry, AuditQuery, Hash, Head};
 use crate::error::StoreError;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-const PEER: &str = "SELECT spec, status, registered_at, last_seen_at, record_version FROM peers";
-const NAMESPACE: &str = "SELECT name, shards, service, strategy FROM namespaces";
-const SHARD: &str =
-    "SELECT namespace, id, strategy, owner, status, fence, record_version, changed_at FROM shards";
+/// Records of one chunk.
+const CHUNK: usize = 1024;
+/// Chunks that wait for the one who loads.
+const CHUNKS_AHEAD: usize = 4;
 
-pub(super) fn peer(connection: &Connection, id: &PeerId) -> Result<Option<Peer>, StoreError> {
+const AUDIT: &str =
+    "SELECT number, revision, at, actor, action, ticket, reason, record, refused, before, after,
+                     previous, hash FROM audit";
+
+/// What stands in the store under a key: enough to admit a write and to audit it.
+pub(super) struct Stored {
+    pub(super) version: u64,
+    pub(super) fence: Option<u64>,
+    pub(super) owner: Option<String>,
+    pub(super) value: String,
+}
+
+pub(super) fn stored(connection: &Connection, kind: Kind, key: &str) -> rusqlite::Result<Option<Stored>> {
     connection
-        .prepare_cached(&format!("{PEER} WHERE id = ?1"))
-        .and_then(|mut statement| statement.query_row([id.as_str()], peer_of).optional())
-        .map_err(|error| backend(&error))
-}
-
-pub(super) fn peers(connection: &Connection, query: &PeerQuery) -> Result<Page<Peer>, StoreError> {
-    let status = query.status.map(PeerStatus::as_str);
-    let mut clauses = Clauses::default();
-    clauses.equal("role", query.role.as_ref());
-    clauses.equal("service", query.service.as_ref());
-    clauses.equal("cluster", query.cluster.as_ref());
-    clauses.equal("status", status.as_ref());
-    if let Some(after) = &query.after {
-        clauses.add("id > ?", [after]);
-    }
-    clauses.page(connection, PEER, "id", query.limit, peer_of)
-}
-
-pub(super) fn shard(connection: &Connection, namespace: &str, id: u32) -> Result<Option<Shard>, StoreError> {
-    connection
-        .prepare_cached(&format!("{SHARD} WHERE namespace = ?1 AND id = ?2"))
-        .and_then(|mut statement| statement.query_row((namespace, id), shard_of).optional())
-        .map_err(|error| backend(&error))
-}
-
-pub(super) fn shards(connection: &Connection, query: &ShardQuery) -> Result<Page<Shard>, StoreError> {
-    let status = query.status.map(ShardStatus::as_str);
-    let mut clauses = Clauses::default();
-    clauses.equal("namespace", query.namespace.as_ref());
-    clauses.equal("owner", query.owner.as_ref());
-    clauses.equal("status", status.as_ref());
-    if let Some((namespace, id)) = &query.after {
-        clauses.add("(namespace, id) > (?, ?)", [namespace, id]);
-    }
-    clauses.page(connection, SHARD, "namespace, id", query.limit, shard_of)
-}
-
-pub(super) fn namespaces(connection: &Connection) -> Result<Vec<Namespace>, StoreError> {
-    let sql = format!("{NAMESPACE} ORDER BY name");
-    collect(connection, &sql, &[], namespace_of).map_err(|error| backend(&error))
-}
-
-pub(super) fn audit(connection: &Connection, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
-    let sql = "SELECT number, revision, at, actor, reason, record, before, after
-               FROM audit ORDER BY number DESC LIMIT ?1";
-    let entry = |row: &Row<'_>| {
-        Ok(AuditEntry {
-            number: row.get(0)?,
-            revision: row.get(1)?,
-            at: time(row, 2)?,
-            actor: row.get(3)?,
-            reason: row.get(4)?,
-            record: row.get(5)?,
-            before: row.get(6)?,
-            after: row.get(7)?,
+        .prepare_cached("SELECT version, fence, owner, value FROM records WHERE kind = ?1 AND key = ?2")?
+        .query_row(params![kind.as_str(), key], |row| {
+            Ok(Stored { version: row.get(0)?, fence: row.get(1)?, owner: row.get(2)?, value: row.get(3)? })
         })
+        .optional()
+}
+
+pub(super) fn get(connection: &Connection, kind: Kind, key: String) -> Result<Option<Entry>, StoreError> {
+    let Some(found) = stored(connection, kind, &key).map_err(|error| backend(&error))? else {
+        return Ok(None);
     };
-    collect(connection, sql, &[&limit], entry).map_err(|error| backend(&error))
+    checked(kind, &key, found.version, &found.value)?;
+    Ok(Some(Entry { kind, key, version: found.version, value: found.value.into() }))
+}
+
+/// A record that is not what its kind looks like was not written by us.
+pub(super) fn checked(kind: Kind, key: &str, version: u64, value: &str) -> Result<(), StoreError> {
+    kind.check(key, version, value)
+        .map_err(|problem| StoreError::Damaged(format!("{kind}/{key} cannot be read: {problem}")))
+}
+
+pub(super) fn identity(connection: &Connection) -> rusqlite::Result<Identity> {
+    connection.query_row("SELECT store_id, incarnation, token_key FROM meta", [], |row| {
+        let token_key = TokenKey::new(row.get(2)?);
+        Ok(Identity { id: row.get(0)?, incarnation: row.get(1)?, token_key })
+    })
+}
+
+pub(super) fn revision(connection: &Connection) -> rusqlite::Result<u64> {
+    connection.prepare_cached("SELECT revision FROM meta")?.query_row([], |row| row.get(0))
+}
+
+/// Sends all records of some kinds as one snapshot: `begin` where it begins, then the chunks, until
+/// they end or nobody takes them.
+pub(super) fn load(
+    connection: &Connection,
+    kinds: &[Kind],
+    begin: oneshot::Sender<Loading>,
+) -> Result<(), StoreError> {
+    let (sender, chunks) = mpsc::channel(CHUNKS_AHEAD);
+    let snapshot = connection.unchecked_transaction().map_err(|error| backend(&error))?;
+    let revision = revision(&snapshot).map_err(|error| backend(&error))?;
+    if begin.send(Loading { revision, chunks }).is_err() {
+        return Ok(());
+    }
+    let send = |chunk| sender.blocking_send(chunk).is_ok();
+    for kind in kinds {
+        if let Err(error) = each(&snapshot, *kind, |chunk| send(Ok(chunk))) {
+            let error = backend(&error);
+            send(Err(error.clone()));
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// All records of a kind in chunks, for as long as they are taken.
+fn each(connection: &Connection, kind: Kind, take: impl Fn(Vec<Entry>) -> bool) -> rusqlite::Result<()> {
+    let mut statement =
+        connection.prepare_cached("SELECT key, version, value FROM records WHERE kind = ?1 ORDER BY key")?;
+    let mut rows = statement.query([kind.as_str()])?;
+    let mut chunk = Vec::with_capacity(CHUNK);
+    while let Some(row) = rows.next()? {
+        let value: Arc<str> = row.get_ref(2)?.as_str()?.into();
+        chunk.push(Entry { kind, key: row.get(0)?, version: row.get(1)?, value });
+        if chunk.len() == CHUNK && !take(std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK))) {
+            return Ok(());
+        }
+    }
+    if !chunk.is_empty() {
+        take(chunk);
+    }
+    Ok(())
+}
+
+pub(super) fn touched(connection: &Connection) -> Result<Vec<(PeerId, Timestamp)>, StoreError> {
+    let one = |row: &Row<'_>| {
+        let id: String = row.get(0)?;
+        Ok((PeerId::new(id).map_err(|error| odd(0, error))?, time(row, 1)?))
+    };
+    collect(connection, "SELECT peer, at FROM touched", vec![], one).map_err(|error| backend(&error))
+}
+
+pub(super) fn audit(connection: &Connection, query: &AuditQuery) -> Result<Vec<AuditEntry>, StoreError> {
+    let mut clauses = Clauses::default();
+    clauses.equal("actor = ?", query.actor.as_ref());
+    clauses.equal("action = ?", query.action.as_ref());
+    clauses.equal("ticket = ?", query.ticket.as_ref());
+    clauses.equal("record = ?", query.record.as_ref());
+    if let Some(kind) = query.kind {
+        // The record begins with `kind/`, and `0` is what follows `/`.
+        clauses.add("record >= ?", format!("{kind}/").into());
+        clauses.add("record < ?", format!("{kind}0").into());
+    }
+    match query.refused {
+        Some(true) => clauses.conditions.push("refused IS NOT NULL"),
+        Some(false) => clauses.conditions.push("refused IS NULL"),
+        None => {}
+    }
+    if let Some(from) = query.from {
+        clauses.add("at >= ?", from.as_millisecond().into());
+    }
+    if let Some(until) = query.until {
+        clauses.add("at < ?", until.as_millisecond().into());
+    }
+    if let Some(after) = query.after {
+        let beyond = if query.oldest_first { "number > ?" } else { "number < ?" };
+        clauses.add(beyond, i64::try_from(after).unwrap_or(i64::MAX).into());
+    }
+    let order = if query.oldest_first { "ASC" } else { "DESC" };
+    let (sql, values) = clauses.select(AUDIT, &format!("number {order}"), query.limit);
+    collect(connection, &sql, values, audit_entry).map_err(|error| backend(&error))
+}
+
+/// Where the audit's chain stands.
+pub(super) fn head(connection: &Connection) -> rusqlite::Result<Head> {
+    let head = connection
+        .prepare_cached("SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1")?
+        .query_row([], |row| Ok(Head { number: row.get(0)?, hash: Hash(row.get(1)?) }))
+        .optional()?;
+    Ok(head.unwrap_or(Head::START))
 }
 
 pub(super) fn changes(
@@ -87,7 +165,7 @@ pub(super) fn changes(
     let read = || -> rusqlite::Result<Option<Vec<Change>>> {
         let snapshot = connection.unchecked_transaction()?;
         let oldest: Option<u64> =
-            snapshot.query_row("SELECT min(revision) FROM changes", [], |row| row.get(0))?;
+            snapshot.prepare_cached("SELECT min(revision) FROM changes")?.query_row([], |row| row.get(0))?;
         let newest: u64 = revision(&snapshot)?;
         let complete = match oldest {
             Some(oldest) => after + 1 >= oldest,
@@ -97,144 +175,109 @@ pub(super) fn changes(
         if !complete || after > newest {
             return Ok(None);
         }
-        let sql = "SELECT revision, record, version, after FROM changes
-                   WHERE revision > ?1 ORDER BY revision, number LIMIT ?2";
+        // The last revision comes whole: who applies changes must not stop within one.
+        let sql = "SELECT revision, kind, key, version, value FROM changes
+                   WHERE revision > ?1 AND revision <= coalesce(
+                       (SELECT revision FROM changes WHERE revision > ?1
+                        ORDER BY revision, number LIMIT 1 OFFSET ?2), ?3)
+                   ORDER BY revision, number";
         let change = |row: &Row<'_>| {
             Ok(Change {
                 revision: row.get(0)?,
-                record: row.get(1)?,
-                version: row.get(2)?,
-                after: row.get(3)?,
+                kind: kind(row, 1)?,
+                key: row.get(2)?,
+                version: row.get(3)?,
+                value: row.get_ref(4)?.as_str_or_null()?.map(Arc::from),
             })
         };
-        collect(&snapshot, sql, &[&after, &limit], change).map(Some)
+        let last = i64::from(limit.max(1)) - 1;
+        let mut statement = snapshot.prepare_cached(sql)?;
+        let changes = statement.query_map(params![after, last, newest], change)?;
+        changes.collect::<rusqlite::Result<_>>().map(Some)
     };
     read().map_err(|error| backend(&error))
 }
 
-pub(super) fn revision(connection: &Connection) -> rusqlite::Result<u64> {
-    connection.prepare_cached("SELECT revision FROM meta")?.query_row([], |row| row.get(0))
-}
-
-/// Reads every record that decisions are made by, and fails at the first that cannot be.
+/// Reads all that a start needs, so that what cannot be read is found before anything is written.
 pub(super) fn read_all(connection: &Connection) -> Result<(), StoreError> {
-    let read = || -> rusqlite::Result<()> {
-        revision(connection)?;
-        each(connection, PEER, peer_of)?;
-        each(connection, NAMESPACE, namespace_of)?;
-        each(connection, SHARD, shard_of)
+    let open = || -> rusqlite::Result<()> {
+        identity(connection)?;
+        revision(connection).map(drop)
     };
-    read().map_err(|error| backend(&error))
-}
-
-fn each<T>(
-    connection: &Connection,
-    sql: &str,
-    item: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-) -> rusqlite::Result<()> {
-    connection.prepare(sql)?.query_map([], item)?.try_for_each(|item| item.map(drop))
+    open().map_err(|error| backend(&error))?;
+    touched(connection)?;
+    let mut statement = connection
+        .prepare("SELECT kind, key, version, value FROM records")
+        .map_err(|error| backend(&error))?;
+    let mut rows = statement.query([]).map_err(|error| backend(&error))?;
+    while let Some(row) = rows.next().map_err(|error| backend(&error))? {
+        let read = || Ok((kind(row, 0)?, row.get_ref(1)?.as_str()?, row.get(2)?, row.get_ref(3)?.as_str()?));
+        let (kind, key, version, value) = read().map_err(|error: rusqlite::Error| backend(&error))?;
+        checked(kind, key, version, value)?;
+    }
+    Ok(())
 }
 
 /// The conditions of a listing and what they compare with.
 #[derive(Default)]
-struct Clauses<'a> {
-    conditions: Vec<String>,
-    values: Vec<&'a dyn ToSql>,
+struct Clauses {
+    conditions: Vec<&'static str>,
+    values: Vec<Value>,
 }
 
-impl<'a> Clauses<'a> {
-    fn equal<T: ToSql>(&mut self, column: &str, value: Option<&'a T>) {
+impl Clauses {
+    fn equal(&mut self, condition: &'static str, value: Option<&String>) {
         if let Some(value) = value {
-            self.add(&format!("{column} = ?"), [value]);
+            self.add(condition, value.clone().into());
         }
     }
 
-    fn add<const N: usize>(&mut self, condition: &str, values: [&'a dyn ToSql; N]) {
-        self.conditions.push(condition.to_owned());
-        self.values.extend(values);
+    fn add(&mut self, condition: &'static str, value: Value) {
+        self.conditions.push(condition);
+        self.values.push(value);
     }
 
-    /// Reads one page and the revision it belongs to from one snapshot.
-    fn page<T>(
-        self,
-        connection: &Connection,
-        select: &str,
-        order: &str,
-        limit: u32,
-        item: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> Result<Page<T>, StoreError> {
-        let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
-        // One more than asked for tells whether more follow.
-        let limit = u64::from(limit) + 1;
-        let mut values: Vec<&dyn ToSql> = self.values;
-        values.push(&limit);
+    fn select(mut self, select: &str, order: &str, limit: u32) -> (String, Vec<Value>) {
         let mut sql = select.to_owned();
         for (at, condition) in self.conditions.iter().enumerate() {
             sql.push_str(if at == 0 { " WHERE " } else { " AND " });
             sql.push_str(condition);
         }
         sql.push_str(&format!(" ORDER BY {order} LIMIT ?"));
-        let read = || -> rusqlite::Result<Page<T>> {
-            let snapshot = connection.unchecked_transaction()?;
-            let revision = revision(&snapshot)?;
-            let mut items = collect(&snapshot, &sql, &values, item)?;
-            let more = items.len() > wanted;
-            items.truncate(wanted);
-            Ok(Page { items, more, revision })
-        };
-        read().map_err(|error| backend(&error))
+        self.values.push(i64::from(limit).into());
+        (sql, self.values)
     }
 }
 
 fn collect<T>(
     connection: &Connection,
     sql: &str,
-    values: &[&dyn ToSql],
+    values: Vec<Value>,
     item: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<Vec<T>> {
-    connection.prepare_cached(sql)?.query_map(values, item)?.collect()
+    connection.prepare_cached(sql)?.query_map(params_from_iter(values), item)?.collect()
 }
 
-fn peer_of(row: &Row<'_>) -> rusqlite::Result<Peer> {
-    let spec: String = row.get(0)?;
-    Ok(Peer {
-        spec: serde_json::from_str(&spec).map_err(|error| odd(0, error))?,
-        status: parsed(row, 1)?,
-        registered_at: time(row, 2)?,
-        last_seen_at: time(row, 3)?,
-        record_version: row.get(4)?,
+fn audit_entry(row: &Row<'_>) -> rusqlite::Result<AuditEntry> {
+    Ok(AuditEntry {
+        number: row.get(0)?,
+        revision: row.get(1)?,
+        at: time(row, 2)?,
+        actor: row.get(3)?,
+        action: row.get(4)?,
+        ticket: row.get(5)?,
+        reason: row.get(6)?,
+        record: row.get(7)?,
+        refused: row.get(8)?,
+        before: row.get(9)?,
+        after: row.get(10)?,
+        previous: Hash(row.get(11)?),
+        hash: Hash(row.get(12)?),
     })
-}
-
-fn shard_of(row: &Row<'_>) -> rusqlite::Result<Shard> {
-    let owner: String = row.get(3)?;
-    Ok(Shard {
-        namespace: row.get(0)?,
-        id: row.get(1)?,
-        strategy: parsed(row, 2)?,
-        owner: if owner.is_empty() { None } else { Some(PeerId::new(owner).map_err(|error| odd(3, error))?) },
-        status: parsed(row, 4)?,
-        fence: row.get(5)?,
-        record_version: row.get(6)?,
-        changed_at: time(row, 7)?,
-    })
-}
-
-/// A namespace from the columns name, shards, service, strategy.
-pub(super) fn namespace_of(row: &Row<'_>) -> rusqlite::Result<Namespace> {
-    Ok(Namespace { name: row.get(0)?, shards: row.get(1)?, service: row.get(2)?, strategy: parsed(row, 3)? })
 }
 
 fn time(row: &Row<'_>, at: usize) -> rusqlite::Result<Timestamp> {
     Timestamp::from_millisecond(row.get(at)?).map_err(|error| odd(at, error))
-}
-
-fn parsed<T: FromStr>(row: &Row<'_>, at: usize) -> rusqlite::Result<T>
-where
-    T::Err: Into<BoxError>,
-{
-    let text: String = row.get(at)?;
-    text.parse().map_err(|error: T::Err| odd(at, error))
 }
 
 fn odd(column: usize, error: impl Into<BoxError>) -> rusqlite::Error {

@@ -9,8 +9,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{SqliteOptions, apply, backend};
-use crate::api::{Committed, Mutation};
 use crate::error::StoreError;
+use crate::mutation::{Committed, Mutation};
 
 /// Mutations that may wait; more make their writers wait.
 const QUEUE: usize = 1024;

@@ -1,0 +1,11 @@
+//! The cases, each a function over a [`Subject`](crate::Subject).
+
+mod audit;
+mod changes;
+mod view;
+mod writes;
+
+pub use audit::*;
+pub use changes::*;
+pub use view::*;
+pub use writes::*;
