@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
 use http::{Request, Response};
-use meshkit_api::{Context, Module};
+use meshkit_api::{Context, Gate, Module, keep_house};
 use meshkit_config::{GRPC, MeshkitConfig, ModuleName, NamespaceConfig, REST};
 use meshkit_store::{SqliteOptions, SqliteStore, StoreError, View};
 use omnirelay_runtime::bootstrap::{Running, Startup};
@@ -50,9 +50,12 @@ pub async fn start(mut startup: Startup, args: Args) -> Result<Running> {
         .map_err(|error| loaded.place("listener.address", error))?;
     startup.step("listener");
 
+    let auth = Arc::new(auth);
+    keep_house(view.clone(), startup.drain.clone());
     let context = Context {
+        gate: Gate::new(Arc::clone(&auth), view.clone()),
         view,
-        auth: Arc::new(auth),
+        auth,
         metrics: startup.metrics.clone(),
         drain: startup.drain.clone(),
     };
@@ -134,6 +137,9 @@ async fn modules(context: &Context, config: &MeshkitConfig) -> Result<Vec<Module
                 };
                 meshkit_shards::start(context, settings).await?
             }
+            ModuleName::Clusters => meshkit_clusters::start(context),
+            ModuleName::Config => meshkit_settings::start(context),
+            ModuleName::Audit => meshkit_audit::start(context),
         });
     }
     Ok(modules)

@@ -71,6 +71,9 @@ pub struct Hold {
     /// The shards that it owned when its drain began: what progress is measured against.
     #[serde(default)]
     pub shards_at_start: u32,
+    /// How far its drain has come, as of when the peer was read; none in the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<DrainProgress>,
 }
 
 /// What an operator asks for.
@@ -103,7 +106,7 @@ impl HoldVerb {
 }
 
 /// How far a drain has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DrainProgress {
     /// Shards that the peer owned when the drain began.

@@ -7,7 +7,9 @@
 mod cluster;
 mod config;
 mod hold;
+mod idempotency;
 mod invalid;
+mod listed;
 mod liveness;
 mod merge;
 mod peer;
@@ -22,7 +24,9 @@ pub use cluster::{
 };
 pub use config::{ConfigDocument, MeshConfig, RegistryTuning};
 pub use hold::{DrainProgress, Hold, HoldState, HoldVerb, LabelPatch, effective_labels, patch_labels};
+pub use idempotency::IdempotentAnswer;
 pub use invalid::Invalid;
+pub use listed::{Field, Listed};
 pub use liveness::Liveness;
 pub use merge::merge_patch;
 pub use peer::{Endpoint, Peer, PeerId, PeerProtocol, PeerSpec, PeerStatus};

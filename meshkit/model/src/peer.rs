@@ -7,6 +7,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::hold::{Hold, HoldState, LabelPatch, effective_labels};
 use crate::invalid::{Invalid, at_most, check_name, check_text};
 
 /// The name of a peer, unique in the mesh: 1 to 128 of `[a-z0-9.-]`.
@@ -271,8 +272,40 @@ pub struct Peer {
     pub registered_at: Timestamp,
     /// When it was heard last, as of the registry's last sweep.
     pub last_seen_at: Timestamp,
+    /// That an operator holds it back; none where nobody does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
+    /// The labels that an operator set over the peer's own.
+    #[serde(default, skip_serializing_if = "LabelPatch::is_empty")]
+    pub label_patch: LabelPatch,
     /// Grows with every change of this record but not with heartbeats; 1 at first.
     pub record_version: u64,
+}
+
+impl Peer {
+    /// A label as everybody sees it: the operator's before the peer's own.
+    #[must_use]
+    pub fn label(&self, key: &str) -> Option<&str> {
+        match self.label_patch.get(key) {
+            Some(patched) => patched.as_deref(),
+            None => self.spec.labels.get(key).map(String::as_str),
+        }
+    }
+
+    /// The record as everybody sees it, with the operator's labels over the peer's own.
+    #[must_use]
+    pub fn seen(mut self) -> Self {
+        if !self.label_patch.is_empty() {
+            self.spec.labels = effective_labels(&self.spec.labels, &self.label_patch);
+        }
+        self
+    }
+
+    /// How far it is held back.
+    #[must_use]
+    pub fn hold_state(&self) -> Option<HoldState> {
+        self.hold.as_ref().map(|hold| hold.state)
+    }
 }
 
 #[cfg(test)]

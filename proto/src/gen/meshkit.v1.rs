@@ -629,64 +629,6 @@ pub struct ChangeOutcome {
     #[prost(message, optional, tag = "5")]
     pub confirmation_expires_at: ::core::option::Option<::prost_types::Timestamp>,
 }
-/// What happened to what is watched.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct WatchEvent {
-    #[prost(enumeration = "WatchEventType", tag = "1")]
-    pub r#type: i32,
-    /// The key of the record; empty where the event is about none.
-    #[prost(string, tag = "2")]
-    pub key: ::prost::alloc::string::String,
-    /// The store revision that it belongs to.
-    #[prost(uint64, tag = "3")]
-    pub revision: u64,
-    /// Where a later watch with the same filter goes on.
-    #[prost(string, tag = "4")]
-    pub resume_token: ::prost::alloc::string::String,
-}
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum WatchEventType {
-    Unspecified = 0,
-    /// The record became as shown.
-    Put = 1,
-    /// The record is gone, or passes the filter no more.
-    Deleted = 2,
-    /// All that was there when the watch began has been sent.
-    Synced = 3,
-    /// Nothing happened up to this revision.
-    Bookmark = 4,
-    /// What happened since the token is not known any more: forget everything; what is there follows.
-    Resync = 5,
-}
-impl WatchEventType {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "WATCH_EVENT_TYPE_UNSPECIFIED",
-            Self::Put => "WATCH_EVENT_TYPE_PUT",
-            Self::Deleted => "WATCH_EVENT_TYPE_DELETED",
-            Self::Synced => "WATCH_EVENT_TYPE_SYNCED",
-            Self::Bookmark => "WATCH_EVENT_TYPE_BOOKMARK",
-            Self::Resync => "WATCH_EVENT_TYPE_RESYNC",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "WATCH_EVENT_TYPE_UNSPECIFIED" => Some(Self::Unspecified),
-            "WATCH_EVENT_TYPE_PUT" => Some(Self::Put),
-            "WATCH_EVENT_TYPE_DELETED" => Some(Self::Deleted),
-            "WATCH_EVENT_TYPE_SYNCED" => Some(Self::Synced),
-            "WATCH_EVENT_TYPE_BOOKMARK" => Some(Self::Bookmark),
-            "WATCH_EVENT_TYPE_RESYNC" => Some(Self::Resync),
-            _ => None,
-        }
-    }
-}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Peer {
     /// Unique in the mesh: 1 to 128 of \[a-z0-9.-\].
@@ -737,7 +679,7 @@ pub struct Hold {
     pub reason: ::prost::alloc::string::String,
     #[prost(string, tag = "5")]
     pub ticket: ::prost::alloc::string::String,
-    /// Absent where it was only cordoned, and in watches.
+    /// Absent where it was only cordoned.
     #[prost(message, optional, tag = "6")]
     pub progress: ::core::option::Option<DrainProgress>,
 }
@@ -924,23 +866,6 @@ pub struct VersionCount {
     pub peers: u32,
     #[prost(uint32, tag = "4")]
     pub alive: u32,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct WatchPeersRequest {
-    /// As in ListPeersRequest.
-    #[prost(string, tag = "1")]
-    pub filter: ::prost::alloc::string::String,
-    /// What the last event of an earlier watch with the same filter held; empty begins anew.
-    #[prost(string, tag = "2")]
-    pub resume_token: ::prost::alloc::string::String,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct WatchPeersResponse {
-    #[prost(message, optional, tag = "1")]
-    pub event: ::core::option::Option<WatchEvent>,
-    /// The peer as it became; absent in other events.
-    #[prost(message, optional, tag = "2")]
-    pub peer: ::core::option::Option<Peer>,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -1326,31 +1251,6 @@ pub mod registry_service_client {
                 .insert(GrpcMethod::new("meshkit.v1.RegistryService", "ListVersions"));
             self.inner.unary(req, path, codec).await
         }
-        /// Sends the peers as they are and then as they change. Scope: mesh.observe.
-        pub async fn watch_peers(
-            &mut self,
-            request: impl tonic::IntoRequest<super::WatchPeersRequest>,
-        ) -> std::result::Result<
-            tonic::Response<tonic::codec::Streaming<super::WatchPeersResponse>>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/meshkit.v1.RegistryService/WatchPeers",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("meshkit.v1.RegistryService", "WatchPeers"));
-            self.inner.server_streaming(req, path, codec).await
-        }
     }
 }
 /// Generated server implementations.
@@ -1437,17 +1337,6 @@ pub mod registry_service_server {
             tonic::Response<super::ListVersionsResponse>,
             tonic::Status,
         >;
-        /// Server streaming response type for the WatchPeers method.
-        type WatchPeersStream: tonic::codegen::tokio_stream::Stream<
-                Item = std::result::Result<super::WatchPeersResponse, tonic::Status>,
-            >
-            + std::marker::Send
-            + 'static;
-        /// Sends the peers as they are and then as they change. Scope: mesh.observe.
-        async fn watch_peers(
-            &self,
-            request: tonic::Request<super::WatchPeersRequest>,
-        ) -> std::result::Result<tonic::Response<Self::WatchPeersStream>, tonic::Status>;
     }
     /// Who is in the mesh. REST twins: /meshkit/peers, /meshkit/versions.
     #[derive(Debug)]
@@ -1932,52 +1821,6 @@ pub mod registry_service_server {
                     };
                     Box::pin(fut)
                 }
-                "/meshkit.v1.RegistryService/WatchPeers" => {
-                    #[allow(non_camel_case_types)]
-                    struct WatchPeersSvc<T: RegistryService>(pub Arc<T>);
-                    impl<
-                        T: RegistryService,
-                    > tonic::server::ServerStreamingService<super::WatchPeersRequest>
-                    for WatchPeersSvc<T> {
-                        type Response = super::WatchPeersResponse;
-                        type ResponseStream = T::WatchPeersStream;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::ResponseStream>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::WatchPeersRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as RegistryService>::watch_peers(&inner, request).await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = WatchPeersSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.server_streaming(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
                 _ => {
                     Box::pin(async move {
                         let mut response = http::Response::new(
@@ -2178,23 +2021,6 @@ pub struct DemoteClusterResponse {
     pub cluster: ::core::option::Option<Cluster>,
     #[prost(message, optional, tag = "2")]
     pub outcome: ::core::option::Option<ChangeOutcome>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct WatchClustersRequest {
-    /// As in ListClustersRequest.
-    #[prost(string, tag = "1")]
-    pub filter: ::prost::alloc::string::String,
-    /// What the last event of an earlier watch with the same filter held; empty begins anew.
-    #[prost(string, tag = "2")]
-    pub resume_token: ::prost::alloc::string::String,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct WatchClustersResponse {
-    #[prost(message, optional, tag = "1")]
-    pub event: ::core::option::Option<WatchEvent>,
-    /// The cluster as it became; absent in other events.
-    #[prost(message, optional, tag = "2")]
-    pub cluster: ::core::option::Option<Cluster>,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -2497,31 +2323,6 @@ pub mod clusters_service_client {
                 .insert(GrpcMethod::new("meshkit.v1.ClustersService", "DemoteCluster"));
             self.inner.unary(req, path, codec).await
         }
-        /// Sends the clusters as they are and then as they change. Scope: mesh.observe.
-        pub async fn watch_clusters(
-            &mut self,
-            request: impl tonic::IntoRequest<super::WatchClustersRequest>,
-        ) -> std::result::Result<
-            tonic::Response<tonic::codec::Streaming<super::WatchClustersResponse>>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/meshkit.v1.ClustersService/WatchClusters",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("meshkit.v1.ClustersService", "WatchClusters"));
-            self.inner.server_streaming(req, path, codec).await
-        }
     }
 }
 /// Generated server implementations.
@@ -2583,20 +2384,6 @@ pub mod clusters_service_server {
             request: tonic::Request<super::DemoteClusterRequest>,
         ) -> std::result::Result<
             tonic::Response<super::DemoteClusterResponse>,
-            tonic::Status,
-        >;
-        /// Server streaming response type for the WatchClusters method.
-        type WatchClustersStream: tonic::codegen::tokio_stream::Stream<
-                Item = std::result::Result<super::WatchClustersResponse, tonic::Status>,
-            >
-            + std::marker::Send
-            + 'static;
-        /// Sends the clusters as they are and then as they change. Scope: mesh.observe.
-        async fn watch_clusters(
-            &self,
-            request: tonic::Request<super::WatchClustersRequest>,
-        ) -> std::result::Result<
-            tonic::Response<Self::WatchClustersStream>,
             tonic::Status,
         >;
     }
@@ -2951,53 +2738,6 @@ pub mod clusters_service_server {
                     };
                     Box::pin(fut)
                 }
-                "/meshkit.v1.ClustersService/WatchClusters" => {
-                    #[allow(non_camel_case_types)]
-                    struct WatchClustersSvc<T: ClustersService>(pub Arc<T>);
-                    impl<
-                        T: ClustersService,
-                    > tonic::server::ServerStreamingService<super::WatchClustersRequest>
-                    for WatchClustersSvc<T> {
-                        type Response = super::WatchClustersResponse;
-                        type ResponseStream = T::WatchClustersStream;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::ResponseStream>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::WatchClustersRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as ClustersService>::watch_clusters(&inner, request)
-                                    .await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = WatchClustersSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.server_streaming(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
                 _ => {
                     Box::pin(async move {
                         let mut response = http::Response::new(
@@ -3109,20 +2849,6 @@ pub struct RollbackConfigResponse {
     pub config: ::core::option::Option<Config>,
     #[prost(message, optional, tag = "2")]
     pub outcome: ::core::option::Option<ChangeOutcome>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct WatchConfigRequest {
-    /// What the last event of an earlier watch held; empty begins anew.
-    #[prost(string, tag = "1")]
-    pub resume_token: ::prost::alloc::string::String,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct WatchConfigResponse {
-    #[prost(message, optional, tag = "1")]
-    pub event: ::core::option::Option<WatchEvent>,
-    /// The configuration as it became; absent in other events.
-    #[prost(message, optional, tag = "2")]
-    pub config: ::core::option::Option<Config>,
 }
 /// Generated client implementations.
 pub mod config_service_client {
@@ -3307,31 +3033,6 @@ pub mod config_service_client {
                 .insert(GrpcMethod::new("meshkit.v1.ConfigService", "RollbackConfig"));
             self.inner.unary(req, path, codec).await
         }
-        /// Sends the configuration as it is and then as it changes. Scope: mesh.observe.
-        pub async fn watch_config(
-            &mut self,
-            request: impl tonic::IntoRequest<super::WatchConfigRequest>,
-        ) -> std::result::Result<
-            tonic::Response<tonic::codec::Streaming<super::WatchConfigResponse>>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/meshkit.v1.ConfigService/WatchConfig",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("meshkit.v1.ConfigService", "WatchConfig"));
-            self.inner.server_streaming(req, path, codec).await
-        }
     }
 }
 /// Generated server implementations.
@@ -3377,20 +3078,6 @@ pub mod config_service_server {
             request: tonic::Request<super::RollbackConfigRequest>,
         ) -> std::result::Result<
             tonic::Response<super::RollbackConfigResponse>,
-            tonic::Status,
-        >;
-        /// Server streaming response type for the WatchConfig method.
-        type WatchConfigStream: tonic::codegen::tokio_stream::Stream<
-                Item = std::result::Result<super::WatchConfigResponse, tonic::Status>,
-            >
-            + std::marker::Send
-            + 'static;
-        /// Sends the configuration as it is and then as it changes. Scope: mesh.observe.
-        async fn watch_config(
-            &self,
-            request: tonic::Request<super::WatchConfigRequest>,
-        ) -> std::result::Result<
-            tonic::Response<Self::WatchConfigStream>,
             tonic::Status,
         >;
     }
@@ -3648,52 +3335,6 @@ pub mod config_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/meshkit.v1.ConfigService/WatchConfig" => {
-                    #[allow(non_camel_case_types)]
-                    struct WatchConfigSvc<T: ConfigService>(pub Arc<T>);
-                    impl<
-                        T: ConfigService,
-                    > tonic::server::ServerStreamingService<super::WatchConfigRequest>
-                    for WatchConfigSvc<T> {
-                        type Response = super::WatchConfigResponse;
-                        type ResponseStream = T::WatchConfigStream;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::ResponseStream>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::WatchConfigRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as ConfigService>::watch_config(&inner, request).await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = WatchConfigSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

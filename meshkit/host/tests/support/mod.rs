@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 /// How long anything that has to come may take to come.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
+pub const ADMIN: &str = "admin-token";
 pub const OPERATOR: &str = "operator-token";
 pub const OBSERVER: &str = "observer-token";
 pub const READER: &str = "reader-token";
@@ -49,10 +50,11 @@ impl Bench {
              [auth]\nidentities = [\n  \
              {{ spiffe = \"spiffe://omnirelay.dev/operator/*\", scope = \"mesh.operate\" }},\n  \
              {{ spiffe = \"spiffe://omnirelay.dev/service/*\", scope = \"mesh.observe\" }},\n]\n\
-             tokens = [\n{}{}{}]\n{extra}\n",
+             tokens = [\n{}{}{}{}]\n{extra}\n",
             issued.certificate,
             issued.private_key,
             ca.ca(),
+            token("admin", ADMIN, "mesh.admin"),
             token("operator", OPERATOR, "mesh.operate"),
             token("observer", OBSERVER, "mesh.observe"),
             token("reader", READER, "mesh.read"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use meshkit_model::{Kind, Namespace, Peer, Record, Shard};
+use meshkit_model::{Cluster, ConfigDocument, IdempotentAnswer, Kind, Namespace, Peer, Record, Shard};
 
 use super::{Page, Peers, Shards};
 use crate::api::{Change, Entry};
@@ -90,6 +90,9 @@ tables! {
     peers, peers_mut: Peer as Peers;
     namespaces, namespaces_mut: Namespace as Table<Namespace>;
     shards, shards_mut: Shard as Shards;
+    clusters, clusters_mut: Cluster as Table<Cluster>;
+    config, config_mut: ConfigDocument as Table<ConfigDocument>;
+    answers, answers_mut: IdempotentAnswer as Table<IdempotentAnswer>;
 }
 
 impl Tables {
