@@ -252,6 +252,14 @@ impl Ask {
         ask.body(body::full(json.to_string())).await
     }
 
+    /// A unary call over gRPC with an encoded message.
+    pub async fn grpc(self, message: &[u8]) -> Answer {
+        let mut frame = vec![0];
+        frame.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+        frame.extend(message);
+        self.header("content-type", "application/grpc").body(body::full(frame)).await
+    }
+
     async fn body(self, body: relay_transport::Body) -> Answer {
         let response = self.channel.send(self.request.body(body).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
@@ -260,7 +268,7 @@ impl Ask {
             status: parts.status,
             headers: parts.headers,
             protocol: parts.extensions.get::<Negotiated>().unwrap().protocol,
-            text: String::from_utf8(bytes.to_vec()).unwrap(),
+            text: String::from_utf8_lossy(&bytes).into_owned(),
         }
     }
 }
