@@ -30,7 +30,7 @@ pub use listed::{Field, Listed};
 pub use liveness::Liveness;
 pub use merge::merge_patch;
 pub use peer::{Endpoint, Peer, PeerId, PeerProtocol, PeerSpec, PeerStatus};
-pub use record::{Fence, Kind, Record};
+pub use record::{Fence, Fields, Kind, Record};
 pub use shard::{Namespace, Shard, ShardStatus, Strategy};
 pub use unmet::Unmet;
 

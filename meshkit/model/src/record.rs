@@ -129,11 +129,19 @@ pub trait Record: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The first field that is off.
     fn validate(&self) -> Result<(), Invalid>;
 
+    /// What watchers can filter by: names and values, a few of them.
+    fn fields(&self) -> Fields {
+        Fields::new()
+    }
+
     /// What protects ownership that the record grants; none where it grants none.
     fn fence(&self) -> Option<Fence> {
         None
     }
 }
+
+/// Names and values of a record that watchers can filter by.
+pub type Fields = Vec<(&'static str, String)>;
 
 /// Under what number somebody owns something: whoever acts on ownership presents it, and it never
 /// goes back.
@@ -162,6 +170,16 @@ impl Record for Peer {
 
     fn validate(&self) -> Result<(), Invalid> {
         self.spec.validate()
+    }
+
+    fn fields(&self) -> Fields {
+        vec![
+            ("role", self.spec.role.clone()),
+            ("service", self.spec.service.clone()),
+            ("cluster", self.spec.cluster.clone()),
+            ("zone", self.spec.zone.clone()),
+            ("status", self.status.as_str().to_owned()),
+        ]
     }
 }
 
@@ -204,6 +222,15 @@ impl Record for Shard {
         Self::validate(self)
     }
 
+    fn fields(&self) -> Fields {
+        let owner = self.owner.as_ref().map_or("", PeerId::as_str);
+        vec![
+            ("namespace", self.namespace.clone()),
+            ("owner", owner.to_owned()),
+            ("status", self.status.as_str().to_owned()),
+        ]
+    }
+
     fn fence(&self) -> Option<Fence> {
         let owner = self.owner.as_ref().map_or("", PeerId::as_str);
         Some(Fence { number: self.fence, owner: owner.to_owned() })
@@ -227,6 +254,10 @@ impl Record for Cluster {
 
     fn validate(&self) -> Result<(), Invalid> {
         self.spec.validate()
+    }
+
+    fn fields(&self) -> Fields {
+        vec![("region", self.spec.region.clone()), ("state", self.state.as_str().to_owned())]
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Read first: [`Store`] is the seam between the mesh and whatever keeps its records; [`Mutation`]
 //! is the only way to change one, and [`Write::admit`] the rule by which every backend takes or
-//! refuses it; [`View`] is what modules read and write through; [`SqliteStore`] keeps it all in one
+//! refuses it; [`View`] is what modules read and write through, and [`Watch`] how they follow it; [`SqliteStore`] keeps it all in one
 //! file without set-up.
 //!
 //! Every mutation is one transaction: version check, fence check, record, audit row, change row.
@@ -15,6 +15,7 @@ mod error;
 mod mutation;
 mod sqlite;
 mod view;
+mod watch;
 mod write;
 
 pub use api::{Change, Entry, Identity, Loading, Store, StoreFuture, TokenKey};
@@ -23,4 +24,5 @@ pub use error::StoreError;
 pub use mutation::{Committed, Mutation, Refused};
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use view::{Page, PeerQuery, Peers, Rows, ShardQuery, Shards, Snapshot, Table, Tables, View, Viewed};
+pub use watch::{Event, Filter, Form, Position, Start, Told, Watch};
 pub use write::{Delete, Expect, Fencing, Guard, Holds, Put, Standing, Write};

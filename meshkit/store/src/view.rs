@@ -20,6 +20,7 @@ use crate::api::{Identity, Store};
 use crate::audit::{AuditEntry, AuditQuery};
 use crate::error::StoreError;
 use crate::mutation::{Committed, Mutation};
+use crate::watch::Hub;
 
 pub use peers::{PeerQuery, Peers};
 pub use shards::{ShardQuery, Shards};
@@ -33,6 +34,7 @@ struct Inner {
     store: Arc<dyn Store>,
     tables: RwLock<Tables>,
     applied: watch::Sender<u64>,
+    hub: Hub,
 }
 
 /// One page of a listing.
@@ -55,7 +57,8 @@ impl View {
         let revisions = store.revisions();
         let tables = follow::load(&*store).await?;
         let applied = watch::Sender::new(tables.revision());
-        let view = Self(Arc::new(Inner { store, tables: RwLock::new(tables), applied }));
+        let hub = Hub::new(tables.revision());
+        let view = Self(Arc::new(Inner { store, tables: RwLock::new(tables), applied, hub }));
         follow::spawn(Arc::downgrade(&view.0), revisions);
         Ok(view)
     }
@@ -135,6 +138,20 @@ impl View {
             tables.peers_mut().touch(&id, at);
         }
         Ok(())
+    }
+
+    /// How many watch now.
+    #[must_use]
+    pub fn watchers(&self) -> usize {
+        self.0.hub.watchers()
+    }
+
+    pub(crate) fn hub(&self) -> &Hub {
+        &self.0.hub
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.0.store
     }
 
     /// Audit entries that a query asks for.

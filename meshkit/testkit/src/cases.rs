@@ -3,9 +3,11 @@
 mod audit;
 mod changes;
 mod view;
+mod watch;
 mod writes;
 
 pub use audit::*;
 pub use changes::*;
 pub use view::*;
+pub use watch::*;
 pub use writes::*;

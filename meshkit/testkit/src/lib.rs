@@ -11,6 +11,7 @@
 
 pub mod cases;
 pub mod records;
+pub mod validator;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -56,6 +57,12 @@ macro_rules! conformance {
             a_view_follows_others,
             a_view_pages_through_what_it_filters,
             a_view_survives_forgotten_changes,
+            watches_tell_every_change_once_in_order,
+            watches_begin_where_they_are_asked_to,
+            watches_tell_what_left_the_filter,
+            slow_watchers_miss_nothing,
+            forgotten_changes_need_a_resync,
+            many_watchers_share_one_event,
         }
     };
     ($subject:expr => $($case:ident),* $(,)?) => { $(

@@ -1,6 +1,6 @@
 //! Keeping a view as the store is.
 
-use std::sync::{PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -70,11 +70,18 @@ impl Inner {
         for revision in changes.chunk_by(|a, b| a.revision == b.revision) {
             let Some(last) = revision.last() else { continue };
             let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
-            for change in revision {
-                tables.apply(change)?;
+            let mut events = Vec::new();
+            // Who begins to watch meanwhile reads history first.
+            let is_watched = !self.hub.is_idle();
+            for (index, change) in revision.iter().enumerate() {
+                match is_watched {
+                    true => events.push(Arc::new(tables.apply_as_event(change, index)?)),
+                    false => tables.apply(change)?,
+                }
             }
             tables.set_revision(last.revision);
             drop(tables);
+            self.hub.publish(last.revision, is_watched.then_some(&events));
             self.applied.send_replace(last.revision);
         }
         Ok(())
@@ -85,6 +92,7 @@ impl Inner {
         let tables = load(&*self.store).await?;
         let revision = tables.revision();
         *self.tables.write().unwrap_or_else(PoisonError::into_inner) = tables;
+        self.hub.publish(revision, None);
         self.applied.send_replace(revision);
         Ok(())
     }

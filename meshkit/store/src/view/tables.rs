@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use meshkit_model::{Cluster, ConfigDocument, IdempotentAnswer, Kind, Namespace, Peer, Record, Shard};
+use meshkit_model::{
+    Cluster, ConfigDocument, Fields, IdempotentAnswer, Kind, Namespace, Peer, Record, Shard,
+};
 
 use super::{Page, Peers, Shards};
 use crate::api::{Change, Entry};
 use crate::error::StoreError;
+use crate::watch::Event;
 
 /// Records of one kind in memory.
 pub trait Rows<R>: Default + Send + Sync {
@@ -66,6 +69,22 @@ macro_rules! tables {
                 Ok(())
             }
 
+            /// What watchers can filter a record by now; none where it is not there.
+            fn fields_of(&self, kind: Kind, key: &str) -> Option<Fields> {
+                match kind {
+                    $($record::KIND => self.$name.get(key).map(Record::fields),)*
+                    _ => None,
+                }
+            }
+
+            /// What watchers can filter a record by.
+            pub(crate) fn fields(kind: Kind, key: &str, value: &str) -> Result<Fields, StoreError> {
+                match kind {
+                    $($record::KIND => decoded::<$record>(key, value).map(|record| record.fields()),)*
+                    _ => Ok(Fields::new()),
+                }
+            }
+
             fn remove(&mut self, kind: Kind, key: &str) {
                 match kind {
                     $($record::KIND => self.$name.remove(key),)*
@@ -114,6 +133,21 @@ impl Tables {
                 Ok(())
             }
         }
+    }
+
+    /// Applies a change and makes it the event at `index` of its revision.
+    pub(super) fn apply_as_event(&mut self, change: &Change, index: usize) -> Result<Event, StoreError> {
+        let before = self.fields_of(change.kind, &change.key);
+        self.apply(change)?;
+        // A kind that is not kept has no fields, and no view of what it was before.
+        let kept = Self::KINDS.contains(&change.kind);
+        let after = match &change.value {
+            Some(_) if kept => self.fields_of(change.kind, &change.key),
+            Some(_) => Some(Fields::new()),
+            None => None,
+        };
+        let before = if kept { before } else { Some(Fields::new()) };
+        Ok(Event::new(change.clone(), index, before, after))
     }
 
     pub(super) fn set_revision(&mut self, revision: u64) {
