@@ -1,15 +1,18 @@
 //! What each word of the command line does.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 use omnirelay_runtime::Result;
 
 use crate::args::{
-    Cli, Command, ConfigCommand, DebugCommand, Dev, Init, Mesh, Peers, Shards, TransportCommand,
+    AuditCommand, Cli, Clusters, Command, ConfigCommand, DebugCommand, Dev, Init, Mesh, Peers, Shards,
+    TransportCommand,
 };
 use crate::dev::Hosts;
+use crate::mesh::peers::Verb;
 use crate::output::{self, TextFormat};
 use crate::{dev, introspect, mesh, paths, reference, request, up};
 
@@ -22,7 +25,18 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Up(args) => return up::run(&args),
         Command::Request(args) => return request::run(context, &args),
-        Command::Mesh(Mesh::Peers(Peers::List(args))) => mesh::peers::list(context, &args)?,
+        Command::Mesh(Mesh::Peers(args)) => peers(context, &args)?,
+        Command::Mesh(Mesh::Clusters(args)) => clusters(context, &args)?,
+        Command::Mesh(Mesh::Versions(args)) => mesh::audit::versions(context, &args)?,
+        Command::Mesh(Mesh::Audit(AuditCommand::List(args))) => mesh::audit::list(context, &args)?,
+        Command::Mesh(Mesh::Audit(AuditCommand::Export(args))) => mesh::audit::export(context, &args)?,
+        Command::Mesh(Mesh::Audit(AuditCommand::Verify(args))) => mesh::audit::verify(context, &args)?,
+        Command::Mesh(Mesh::Config(ConfigCommand::Show(args))) => mesh::config::show(context, &args)?,
+        Command::Mesh(Mesh::Config(ConfigCommand::Patch(args))) => mesh::config::patch(context, &args)?,
+        Command::Mesh(Mesh::Config(ConfigCommand::History(args))) => mesh::config::history(context, &args)?,
+        Command::Mesh(Mesh::Config(ConfigCommand::Rollback(args))) => {
+            mesh::config::roll_back(context, &args)?
+        }
         Command::Mesh(Mesh::Shards(Shards::List(args))) => mesh::shards::list(context, &args)?,
         Command::Mesh(Mesh::Config(ConfigCommand::Validate(args))) => return mesh::validate::run(args),
         Command::Mesh(Mesh::Transport(TransportCommand::Stats(args))) => {
@@ -96,5 +110,27 @@ fn next_step(mesh: &dev::DevMesh) -> String {
             up::own_name(),
             paths::shell_word(&mesh.directory.display().to_string())
         ),
+    }
+}
+
+fn peers(context: Option<&Path>, args: &Peers) -> Result<()> {
+    match args {
+        Peers::List(args) => mesh::peers::list(context, args),
+        Peers::Get(args) => mesh::peers::get(context, args),
+        Peers::Cordon(args) => mesh::peers::hold_back(context, args, Verb::Cordon),
+        Peers::Uncordon(args) => mesh::peers::hold_back(context, args, Verb::Uncordon),
+        Peers::Drain(args) => mesh::peers::hold_back(context, args, Verb::Drain),
+        Peers::Label(args) => mesh::peers::label(context, args),
+    }
+}
+
+fn clusters(context: Option<&Path>, args: &Clusters) -> Result<()> {
+    match args {
+        Clusters::List(args) => mesh::clusters::list(context, args),
+        Clusters::Get(args) => mesh::clusters::get(context, args),
+        Clusters::Create(args) => mesh::clusters::create(context, args),
+        Clusters::Update(args) => mesh::clusters::update(context, args),
+        Clusters::Promote(args) => mesh::clusters::promote(context, args),
+        Clusters::Demote(args) => mesh::clusters::demote(context, args),
     }
 }

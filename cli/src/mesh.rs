@@ -1,5 +1,9 @@
-//! Reading the mesh: its peers, its shards, its configuration, how its calls are carried.
+//! The mesh: its peers, shards, clusters, configuration and audit, and how its calls are carried.
 
+pub(crate) mod audit;
+mod changing;
+pub(crate) mod clusters;
+pub(crate) mod config;
 mod daemon;
 pub(crate) mod downgrades;
 pub(crate) mod peers;

@@ -6,6 +6,10 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::output::{ListFormat, VerdictFormat};
 
+mod operate;
+
+pub(crate) use operate::*;
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Mesh {
     /// Who is in the mesh
@@ -14,9 +18,17 @@ pub(crate) enum Mesh {
     /// Who owns what
     #[command(subcommand)]
     Shards(Shards),
-    /// Configuration of the daemons
+    /// The clusters of the mesh and which of them serve
+    #[command(subcommand)]
+    Clusters(Clusters),
+    /// Configuration of the mesh and of the daemons
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Count peers by software version
+    Versions(Shown),
+    /// Who did what, or was refused
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// How calls are carried
     #[command(subcommand)]
     Transport(TransportCommand),
@@ -80,8 +92,18 @@ pub(crate) struct DowngradeEvents {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Peers {
-    /// List peers in the order of their ids
+    /// List peers
     List(PeersList),
+    /// Show one peer
+    Get(OnePeer),
+    /// Give a peer no new shards
+    Cordon(HoldPeer),
+    /// End a cordon or a drain
+    Uncordon(HoldPeer),
+    /// Move all shards away from a peer; `get` tells how far that is
+    Drain(HoldPeer),
+    /// Set labels over those that a peer registers with (key=value), or hide them (key-)
+    Label(LabelPeer),
 }
 
 #[derive(Debug, Subcommand)]
@@ -94,6 +116,14 @@ pub(crate) enum Shards {
 pub(crate) enum ConfigCommand {
     /// Check a configuration as a daemon does before it opens the files that it names
     Validate(Validate),
+    /// Show the mesh's configuration
+    Show(ConfigShow),
+    /// Change the mesh's configuration by a JSON merge patch (RFC 7396)
+    Patch(ConfigPatch),
+    /// List its versions, newest first
+    History(ConfigHistory),
+    /// Make a new version that says what an old one did
+    Rollback(ConfigRollback),
 }
 
 #[derive(Debug, Args)]
@@ -113,6 +143,20 @@ pub(crate) struct PeersList {
     /// Only peers in this state
     #[arg(long, value_enum, value_name = "STATUS")]
     pub(crate) status: Option<PeerState>,
+
+    /// More conditions, all of which have to hold: labels.team=core,id~green,recordVersion>=3
+    #[arg(long, value_name = "CONDITIONS", default_value = "", hide_default_value = true)]
+    pub(crate) filter: String,
+
+    /// Fields to sort by, `-` before one for the reverse: -lastSeenAt,id
+    #[arg(
+        long,
+        value_name = "FIELDS",
+        default_value = "",
+        hide_default_value = true,
+        allow_hyphen_values = true
+    )]
+    pub(crate) sort: String,
 
     #[command(flatten)]
     pub(crate) listing: Listing,
@@ -199,7 +243,14 @@ impl Mesh {
     /// Whether errors are wanted as JSON as well.
     pub(super) fn wants_json(&self) -> bool {
         match self {
-            Self::Peers(Peers::List(list)) => list.listing.output == ListFormat::Json,
+            Self::Peers(peers) => peers.wants_json(),
+            Self::Clusters(clusters) => clusters.wants_json(),
+            Self::Versions(shown) => shown.output == ListFormat::Json,
+            Self::Audit(audit) => audit.wants_json(),
+            Self::Config(ConfigCommand::Show(show)) => show.shown.output == ListFormat::Json,
+            Self::Config(ConfigCommand::Patch(patch)) => patch.changing.shown.output == ListFormat::Json,
+            Self::Config(ConfigCommand::History(history)) => history.shown.output == ListFormat::Json,
+            Self::Config(ConfigCommand::Rollback(back)) => back.changing.shown.output == ListFormat::Json,
             Self::Shards(Shards::List(list)) => list.listing.output == ListFormat::Json,
             Self::Config(ConfigCommand::Validate(validate)) => validate.output != VerdictFormat::Text,
             Self::Transport(TransportCommand::Stats(stats)) => stats.output == ListFormat::Json,

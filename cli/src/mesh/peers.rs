@@ -1,15 +1,17 @@
 //! Who is in the mesh.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use jiff::Timestamp;
-use meshkit_client::v1::{Peer, PeerStatus};
+use meshkit_client::v1::{Hold, HoldState, Peer, PeerStatus};
 use meshkit_client::{Answer, PeerFilter};
-use omnirelay_runtime::Result;
+use omnirelay_runtime::{ErrorKind, OperatorError, Result};
 use serde_json::{Value, json};
 
-use super::reading::{self, ago, rfc3339};
-use crate::args::{PeerState, PeersList};
+use super::changing;
+use super::reading::{self, ago, at};
+use crate::args::{HoldPeer, LabelPeer, OnePeer, PeerState, PeersList};
 use crate::output::{self, ListFormat};
 use crate::table::Table;
 
@@ -28,6 +30,8 @@ pub(crate) fn list(context: Option<&Path>, args: &PeersList) -> Result<()> {
             PeerState::Dead => PeerStatus::Dead,
             PeerState::Left => PeerStatus::Left,
         }),
+        filter: args.filter.clone(),
+        sort: args.sort.clone(),
     };
     let listed = reading::list(context, args.listing.limit, async |client, size, token| {
         let Answer { value, negotiated } = client.list_peers(&filter, size, token).await?;
@@ -45,14 +49,16 @@ pub(crate) fn list(context: Option<&Path>, args: &PeersList) -> Result<()> {
 }
 
 fn table(peers: &[Peer], now: Timestamp) -> Table {
-    let mut table =
-        Table::new(&["ID", "ROLE", "SERVICE", "STATUS", "CLUSTER", "ZONE", "VERSION", "SEEN", "ENDPOINT"]);
+    let mut table = Table::new(&[
+        "ID", "ROLE", "SERVICE", "STATUS", "HOLD", "CLUSTER", "ZONE", "VERSION", "SEEN", "ENDPOINT",
+    ]);
     for peer in peers {
         table.row([
             peer.id.clone(),
             peer.role.clone(),
             peer.service.clone(),
             status(peer).to_owned(),
+            peer.hold.as_ref().map(held).unwrap_or_default(),
             peer.cluster.clone(),
             peer.zone.clone(),
             peer.version.clone(),
@@ -82,6 +88,7 @@ fn record(peer: &Peer) -> Value {
         "status": status(peer),
         "registeredAt": at(peer.registered_at.as_ref()),
         "lastSeenAt": at(peer.last_seen_at.as_ref()),
+        "hold": peer.hold.as_ref().map(hold),
         "recordVersion": peer.record_version,
     })
 }
@@ -96,6 +103,101 @@ fn status(peer: &Peer) -> &'static str {
     }
 }
 
-fn at(time: Option<&prost_types::Timestamp>) -> Option<Timestamp> {
-    time.and_then(|time| rfc3339(time.seconds, time.nanos))
+/// How far a peer is held back, for people.
+fn held(hold: &Hold) -> String {
+    match (hold.state(), &hold.progress) {
+        (HoldState::Draining, Some(progress)) => format!("draining {}%", progress.percent),
+        (state, _) => hold_state(state).to_owned(),
+    }
+}
+
+fn hold(hold: &Hold) -> Value {
+    json!({
+        "state": hold_state(hold.state()),
+        "since": at(hold.since.as_ref()),
+        "by": hold.by,
+        "reason": hold.reason,
+        "ticket": hold.ticket,
+        "progress": hold.progress.map(|progress| json!({
+            "total": progress.total,
+            "remaining": progress.remaining,
+            "percent": progress.percent,
+        })),
+    })
+}
+
+const fn hold_state(state: HoldState) -> &'static str {
+    match state {
+        HoldState::Unspecified => "unknown",
+        HoldState::Cordoned => "cordoned",
+        HoldState::Draining => "draining",
+        HoldState::Drained => "drained",
+    }
+}
+
+/// Shows one peer.
+pub(crate) fn get(context: Option<&Path>, args: &OnePeer) -> Result<()> {
+    let peer = reading::call(context, async |client| client.get_peer(&args.id).await)?.value;
+    match args.shown.output {
+        ListFormat::Json => output::print_json(&record(&peer)),
+        ListFormat::Table => output::print(&one(&peer)),
+    }
+}
+
+/// Cordons, uncordons or drains a peer.
+pub(crate) fn hold_back(context: Option<&Path>, args: &HoldPeer, verb: Verb) -> Result<()> {
+    let id = &args.id;
+    let changed = match verb {
+        Verb::Cordon => changing::carry_out(context, &args.changing, async |client, change| {
+            client.cordon_peer(id, change).await
+        }),
+        Verb::Uncordon => changing::carry_out(context, &args.changing, async |client, change| {
+            client.uncordon_peer(id, change).await
+        }),
+        Verb::Drain => changing::confirm(context, &args.changing, draining, async |client, change| {
+            client.drain_peer(id, change).await
+        }),
+    }?;
+    changing::print(&args.changing, &changed, "peer", record, one)
+}
+
+/// What is done to a peer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Verb {
+    Cordon,
+    Uncordon,
+    Drain,
+}
+
+fn draining(peer: &Peer) -> String {
+    let shards = peer.hold.as_ref().and_then(|hold| hold.progress).map_or(0, |progress| progress.remaining);
+    format!("`{}` gives up its {shards} shards.", peer.id)
+}
+
+/// Sets or hides labels of a peer.
+pub(crate) fn label(context: Option<&Path>, args: &LabelPeer) -> Result<()> {
+    let mut labels = BTreeMap::new();
+    for label in &args.labels {
+        let (key, value) = match (label.split_once('='), label.strip_suffix('-')) {
+            (Some((key, value)), _) => (key, Some(value.to_owned())),
+            (None, Some(key)) => (key, None),
+            (None, None) => {
+                return Err(OperatorError::new(ErrorKind::Usage, format!("`{label}` is no label"))
+                    .hint("write key=value to set one, key- to hide one"));
+            }
+        };
+        labels.insert(key.to_owned(), value);
+    }
+    let changed = changing::carry_out(context, &args.changing, async |client, change| {
+        client.label_peer(&args.id, &labels, change).await
+    })?;
+    changing::print(&args.changing, &changed, "peer", record, one)
+}
+
+fn one(peer: &Peer) -> String {
+    let mut text = table(std::slice::from_ref(peer), Timestamp::now()).render(0, output::color_on_stdout());
+    for (key, value) in &peer.labels {
+        text.push_str(&format!("  {}={}\n", output::printable(key), output::printable(value)));
+    }
+    text
 }

@@ -39,6 +39,14 @@ pub(super) fn list<T>(
     limit: Option<u64>,
     read: impl AsyncFn(&MeshClient, u32, &str) -> Result<Answer<Page<T>>, MeshError>,
 ) -> Result<Listed<T>> {
+    call(context, async |client| pages(client, limit.unwrap_or(u64::MAX), read).await)
+}
+
+/// Calls the control plane of a context.
+pub(super) fn call<T>(
+    context: Option<&Path>,
+    call: impl AsyncFnOnce(&MeshClient) -> Result<T, MeshError>,
+) -> Result<T> {
     let context = Context::read(context)?;
     let runtime = remote::runtime()?;
     runtime.block_on(async {
@@ -50,9 +58,9 @@ pub(super) fn list<T>(
             None => Credentials::none(),
         };
         let client = MeshClient::new(channel.clone(), credentials);
-        let listed = pages(&client, limit.unwrap_or(u64::MAX), read).await;
+        let outcome = call(&client).await;
         channel.close().await;
-        listed.map_err(OperatorError::from)
+        outcome.map_err(OperatorError::from)
     })
 }
 
@@ -111,4 +119,9 @@ pub(super) fn ago(at: Option<Timestamp>, now: Timestamp) -> String {
     // Clocks of two machines differ; the future is now.
     let past = u64::try_from(now.duration_since(at).as_secs()).unwrap_or_default();
     age(Duration::from_secs(past))
+}
+
+/// A time of the contracts; none where there is none.
+pub(super) fn at(time: Option<&prost_types::Timestamp>) -> Option<Timestamp> {
+    time.and_then(|time| rfc3339(time.seconds, time.nanos))
 }

@@ -1,5 +1,7 @@
 //! Answers of REST handlers, and reads on the condition that something changed.
 
+use std::collections::BTreeMap;
+
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION};
@@ -8,6 +10,7 @@ use meshkit_store::Identity;
 use relay_core::Status;
 use serde::Serialize;
 
+use crate::carry::Outcome;
 use crate::error::Problem;
 
 /// The answer of a REST handler: JSON with an ETag, or `304 Not Modified`.
@@ -107,6 +110,27 @@ pub fn etag_of_revision(identity: &Identity, revision: u64) -> String {
 #[must_use]
 pub fn etag_of_record(record_version: u64) -> String {
     format!("W/\"{record_version}\"")
+}
+
+/// The ETag of a record that is wholly what its version is.
+#[must_use]
+pub fn strong_etag(record_version: u64) -> String {
+    format!("\"{record_version}\"")
+}
+
+/// The answer to a change: the record under its name, and how that went.
+///
+/// # Errors
+/// As [`Reply::json`].
+pub fn change_reply(name: &str, record: &impl Serialize, outcome: &Outcome) -> Result<Reply, Status> {
+    Reply::json(&BTreeMap::from([(name, Part::Record(record)), ("outcome", Part::Outcome(outcome))]))
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Part<'a, R> {
+    Record(&'a R),
+    Outcome(&'a Outcome),
 }
 
 /// Whether `If-None-Match` names the tag, by weak comparison (RFC 9110, section 13.1.2).

@@ -6,13 +6,17 @@ use meshkit_store::View;
 use omnirelay_runtime::{Drain, Metrics};
 use relay_transport::auth::Authenticator;
 
+use crate::gate::Gate;
+
 /// What every module is given at start-up.
 #[derive(Clone)]
 pub struct Context {
     /// The records.
     pub view: View,
-    /// Who may call.
+    /// Who may call what stands in no module's table.
     pub auth: Arc<Authenticator>,
+    /// The way into every module.
+    pub gate: Gate,
     /// Where its metrics go.
     pub metrics: Metrics,
     /// Tells its tasks to end.

@@ -4,10 +4,17 @@ use std::ops::Deref;
 
 use axum::extract::Query;
 use http::header::CONTENT_TYPE;
+use http::request::Parts;
 use http::{Extensions, HeaderMap, Uri};
 use relay_core::{Scope, Status};
 use relay_transport::auth::{Authenticator, Principal};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::change::{Ask, ChangeQuery};
+use crate::gate::Gate;
+use crate::verb::Verb;
 
 /// The most bytes of a JSON body.
 const MAX_BODY: usize = 256 << 10;
@@ -69,45 +76,113 @@ pub fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Status> {
     })
 }
 
-/// The body of a request as a `T`.
-///
-/// # Errors
-/// `invalid-argument` for anything but JSON that makes a `T`, `resource-exhausted` above 256 KiB.
-pub async fn json_body<T: DeserializeOwned>(
-    headers: &HeaderMap,
-    body: axum::body::Body,
-) -> Result<T, Status> {
-    parse(headers, &read(body).await?)
-}
+/// No parameters are taken.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoQuery {}
 
-/// As [`json_body`]; no bytes at all stand for the default.
-///
-/// # Errors
-/// As [`json_body`].
-pub async fn json_body_or_default<T: DeserializeOwned + Default>(
-    headers: &HeaderMap,
-    body: axum::body::Body,
-) -> Result<T, Status> {
-    let bytes = read(body).await?;
-    if bytes.is_empty() {
-        return Ok(T::default());
+impl Gate {
+    /// Admits a read over REST and reads its query; the head of the request is given back.
+    ///
+    /// # Errors
+    /// As [`admit`](Self::admit) and [`query`].
+    pub async fn rest_read<Q: DeserializeOwned>(
+        &self,
+        verb: Verb,
+        request: axum::extract::Request,
+        record: &str,
+    ) -> Result<(Parts, Q), Status> {
+        let (parts, _) = request.into_parts();
+        self.admit(verb, &parts.extensions, &parts.headers, record).await?;
+        let asked = query(&parts.uri)?;
+        Ok((parts, asked))
     }
-    parse(headers, &bytes)
+
+    /// Admits a report over REST and reads its body; no bytes at all stand for the default.
+    ///
+    /// # Errors
+    /// As [`admit`](Self::admit); `invalid-argument` for anything but JSON that makes a `B`,
+    /// `resource-exhausted` above 256 KiB.
+    pub async fn rest_report<B: DeserializeOwned + Default>(
+        &self,
+        verb: Verb,
+        request: axum::extract::Request,
+        record: &str,
+    ) -> Result<(Caller, B), Status> {
+        let (parts, body) = request.into_parts();
+        let caller = self.admit(verb, &parts.extensions, &parts.headers, record).await?;
+        let NoQuery {} = query(&parts.uri)?;
+        let bytes = read(body).await?;
+        let body = if bytes.is_empty() { B::default() } else { shaped(json(&parts.headers, &bytes)?)? };
+        Ok((caller, body))
+    }
+
+    /// Admits a change over REST and reads how it is asked for. `reason` and `ticket` stand in the
+    /// body beside what makes a `B`.
+    ///
+    /// # Errors
+    /// As [`rest_report`](Self::rest_report).
+    pub async fn rest_change<B: DeserializeOwned + Default>(
+        &self,
+        verb: Verb,
+        request: axum::extract::Request,
+        record: &str,
+    ) -> Result<(Caller, Ask, B), Status> {
+        let (parts, body) = request.into_parts();
+        let caller = self.admit(verb, &parts.extensions, &parts.headers, record).await?;
+        let asked: ChangeQuery = query(&parts.uri)?;
+        let bytes = read(body).await?;
+        let mut body = match bytes.is_empty() {
+            true => Value::Object(serde_json::Map::new()),
+            false => json(&parts.headers, &bytes)?,
+        };
+        let mut why = serde_json::Map::new();
+        if let Value::Object(members) = &mut body {
+            for name in ["reason", "ticket"] {
+                why.extend(members.remove_entry(name));
+            }
+        }
+        let ask = Ask::of_rest(verb, &parts.headers, &asked, shaped(Value::Object(why))?)?;
+        Ok((caller, ask, shaped(body)?))
+    }
+
+    /// Admits a call over gRPC; `record` names what it is about.
+    ///
+    /// # Errors
+    /// As [`admit`](Self::admit).
+    pub async fn grpc<T>(
+        &self,
+        verb: Verb,
+        request: tonic::Request<T>,
+        record: impl FnOnce(&T) -> String,
+    ) -> Result<(Caller, T), Status> {
+        let (metadata, extensions, message) = request.into_parts();
+        let record = record(&message);
+        let caller = self.admit(verb, &extensions, metadata.as_ref(), &record).await?;
+        Ok((caller, message))
+    }
 }
 
 async fn read(body: axum::body::Body) -> Result<impl Deref<Target = [u8]>, Status> {
     relay_transport::body::collect_limited(relay_transport::body::boxed(body), MAX_BODY).await
 }
 
-fn parse<T: DeserializeOwned>(headers: &HeaderMap, bytes: &[u8]) -> Result<T, Status> {
+fn json(headers: &HeaderMap, bytes: &[u8]) -> Result<Value, Status> {
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    let essence = kind.and_then(|kind| kind.split(';').next()).unwrap_or("");
-    if !essence.trim().eq_ignore_ascii_case("application/json") {
+    let essence = kind.and_then(|kind| kind.split(';').next()).unwrap_or("").trim();
+    let is_json = ["application/json", "application/merge-patch+json"];
+    if !is_json.iter().any(|kind| essence.eq_ignore_ascii_case(kind)) {
         return Err(Status::invalid_argument("the body is not declared as JSON")
             .with_hint("send `content-type: application/json`"));
     }
-    serde_json::from_slice(bytes).map_err(|error| {
-        Status::invalid_argument(format!("the body is off: {error}"))
-            .with_hint("docs/reference/meshkit.md shows the fields")
-    })
+    serde_json::from_slice(bytes).map_err(off)
+}
+
+fn shaped<T: DeserializeOwned>(value: Value) -> Result<T, Status> {
+    serde_json::from_value(value).map_err(off)
+}
+
+fn off(error: serde_json::Error) -> Status {
+    Status::invalid_argument(format!("the body is off: {error}"))
+        .with_hint("docs/reference/meshkit.md shows the fields")
 }

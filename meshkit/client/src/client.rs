@@ -40,6 +40,10 @@ pub struct PeerFilter {
     pub cluster: String,
     /// Exactly this status.
     pub status: Option<v1::PeerStatus>,
+    /// More conditions, all of which have to hold, such as `labels.team=core,id~green`.
+    pub filter: String,
+    /// Fields to sort by, such as `-lastSeenAt,id`; empty means by id.
+    pub sort: String,
 }
 
 /// Which shards to list; empty texts mean any.
@@ -56,7 +60,7 @@ pub struct ShardFilter {
 /// Calls one control plane. Cloning is cheap, and clones share their connections.
 #[derive(Clone, Debug)]
 pub struct MeshClient {
-    wire: Wire,
+    pub(crate) wire: Wire,
     timeout: Duration,
 }
 
@@ -112,6 +116,9 @@ impl MeshClient {
             status: filter.status.map_or(0, i32::from),
             page_size,
             page_token: page_token.to_owned(),
+            filter: filter.filter.clone(),
+            sort: filter.sort.clone(),
+            read_mask: None,
         };
         let mut client = self.registry();
         self.call(request, async |request| client.list_peers(request).await).await
@@ -232,7 +239,7 @@ impl MeshClient {
         self.present(answer, |response| response.shard)
     }
 
-    fn registry(&self) -> RegistryServiceClient<Wire> {
+    pub(crate) fn registry(&self) -> RegistryServiceClient<Wire> {
         RegistryServiceClient::new(self.wire.clone())
     }
 
@@ -240,7 +247,7 @@ impl MeshClient {
         ShardsServiceClient::new(self.wire.clone())
     }
 
-    async fn call<A, B>(
+    pub(crate) async fn call<A, B>(
         &self,
         message: A,
         call: impl AsyncFnOnce(Request<A>) -> Result<Response<B>, tonic::Status>,
@@ -263,7 +270,7 @@ impl MeshClient {
         Ok(Answer { value: response.into_inner(), negotiated })
     }
 
-    fn present<A, B>(
+    pub(crate) fn present<A, B>(
         &self,
         answer: Answer<A>,
         field: impl FnOnce(A) -> Option<B>,
@@ -275,7 +282,7 @@ impl MeshClient {
         }
     }
 
-    fn error(&self, status: Status) -> MeshError {
+    pub(crate) fn error(&self, status: Status) -> MeshError {
         MeshError::new(self.wire.channel.endpoint(), status)
     }
 }

@@ -3,6 +3,9 @@
 use omnirelay_runtime::{ErrorKind, OperatorError};
 use relay_core::{Code, Status};
 
+/// The metadata that carries an error's name.
+const ERROR_NAME: &str = "mesh-error-name";
+
 /// A call to the control plane that did not succeed: a canonical code, words and a hint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -13,13 +16,22 @@ pub struct MeshError {
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
+    /// The error's name in the mesh's own vocabulary, such as `precondition-failed`; none where the
+    /// code says it all.
+    pub name: Option<String>,
     /// Whom the call went to.
     pub endpoint: String,
 }
 
 impl MeshError {
     pub(crate) fn new(endpoint: &str, status: Status) -> Self {
-        Self { code: status.code, message: status.message, hint: status.hint, endpoint: endpoint.to_owned() }
+        Self {
+            code: status.code,
+            message: status.message,
+            hint: status.hint,
+            name: status.name,
+            endpoint: endpoint.to_owned(),
+        }
     }
 
     pub(crate) fn from_grpc(endpoint: &str, status: &tonic::Status) -> Self {
@@ -34,7 +46,20 @@ impl MeshError {
         } else {
             message.to_owned()
         };
-        Self { code, message, hint, endpoint: endpoint.to_owned() }
+        let name = status.metadata().get(ERROR_NAME).and_then(|name| name.to_str().ok());
+        Self { code, message, hint, name: name.map(ToOwned::to_owned), endpoint: endpoint.to_owned() }
+    }
+
+    /// Whether a destructive verb was not confirmed: ask for a dry run, and send its token.
+    #[must_use]
+    pub fn needs_confirmation(&self) -> bool {
+        self.name.as_deref() == Some("confirmation-required")
+    }
+
+    /// Whether the record changed since the caller saw it: read it again and decide again.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.name.as_deref() == Some("precondition-failed")
     }
 
     /// Whether the same call may do better later.
@@ -48,6 +73,7 @@ impl From<MeshError> for Status {
     fn from(error: MeshError) -> Self {
         let mut status = Self::new(error.code, error.message);
         status.hint = error.hint;
+        status.name = error.name;
         status
     }
 }

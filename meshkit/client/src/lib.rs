@@ -6,16 +6,21 @@
 //! It stands on the contracts and on [`relay_client::Channel`] alone, so whatever it does another
 //! language can do with the `.proto` files.
 
+mod change;
 mod client;
 mod credentials;
 mod error;
+mod govern;
+mod operate;
 mod pages;
 mod registration;
 mod wire;
 
+pub use change::{Change, Changed, Seen};
 pub use client::{Answer, MeshClient, PeerFilter, ShardFilter};
 pub use credentials::Credentials;
 pub use error::MeshError;
+pub use govern::ClusterFilter;
 pub use pages::{PeerPages, ShardPages};
 pub use registration::{Registration, RegistrationHandle, RegistrationState};
 pub use wire::{Carrier, Sending};

@@ -110,11 +110,17 @@ pub enum ModuleName {
     Registry,
     /// Who owns what.
     Shards,
+    /// Which clusters there are and serve.
+    Clusters,
+    /// The mesh's configuration.
+    Config,
+    /// Who did what.
+    Audit,
 }
 
 impl ModuleName {
     /// Every module.
-    pub const ALL: [Self; 2] = [Self::Registry, Self::Shards];
+    pub const ALL: [Self; 5] = [Self::Registry, Self::Shards, Self::Clusters, Self::Config, Self::Audit];
 
     /// The name in configuration and on the command line.
     #[must_use]
@@ -122,6 +128,9 @@ impl ModuleName {
         match self {
             Self::Registry => "registry",
             Self::Shards => "shards",
+            Self::Clusters => "clusters",
+            Self::Config => "config",
+            Self::Audit => "audit",
         }
     }
 }

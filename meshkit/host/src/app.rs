@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
 use http::{Request, Response};
-use meshkit_api::{Context, Module};
+use meshkit_api::{Context, Gate, Module, keep_house};
 use meshkit_config::{GRPC, MeshkitConfig, ModuleName, NamespaceConfig, REST};
 use omnirelay_runtime::Result;
 use omnirelay_runtime::bootstrap::{Running, Startup};
@@ -46,9 +46,12 @@ pub async fn start(mut startup: Startup, args: Args) -> Result<Running> {
         .map_err(|error| loaded.place("listener.address", error))?;
     startup.step("listener");
 
+    let auth = Arc::new(auth);
+    keep_house(view.clone(), startup.drain.clone());
     let context = Context {
+        gate: Gate::new(Arc::clone(&auth), view.clone()),
         view,
-        auth: Arc::new(auth),
+        auth,
         metrics: startup.metrics.clone(),
         drain: startup.drain.clone(),
     };
@@ -106,6 +109,9 @@ async fn modules(context: &Context, config: &MeshkitConfig) -> Result<Vec<Module
                 };
                 meshkit_shards::start(context, settings).await?
             }
+            ModuleName::Clusters => meshkit_clusters::start(context),
+            ModuleName::Config => meshkit_settings::start(context),
+            ModuleName::Audit => meshkit_audit::start(context),
         });
     }
     Ok(modules)

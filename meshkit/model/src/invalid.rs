@@ -47,3 +47,11 @@ pub(crate) fn check_text(field: &str, value: &str, max: usize) -> Result<(), Inv
     }
     Ok(())
 }
+
+/// At most `max` entries.
+pub(crate) fn at_most(field: &str, count: usize, max: usize) -> Result<(), Invalid> {
+    if count > max {
+        return Err(Invalid::new(field, format!("has {count} entries; at most {max} are allowed")));
+    }
+    Ok(())
+}

@@ -4,18 +4,35 @@
 //! a peer by when it was last heard; [`placement`] says which shard a key falls into and which peer
 //! a shard belongs to; [`Record`] is what the store keeps. `now` is always an argument: whatever is decided here can be replayed.
 
+mod cluster;
+mod config;
+mod hold;
+mod idempotency;
 mod invalid;
+mod listed;
 mod liveness;
+mod merge;
 mod peer;
 pub mod placement;
 mod record;
 mod shard;
+mod unmet;
 
+pub use cluster::{
+    Cluster, ClusterSpec, ClusterState, FailoverMode, FailoverPolicy, Request as ClusterRequest,
+    decide as decide_cluster,
+};
+pub use config::{ConfigDocument, MeshConfig, RegistryTuning};
+pub use hold::{DrainProgress, Hold, HoldState, HoldVerb, LabelPatch, effective_labels, patch_labels};
+pub use idempotency::IdempotentAnswer;
 pub use invalid::Invalid;
+pub use listed::{Field, Listed};
 pub use liveness::Liveness;
+pub use merge::merge_patch;
 pub use peer::{Endpoint, Peer, PeerId, PeerProtocol, PeerSpec, PeerStatus};
 pub use record::{Fence, Fields, Kind, Record};
 pub use shard::{Namespace, Shard, ShardStatus, Strategy};
+pub use unmet::Unmet;
 
 /// A point in time; stored and sent with the precision of a millisecond.
 pub use jiff::Timestamp;

@@ -7,7 +7,8 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::invalid::{Invalid, check_name, check_text};
+use crate::hold::{Hold, HoldState, LabelPatch, effective_labels};
+use crate::invalid::{Invalid, at_most, check_name, check_text};
 
 /// The name of a peer, unique in the mesh: 1 to 128 of `[a-z0-9.-]`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -113,7 +114,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    fn validate(&self, field: &str) -> Result<(), Invalid> {
+    pub(crate) fn validate(&self, field: &str) -> Result<(), Invalid> {
         let url = format!("{field}.url");
         check_text(&url, &self.url, 256)?;
         let Some(authority) = self.url.strip_prefix("https://") else {
@@ -258,13 +259,6 @@ impl PeerSpec {
     }
 }
 
-fn at_most(field: &str, count: usize, max: usize) -> Result<(), Invalid> {
-    if count > max {
-        return Err(Invalid::new(field, format!("has {count} entries; at most {max} are allowed")));
-    }
-    Ok(())
-}
-
 /// A peer as the registry holds it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -278,8 +272,40 @@ pub struct Peer {
     pub registered_at: Timestamp,
     /// When it was heard last, as of the registry's last sweep.
     pub last_seen_at: Timestamp,
+    /// That an operator holds it back; none where nobody does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
+    /// The labels that an operator set over the peer's own.
+    #[serde(default, skip_serializing_if = "LabelPatch::is_empty")]
+    pub label_patch: LabelPatch,
     /// Grows with every change of this record but not with heartbeats; 1 at first.
     pub record_version: u64,
+}
+
+impl Peer {
+    /// A label as everybody sees it: the operator's before the peer's own.
+    #[must_use]
+    pub fn label(&self, key: &str) -> Option<&str> {
+        match self.label_patch.get(key) {
+            Some(patched) => patched.as_deref(),
+            None => self.spec.labels.get(key).map(String::as_str),
+        }
+    }
+
+    /// The record as everybody sees it, with the operator's labels over the peer's own.
+    #[must_use]
+    pub fn seen(mut self) -> Self {
+        if !self.label_patch.is_empty() {
+            self.spec.labels = effective_labels(&self.spec.labels, &self.label_patch);
+        }
+        self
+    }
+
+    /// How far it is held back.
+    #[must_use]
+    pub fn hold_state(&self) -> Option<HoldState> {
+        self.hold.as_ref().map(|hold| hold.state)
+    }
 }
 
 #[cfg(test)]

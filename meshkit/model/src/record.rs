@@ -6,6 +6,9 @@ use std::str::FromStr;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
+use crate::cluster::Cluster;
+use crate::config::ConfigDocument;
+use crate::idempotency::IdempotentAnswer;
 use crate::invalid::Invalid;
 use crate::peer::{Peer, PeerId};
 use crate::shard::{Namespace, Shard};
@@ -79,12 +82,10 @@ impl Kind {
             Self::Peer => check::<Peer>(key, version, value),
             Self::Namespace => check::<Namespace>(key, version, value),
             Self::Shard => check::<Shard>(key, version, value),
-            Self::Cluster
-            | Self::Config
-            | Self::JoinToken
-            | Self::Certificate
-            | Self::Revocation
-            | Self::IdempotencyKey => {
+            Self::Cluster => check::<Cluster>(key, version, value),
+            Self::Config => check::<ConfigDocument>(key, version, value),
+            Self::IdempotencyKey => check::<IdempotentAnswer>(key, version, value),
+            Self::JoinToken | Self::Certificate | Self::Revocation => {
                 serde_json::from_str::<IgnoredAny>(value).map(drop).map_err(|error| error.to_string())
             }
         }
@@ -236,6 +237,71 @@ impl Record for Shard {
     }
 }
 
+impl Record for Cluster {
+    const KIND: Kind = Kind::Cluster;
+
+    fn key(&self) -> String {
+        self.spec.id.clone()
+    }
+
+    fn version(&self) -> u64 {
+        self.record_version
+    }
+
+    fn set_version(&mut self, version: u64) {
+        self.record_version = version;
+    }
+
+    fn validate(&self) -> Result<(), Invalid> {
+        self.spec.validate()
+    }
+
+    fn fields(&self) -> Fields {
+        vec![("region", self.spec.region.clone()), ("state", self.state.as_str().to_owned())]
+    }
+}
+
+impl Record for ConfigDocument {
+    const KIND: Kind = Kind::Config;
+
+    fn key(&self) -> String {
+        if self.archived { Self::archive_key(self.number) } else { Self::PRESENT.to_owned() }
+    }
+
+    fn version(&self) -> u64 {
+        self.record_version
+    }
+
+    fn set_version(&mut self, version: u64) {
+        self.record_version = version;
+    }
+
+    fn validate(&self) -> Result<(), Invalid> {
+        // A version of the past was valid in its time.
+        if self.archived { Ok(()) } else { self.content.validate() }
+    }
+}
+
+impl Record for IdempotentAnswer {
+    const KIND: Kind = Kind::IdempotencyKey;
+
+    fn key(&self) -> String {
+        self.key.clone()
+    }
+
+    fn version(&self) -> u64 {
+        self.record_version
+    }
+
+    fn set_version(&mut self, version: u64) {
+        self.record_version = version;
+    }
+
+    fn validate(&self) -> Result<(), Invalid> {
+        Ok(())
+    }
+}
+
 fn check<R: Record>(key: &str, version: u64, value: &str) -> Result<(), String> {
     let record: R = serde_json::from_str(value).map_err(|error| error.to_string())?;
     if record.key() != key {
@@ -269,5 +335,6 @@ mod tests {
         assert!(Kind::Namespace.check("orders", 2, namespace).unwrap_err().contains("version 3"));
         assert!(Kind::Shard.check("orders", 3, namespace).is_err());
         assert!(Kind::Config.check("any", 1, "{broken").is_err());
+        assert!(Kind::JoinToken.check("any", 1, "{broken").is_err());
     }
 }

@@ -2,61 +2,64 @@
 
 use std::sync::Arc;
 
-use meshkit_api::{Caller, grpc_status, invalid, timestamp};
-use meshkit_model::{Endpoint, Invalid, Peer, PeerId, PeerProtocol, PeerSpec, PeerStatus};
+use meshkit_api::{
+    Ask, Changed, Filter, Listing, Sort, Sparse, Verb, grpc_answer, invalid, outcome_to_wire, valid,
+};
+use meshkit_model::{HoldVerb, Invalid, LabelPatch, Peer, PeerStatus};
 use omnirelay_proto::meshkit::v1::{self as wire, registry_service_server::RegistryService};
-use relay_core::{Scope, Status};
+use relay_core::Status;
 use tonic::{Request, Response};
 
-use crate::registry::{Listing, Registry};
+use crate::registry::Registry;
+use crate::rest::FIELDS;
+use crate::versions::count;
+use crate::wire::{peer_to_wire, sparse, spec_of, status_of};
 
 pub(crate) struct Service(pub(crate) Arc<Registry>);
 
-impl Service {
-    fn caller<T>(&self, request: &Request<T>, scope: Scope) -> Result<Caller, Status> {
-        let headers = request.metadata().as_ref();
-        Caller::of(&self.0.auth, request.extensions(), headers, scope)
-    }
+type Held = (Option<wire::Peer>, Option<wire::ChangeOutcome>);
 
+impl Service {
     async fn list(
         &self,
         request: Request<wire::ListPeersRequest>,
     ) -> Result<wire::ListPeersResponse, Status> {
-        self.caller(&request, Scope::Read)?;
-        let asked = request.into_inner();
-        let listing = Listing {
-            status: status_of(asked.status)?,
-            role: asked.role,
-            service: asked.service,
-            cluster: asked.cluster,
-            limit: asked.page_size,
-            cursor: asked.page_token,
-        };
-        let page = self.0.list(listing)?;
+        let (_, asked) = self.0.gate.grpc(Verb::PeersList, request, |_| "peer".to_owned()).await?;
+        let filter = valid(Filter::parse::<Peer>(&asked.filter))?
+            .and_equal("role", &asked.role)
+            .and_equal("service", &asked.service)
+            .and_equal("cluster", &asked.cluster)
+            .and_equal("status", status_of(asked.status)?.map_or("", PeerStatus::as_str));
+        let sort = valid(Sort::parse::<Peer>(&asked.sort))?;
+        let fields = Sparse::of_mask(asked.read_mask.as_ref(), FIELDS)?;
+        let listing = Listing { filter, sort, limit: asked.page_size, cursor: asked.page_token };
+        let page = self.0.list(&listing)?;
+        let peers = page.peers.into_iter().map(peer_to_wire);
         Ok(wire::ListPeersResponse {
-            peers: page.peers.into_iter().map(peer_to_wire).collect(),
+            peers: match asked.read_mask {
+                None => peers.collect(),
+                Some(_) => peers.map(|peer| sparse(peer, |name| fields.wants(name))).collect(),
+            },
             next_page_token: page.next_cursor,
             revision: page.revision,
         })
     }
 
     async fn get(&self, request: Request<wire::GetPeerRequest>) -> Result<wire::GetPeerResponse, Status> {
-        self.caller(&request, Scope::Read)?;
-        let peer = self.0.get(&request.into_inner().id)?;
-        Ok(wire::GetPeerResponse { peer: Some(peer_to_wire(peer)) })
+        let (_, asked) = self.0.gate.grpc(Verb::PeersGet, request, |asked| name(&asked.id)).await?;
+        Ok(wire::GetPeerResponse { peer: Some(peer_to_wire(self.0.get(&asked.id)?)) })
     }
 
     async fn register(
         &self,
         request: Request<wire::RegisterPeerRequest>,
     ) -> Result<wire::RegisterPeerResponse, Status> {
-        let caller = self.caller(&request, Scope::Observe)?;
+        let (caller, asked) = self.0.gate.grpc(Verb::PeersRegister, request, |_| "peer".to_owned()).await?;
         let missing = || invalid(&Invalid::new("peer", "is missing"));
-        let peer = request.into_inner().peer.ok_or_else(missing)?;
-        let spec = spec_of(peer).map_err(|error| invalid(&error))?;
+        let spec = valid(spec_of(asked.peer.ok_or_else(missing)?))?;
         let (peer, _) = self.0.register(&caller, spec).await?;
         Ok(wire::RegisterPeerResponse {
-            peer: Some(peer_to_wire(peer)),
+            peer: Some(peer_to_wire(peer.seen())),
             heartbeat_interval_ms: self.0.heartbeat_interval_ms(),
         })
     }
@@ -65,10 +68,57 @@ impl Service {
         &self,
         request: Request<wire::HeartbeatRequest>,
     ) -> Result<wire::HeartbeatResponse, Status> {
-        let caller = self.caller(&request, Scope::Observe)?;
-        let asked = request.into_inner();
+        let (caller, asked) =
+            self.0.gate.grpc(Verb::PeersHeartbeat, request, |asked| name(&asked.id)).await?;
         self.0.heartbeat(&caller, &asked.id, asked.leaving).await?;
         Ok(wire::HeartbeatResponse { heartbeat_interval_ms: self.0.heartbeat_interval_ms() })
+    }
+
+    /// Cordon, uncordon and drain; `of` takes a request apart.
+    async fn hold<T>(
+        &self,
+        (verb, hold): (Verb, HoldVerb),
+        request: Request<T>,
+        of: impl Fn(&T) -> (&str, Option<wire::ChangeOptions>),
+    ) -> Result<Held, Status> {
+        let (caller, asked) = self.0.gate.grpc(verb, request, |asked| name(of(asked).0)).await?;
+        let (id, options) = of(&asked);
+        let ask = Ask::of_grpc(verb, options)?;
+        Ok(parts(self.0.hold(&caller, &ask, id, hold).await?))
+    }
+
+    async fn label(
+        &self,
+        request: Request<wire::PatchPeerLabelsRequest>,
+    ) -> Result<wire::PatchPeerLabelsResponse, Status> {
+        let (caller, asked) = self.0.gate.grpc(Verb::PeersLabel, request, |asked| name(&asked.id)).await?;
+        let ask = Ask::of_grpc(Verb::PeersLabel, asked.options)?;
+        if let Some(both) = asked.remove.iter().find(|key| asked.set.contains_key(*key)) {
+            return Err(invalid(&Invalid::new("remove", format!("names `{both}`, which is set too"))));
+        }
+        let mut patch: LabelPatch = asked.set.into_iter().map(|(key, value)| (key, Some(value))).collect();
+        patch.extend(asked.remove.into_iter().map(|key| (key, None)));
+        let (peer, outcome) = parts(self.0.label(&caller, &ask, &asked.id, &patch).await?);
+        Ok(wire::PatchPeerLabelsResponse { peer, outcome })
+    }
+
+    async fn versions(
+        &self,
+        request: Request<wire::ListVersionsRequest>,
+    ) -> Result<wire::ListVersionsResponse, Status> {
+        self.0.gate.grpc(Verb::VersionsList, request, |_| "peer".to_owned()).await?;
+        let (versions, revision) = count(&self.0.view);
+        let version = |count: crate::versions::VersionCount| wire::VersionCount {
+            version: count.version,
+            role: count.role,
+            peers: count.peers,
+            alive: count.alive,
+        };
+        Ok(wire::ListVersionsResponse {
+            versions: versions.into_iter().map(version).collect(),
+            server_version: env!("CARGO_PKG_VERSION").to_owned(),
+            revision,
+        })
     }
 }
 
@@ -78,87 +128,76 @@ impl RegistryService for Service {
         &self,
         request: Request<wire::ListPeersRequest>,
     ) -> Result<Response<wire::ListPeersResponse>, tonic::Status> {
-        answer(self.list(request).await)
+        grpc_answer(self.list(request).await)
     }
 
     async fn get_peer(
         &self,
         request: Request<wire::GetPeerRequest>,
     ) -> Result<Response<wire::GetPeerResponse>, tonic::Status> {
-        answer(self.get(request).await)
+        grpc_answer(self.get(request).await)
     }
 
     async fn register_peer(
         &self,
         request: Request<wire::RegisterPeerRequest>,
     ) -> Result<Response<wire::RegisterPeerResponse>, tonic::Status> {
-        answer(self.register(request).await)
+        grpc_answer(self.register(request).await)
     }
 
     async fn heartbeat(
         &self,
         request: Request<wire::HeartbeatRequest>,
     ) -> Result<Response<wire::HeartbeatResponse>, tonic::Status> {
-        answer(self.beat(request).await)
+        grpc_answer(self.beat(request).await)
+    }
+
+    async fn cordon_peer(
+        &self,
+        request: Request<wire::CordonPeerRequest>,
+    ) -> Result<Response<wire::CordonPeerResponse>, tonic::Status> {
+        let verb = (Verb::PeersCordon, HoldVerb::Cordon);
+        let held = self.hold(verb, request, |asked| (&asked.id, asked.options.clone())).await;
+        grpc_answer(held.map(|(peer, outcome)| wire::CordonPeerResponse { peer, outcome }))
+    }
+
+    async fn uncordon_peer(
+        &self,
+        request: Request<wire::UncordonPeerRequest>,
+    ) -> Result<Response<wire::UncordonPeerResponse>, tonic::Status> {
+        let verb = (Verb::PeersUncordon, HoldVerb::Uncordon);
+        let held = self.hold(verb, request, |asked| (&asked.id, asked.options.clone())).await;
+        grpc_answer(held.map(|(peer, outcome)| wire::UncordonPeerResponse { peer, outcome }))
+    }
+
+    async fn drain_peer(
+        &self,
+        request: Request<wire::DrainPeerRequest>,
+    ) -> Result<Response<wire::DrainPeerResponse>, tonic::Status> {
+        let verb = (Verb::PeersDrain, HoldVerb::Drain);
+        let held = self.hold(verb, request, |asked| (&asked.id, asked.options.clone())).await;
+        grpc_answer(held.map(|(peer, outcome)| wire::DrainPeerResponse { peer, outcome }))
+    }
+
+    async fn patch_peer_labels(
+        &self,
+        request: Request<wire::PatchPeerLabelsRequest>,
+    ) -> Result<Response<wire::PatchPeerLabelsResponse>, tonic::Status> {
+        grpc_answer(self.label(request).await)
+    }
+
+    async fn list_versions(
+        &self,
+        request: Request<wire::ListVersionsRequest>,
+    ) -> Result<Response<wire::ListVersionsResponse>, tonic::Status> {
+        grpc_answer(self.versions(request).await)
     }
 }
 
-fn answer<T>(outcome: Result<T, Status>) -> Result<Response<T>, tonic::Status> {
-    outcome.map(Response::new).map_err(|status| grpc_status(&status))
+fn name(id: &str) -> String {
+    format!("peer/{id}")
 }
 
-fn status_of(number: i32) -> Result<Option<PeerStatus>, Status> {
-    match wire::PeerStatus::try_from(number) {
-        Ok(wire::PeerStatus::Unspecified) => Ok(None),
-        Ok(wire::PeerStatus::Alive) => Ok(Some(PeerStatus::Alive)),
-        Ok(wire::PeerStatus::Suspect) => Ok(Some(PeerStatus::Suspect)),
-        Ok(wire::PeerStatus::Dead) => Ok(Some(PeerStatus::Dead)),
-        Ok(wire::PeerStatus::Left) => Ok(Some(PeerStatus::Left)),
-        Err(_) => Err(invalid(&Invalid::new("status", format!("is {number}; it is one of PeerStatus")))),
-    }
-}
-
-fn spec_of(peer: wire::Peer) -> Result<PeerSpec, Invalid> {
-    Ok(PeerSpec {
-        id: PeerId::new(peer.id)?,
-        role: peer.role,
-        service: peer.service,
-        cluster: peer.cluster,
-        zone: peer.zone,
-        version: peer.version,
-        endpoints: peer.endpoints.into_iter().map(endpoint_of).collect::<Result<_, _>>()?,
-        labels: peer.labels,
-    })
-}
-
-fn endpoint_of(endpoint: wire::Endpoint) -> Result<Endpoint, Invalid> {
-    let protocols = endpoint.protocols.iter().map(|name| name.parse());
-    Ok(Endpoint { url: endpoint.url, protocols: protocols.collect::<Result<_, _>>()? })
-}
-
-fn peer_to_wire(peer: Peer) -> wire::Peer {
-    let status = match peer.status {
-        PeerStatus::Alive => wire::PeerStatus::Alive,
-        PeerStatus::Suspect => wire::PeerStatus::Suspect,
-        PeerStatus::Dead => wire::PeerStatus::Dead,
-        PeerStatus::Left => wire::PeerStatus::Left,
-    };
-    let endpoint = |endpoint: Endpoint| wire::Endpoint {
-        url: endpoint.url,
-        protocols: endpoint.protocols.into_iter().map(PeerProtocol::as_str).map(ToOwned::to_owned).collect(),
-    };
-    wire::Peer {
-        id: peer.spec.id.into(),
-        role: peer.spec.role,
-        service: peer.spec.service,
-        cluster: peer.spec.cluster,
-        zone: peer.spec.zone,
-        version: peer.spec.version,
-        endpoints: peer.spec.endpoints.into_iter().map(endpoint).collect(),
-        labels: peer.spec.labels,
-        status: status.into(),
-        registered_at: Some(timestamp(peer.registered_at)),
-        last_seen_at: Some(timestamp(peer.last_seen_at)),
-        record_version: peer.record_version,
-    }
+fn parts(changed: Changed<Peer>) -> Held {
+    (Some(peer_to_wire(changed.record)), Some(outcome_to_wire(changed.outcome)))
 }

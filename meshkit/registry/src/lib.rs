@@ -1,14 +1,17 @@
 //! The registry: who is in the mesh, over REST at `/meshkit/peers` and gRPC
 //! `meshkit.v1.RegistryService`, one to one.
 //!
-//! Read first: [`start`] makes the module; `registry.rs` decides, `rest.rs` and `grpc.rs` only
+//! Read first: [`start`] makes the module; `registry.rs` and `operate.rs` decide, `rest.rs` and `grpc.rs` only
 //! translate, and `sweep.rs` notices who fell silent.
 
 mod grpc;
 mod metrics;
+mod operate;
 mod registry;
 mod rest;
 mod sweep;
+mod versions;
+mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;

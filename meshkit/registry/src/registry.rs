@@ -1,13 +1,15 @@
 //! What the registry does, whatever protocol asked for it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use meshkit_api::{Caller, Context, etag_of_revision, invalid, now, page_size, start_of_page, store_status};
-use meshkit_model::{Peer, PeerId, PeerSpec, PeerStatus, Timestamp};
-use meshkit_store::{Cursor, Expect, Mutation, PeerQuery, StoreError, View, Write};
+use meshkit_api::{Caller, Context, Gate, Listing, etag_of_revision, invalid, now, store_status};
+use meshkit_model::{
+    ConfigDocument, DrainProgress, LabelPatch, Liveness, Peer, PeerId, PeerSpec, PeerStatus, RegistryTuning,
+    Timestamp,
+};
+use meshkit_store::{Expect, Mutation, Rows as _, StoreError, Tables, View, Write};
 use relay_core::{Scope, Status};
-use relay_transport::auth::Authenticator;
 
 use crate::Settings;
 use crate::metrics::RegistryMetrics;
@@ -17,7 +19,7 @@ const TRIES: usize = 4;
 
 pub(crate) struct Registry {
     pub(crate) view: View,
-    pub(crate) auth: Arc<Authenticator>,
+    pub(crate) gate: Gate,
     pub(crate) settings: Settings,
     pub(crate) metrics: RegistryMetrics,
     /// Peers heard since the last sweep, which writes them down all at once: a flush to disk for
@@ -25,17 +27,6 @@ pub(crate) struct Registry {
     heard: Mutex<HashMap<PeerId, Timestamp>>,
     /// Nobody could be heard before this process began, so silence counts from here.
     began: Timestamp,
-}
-
-/// A listing as REST and gRPC ask for it; empty texts mean any.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Listing {
-    pub(crate) role: String,
-    pub(crate) service: String,
-    pub(crate) cluster: String,
-    pub(crate) status: Option<PeerStatus>,
-    pub(crate) limit: u32,
-    pub(crate) cursor: String,
 }
 
 pub(crate) struct PeerPage {
@@ -48,7 +39,7 @@ impl Registry {
     pub(crate) fn new(context: &Context, settings: Settings) -> Self {
         Self {
             view: context.view.clone(),
-            auth: Arc::clone(&context.auth),
+            gate: context.gate.clone(),
             settings,
             metrics: RegistryMetrics::new(&context.metrics),
             heard: Mutex::default(),
@@ -56,8 +47,20 @@ impl Registry {
         }
     }
 
+    /// How often a peer is asked to be heard: the mesh's configuration counts before the node's.
     pub(crate) fn heartbeat_interval_ms(&self) -> u32 {
-        u32::try_from(self.settings.heartbeat_interval.as_millis()).unwrap_or(u32::MAX)
+        let own = || u32::try_from(self.settings.heartbeat_interval.as_millis()).unwrap_or(u32::MAX);
+        self.tuning().map_or_else(own, |tuning| tuning.heartbeat_interval_ms)
+    }
+
+    /// What is made of silence: the mesh's configuration counts before the node's.
+    pub(crate) fn liveness(&self) -> Liveness {
+        self.tuning().map_or(self.settings.liveness, |tuning| tuning.liveness())
+    }
+
+    fn tuning(&self) -> Option<RegistryTuning> {
+        let tables = self.view.read();
+        tables.config().get(ConfigDocument::PRESENT).and_then(|document| document.content.registry)
     }
 
     /// The ETag of any listing right now.
@@ -69,35 +72,28 @@ impl Registry {
         etag_of_revision(self.view.identity(), revision)
     }
 
-    pub(crate) fn list(&self, listing: Listing) -> Result<PeerPage, Status> {
-        let filter = format!(
-            "peers {:?} {:?} {:?} {:?}",
-            listing.role, listing.service, listing.cluster, listing.status
-        );
-        let some = |text: String| Some(text).filter(|text| !text.is_empty());
-        let query = PeerQuery {
-            after: start_of_page(&listing.cursor, &filter)?,
-            limit: page_size(listing.limit)?,
-            role: some(listing.role),
-            service: some(listing.service),
-            cluster: some(listing.cluster),
-            status: listing.status,
+    pub(crate) fn list(&self, listing: &Listing) -> Result<PeerPage, Status> {
+        let (page, revision) = {
+            let tables = self.view.read();
+            let page = listing.page::<Peer, _>("peers", tables.peers().iter())?;
+            let peers: Vec<Peer> = page.records.into_iter().map(|peer| seen(peer, &tables)).collect();
+            ((peers, page.next_cursor), tables.revision())
         };
-        let page = self.view.peers(&query);
-        let last = page.items.last().filter(|_| page.more);
-        let next_cursor = last.map(|peer| Cursor::new(&filter, peer.spec.id.as_str()).token());
-        let mut peers = page.items;
+        let (mut peers, next_cursor) = page;
         let heard = self.heard();
         for peer in &mut peers {
             overlay(peer, &heard);
         }
         drop(heard);
-        Ok(PeerPage { peers, next_cursor: next_cursor.unwrap_or_default(), revision: page.revision })
+        Ok(PeerPage { peers, next_cursor, revision })
     }
 
     pub(crate) fn get(&self, id: &str) -> Result<Peer, Status> {
         let id = PeerId::new(id).map_err(|error| invalid(&error))?;
-        let mut peer = self.find(&id).ok_or_else(|| unknown(&id))?;
+        let mut peer = {
+            let tables = self.view.read();
+            tables.peers().get(id.as_str()).map(|peer| seen(peer, &tables)).ok_or_else(|| unknown(&id))?
+        };
         overlay(&mut peer, &self.heard());
         Ok(peer)
     }
@@ -122,7 +118,9 @@ impl Registry {
                 Some(known) => {
                     let expect = Expect::Version(known.record_version);
                     let registered_at = known.registered_at;
-                    (alive(spec.clone(), registered_at, at), expect)
+                    let peer = alive(spec.clone(), registered_at, at);
+                    // What an operator decided outlives the peer's process.
+                    (Peer { hold: known.hold, label_patch: known.label_patch, ..peer }, expect)
                 }
                 None => (alive(spec.clone(), at, at), Expect::Absent),
             };
@@ -223,7 +221,28 @@ impl Registry {
 }
 
 fn alive(spec: PeerSpec, registered_at: Timestamp, at: Timestamp) -> Peer {
-    Peer { spec, status: PeerStatus::Alive, registered_at, last_seen_at: at, record_version: 0 }
+    Peer {
+        spec,
+        status: PeerStatus::Alive,
+        registered_at,
+        last_seen_at: at,
+        hold: None,
+        label_patch: LabelPatch::new(),
+        record_version: 0,
+    }
+}
+
+/// A peer as everybody sees it: with the operator's labels, and how far its drain has come.
+pub(crate) fn seen(peer: &Peer, tables: &Tables) -> Peer {
+    let mut peer = peer.clone().seen();
+    if let Some(hold) = &mut peer.hold
+        && !hold.state.keeps_shards()
+    {
+        let remaining = tables.shards().count_by_owner(peer.spec.id.as_str());
+        let remaining = u32::try_from(remaining).unwrap_or(u32::MAX);
+        hold.progress = Some(DrainProgress::new(hold.shards_at_start, remaining));
+    }
+    peer
 }
 
 fn overlay(peer: &mut Peer, heard: &HashMap<PeerId, Timestamp>) {
@@ -245,7 +264,7 @@ fn may_speak_for(caller: &Caller, id: &PeerId) -> Result<(), Status> {
     }
 }
 
-fn unknown(id: &PeerId) -> Status {
+pub(crate) fn unknown(id: &PeerId) -> Status {
     Status::not_found(format!("there is no peer `{id}`"))
         .with_hint("`omnirelay mesh peers list` shows who is there; a peer that left registers again")
 }

@@ -5,22 +5,43 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Path, Request, State};
-use axum::routing::{get, post};
-use http::request::Parts;
-use meshkit_api::{Caller, Problem, Reply, etag_of_record, invalid, json_body, json_body_or_default, query};
-use meshkit_model::{Endpoint, Peer, PeerId, PeerSpec, PeerStatus};
-use relay_core::{Scope, Status};
+use axum::routing::get;
+use meshkit_api::{
+    Changed, Filter, Listing, NoQuery, Problem, Reply, Sort, Sparse, Verb, change_reply, etag_of_record,
+    invalid, valid,
+};
+use meshkit_model::{Endpoint, HoldVerb, Invalid, LabelPatch, Peer, PeerId, PeerSpec, PeerStatus};
+use relay_core::Status;
 use serde::{Deserialize, Serialize};
 
-use crate::registry::{Listing, Registry};
+use crate::registry::Registry;
+use crate::versions::{VersionCount, count};
+
+/// The fields of a peer, for `fields`.
+pub(crate) const FIELDS: &[&str] = &[
+    "id",
+    "role",
+    "service",
+    "cluster",
+    "zone",
+    "version",
+    "endpoints",
+    "labels",
+    "status",
+    "registeredAt",
+    "lastSeenAt",
+    "hold",
+    "labelPatch",
+    "recordVersion",
+];
 
 type Shared = State<Arc<Registry>>;
 
 pub(crate) fn routes(registry: Arc<Registry>) -> Router {
     Router::new()
         .route("/meshkit/peers", get(list).post(register))
-        .route("/meshkit/peers/{id}", get(read))
-        .route("/meshkit/peers/{id}", post(verb))
+        .route("/meshkit/peers/{id}", get(read).patch(label).post(verb))
+        .route("/meshkit/versions", get(versions))
         .with_state(registry)
 }
 
@@ -32,14 +53,17 @@ struct ListQuery {
     service: String,
     cluster: String,
     status: Option<String>,
+    filter: String,
+    sort: String,
+    fields: String,
     limit: u32,
     cursor: String,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ListReply {
-    peers: Vec<Peer>,
+struct ListReply<P> {
+    peers: Vec<P>,
     /// Left out on the last page.
     #[serde(skip_serializing_if = "String::is_empty")]
     next_cursor: String,
@@ -84,49 +108,77 @@ struct HeartbeatReply {
     heartbeat_interval_ms: u32,
 }
 
-/// No parameters are taken.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NoQuery {}
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct LabelBody {
+    labels: LabelPatch,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct HoldBody {}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct VersionsReply {
+    versions: Vec<VersionCount>,
+    server_version: &'static str,
+    revision: u64,
+}
 
 async fn list(State(registry): Shared, request: Request) -> Result<Reply, Problem> {
-    let (parts, _) = request.into_parts();
-    caller(&registry, &parts, Scope::Read)?;
-    let asked: ListQuery = query(&parts.uri)?;
-    let status = asked.status.filter(|status| !status.is_empty());
-    let status = status.map(|status| status.parse::<PeerStatus>()).transpose();
-    let listing = Listing {
-        role: asked.role,
-        service: asked.service,
-        cluster: asked.cluster,
-        status: status.map_err(|error| invalid(&error))?,
-        limit: asked.limit,
-        cursor: asked.cursor,
-    };
+    let (parts, asked) = registry.gate.rest_read::<ListQuery>(Verb::PeersList, request, "peer").await?;
+    let status = asked.status.unwrap_or_default();
+    if !status.is_empty() {
+        valid(status.parse::<PeerStatus>())?;
+    }
+    let filter = valid(Filter::parse::<Peer>(&asked.filter))?
+        .and_equal("role", &asked.role)
+        .and_equal("service", &asked.service)
+        .and_equal("cluster", &asked.cluster)
+        .and_equal("status", &status);
+    let sort = valid(Sort::parse::<Peer>(&asked.sort))?;
+    let listing = Listing { filter, sort, limit: asked.limit, cursor: asked.cursor };
+    let fields = Sparse::parse(&asked.fields, FIELDS)?;
     if let Some(reply) = Reply::not_modified(&parts.headers, &registry.etag()) {
         return Ok(reply);
     }
-    let page = registry.list(listing)?;
+    let page = registry.list(&listing)?;
     let etag = registry.etag_at(page.revision);
-    let reply = ListReply { peers: page.peers, next_cursor: page.next_cursor, revision: page.revision };
-    Ok(Reply::json(&reply)?.tagged(etag))
+    let (next_cursor, revision) = (page.next_cursor, page.revision);
+    let reply = if asked.fields.is_empty() {
+        Reply::json(&ListReply { peers: page.peers, next_cursor, revision })
+    } else {
+        let peers = page.peers.iter().map(|peer| fields.json(peer)).collect::<Result<Vec<_>, _>>()?;
+        Reply::json(&ListReply { peers, next_cursor, revision })
+    };
+    Ok(reply?.tagged(etag))
 }
 
 async fn read(State(registry): Shared, Path(id): Path<String>, request: Request) -> Result<Reply, Problem> {
-    let (parts, _) = request.into_parts();
-    caller(&registry, &parts, Scope::Read)?;
-    let NoQuery {} = query(&parts.uri)?;
+    let name = format!("peer/{id}");
+    let (parts, NoQuery {}) = registry.gate.rest_read(Verb::PeersGet, request, &name).await?;
     let peer = registry.get(&id)?;
-    Ok(Reply::json_unless_held(&parts.headers, etag_of_record(peer.record_version), &peer)?)
+    let etag = etag_of_record(peer.record_version);
+    // How far a drain has come moves without a new version.
+    if peer.hold.as_ref().is_some_and(|hold| hold.progress.is_some()) {
+        return Ok(Reply::json(&peer)?.tagged(etag));
+    }
+    Ok(Reply::json_unless_held(&parts.headers, etag, &peer)?)
+}
+
+async fn versions(State(registry): Shared, request: Request) -> Result<Reply, Problem> {
+    let (_, NoQuery {}) = registry.gate.rest_read(Verb::VersionsList, request, "peer").await?;
+    let (versions, revision) = count(&registry.view);
+    Ok(Reply::json(&VersionsReply { versions, server_version: env!("CARGO_PKG_VERSION"), revision })?)
 }
 
 async fn register(State(registry): Shared, request: Request) -> Result<Reply, Problem> {
-    let (parts, body) = request.into_parts();
-    let caller = caller(&registry, &parts, Scope::Observe)?;
-    let NoQuery {} = query(&parts.uri)?;
-    let body: RegisterBody = json_body(&parts.headers, body).await?;
+    let (caller, body) =
+        registry.gate.rest_report::<Option<RegisterBody>>(Verb::PeersRegister, request, "peer").await?;
+    let body = body.ok_or_else(|| invalid(&Invalid::new("id", "is missing: the body is empty")))?;
     let spec = PeerSpec {
-        id: PeerId::new(body.id).map_err(|error| invalid(&error))?,
+        id: valid(PeerId::new(body.id))?,
         role: body.role,
         service: body.service,
         cluster: body.cluster,
@@ -143,21 +195,42 @@ async fn register(State(registry): Shared, request: Request) -> Result<Reply, Pr
     Ok(if is_new { reply.created(path) } else { reply })
 }
 
-/// Verbs follow the id after a colon: `POST /meshkit/peers/greeter-1:heartbeat`.
-async fn verb(State(registry): Shared, Path(id): Path<String>, request: Request) -> Result<Reply, Problem> {
-    let (parts, body) = request.into_parts();
-    let caller = caller(&registry, &parts, Scope::Observe)?;
-    let NoQuery {} = query(&parts.uri)?;
-    let Some((id, "heartbeat")) = id.split_once(':') else {
-        let status = Status::not_found(format!("nothing is posted to {}", parts.uri.path()))
-            .with_hint("post to /meshkit/peers/{id}:heartbeat, or to /meshkit/peers to register");
-        return Err(status.into());
-    };
-    let body: HeartbeatBody = json_body_or_default(&parts.headers, body).await?;
-    registry.heartbeat(&caller, id, body.leaving).await?;
-    Ok(Reply::json(&HeartbeatReply { heartbeat_interval_ms: registry.heartbeat_interval_ms() })?)
+async fn label(State(registry): Shared, Path(id): Path<String>, request: Request) -> Result<Reply, Problem> {
+    let name = format!("peer/{id}");
+    let (caller, ask, body) =
+        registry.gate.rest_change::<LabelBody>(Verb::PeersLabel, request, &name).await?;
+    Ok(reply(&registry.label(&caller, &ask, &id, &body.labels).await?)?)
 }
 
-fn caller(registry: &Registry, parts: &Parts, scope: Scope) -> Result<Caller, Status> {
-    Caller::of(&registry.auth, &parts.extensions, &parts.headers, scope)
+/// Verbs follow the id after a colon: `POST /meshkit/peers/greeter-1:heartbeat`.
+async fn verb(State(registry): Shared, Path(path): Path<String>, request: Request) -> Result<Reply, Problem> {
+    let (id, verb) = path.split_once(':').unwrap_or((&path, ""));
+    let (gate, name) = (&registry.gate, format!("peer/{id}"));
+    let (verb, hold) = match verb {
+        "heartbeat" => {
+            let (caller, body) =
+                gate.rest_report::<HeartbeatBody>(Verb::PeersHeartbeat, request, &name).await?;
+            registry.heartbeat(&caller, id, body.leaving).await?;
+            let reply = HeartbeatReply { heartbeat_interval_ms: registry.heartbeat_interval_ms() };
+            return Ok(Reply::json(&reply)?);
+        }
+        "cordon" => (Verb::PeersCordon, HoldVerb::Cordon),
+        "uncordon" => (Verb::PeersUncordon, HoldVerb::Uncordon),
+        "drain" => (Verb::PeersDrain, HoldVerb::Drain),
+        _ => {
+            let (parts, _) = request.into_parts();
+            gate.admit(Verb::PeersGet, &parts.extensions, &parts.headers, &name).await?;
+            let status = Status::not_found(format!("nothing is posted to {}", parts.uri.path())).with_hint(
+                "post to /meshkit/peers/{id}:heartbeat, :cordon, :uncordon or :drain, or to /meshkit/peers to register",
+            );
+            return Err(status.into());
+        }
+    };
+    let (caller, ask, HoldBody {}) = gate.rest_change(verb, request, &name).await?;
+    Ok(reply(&registry.hold(&caller, &ask, id, hold).await?)?)
+}
+
+fn reply(changed: &Changed<Peer>) -> Result<Reply, Status> {
+    let etag = etag_of_record(changed.record.record_version);
+    Ok(change_reply("peer", &changed.record, &changed.outcome)?.tagged(etag))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use meshkit_api::now;
-use meshkit_model::{Peer, PeerStatus};
+use meshkit_model::{HoldState, Peer, PeerStatus};
 use meshkit_store::{Expect, PeerQuery, StoreError};
 use omnirelay_runtime::Drain;
 use tracing::{debug, info, warn};
@@ -76,14 +76,19 @@ async fn write_down(registry: &Registry) -> Result<(), StoreError> {
 }
 
 async fn judge(registry: &Registry, mut peer: Peer) -> Result<PeerStatus, StoreError> {
+    let drained = drained(registry, &mut peer);
     let heard_at = registry.heard_at(&peer);
-    let status = registry.settings.liveness.judge(peer.status, heard_at, now());
-    if status == peer.status {
-        return Ok(status);
-    }
+    let status = registry.liveness().judge(peer.status, heard_at, now());
+    let silent = status != peer.status;
+    let (action, reason) = match (silent, drained) {
+        (true, _) => ("peer.judge", "fell silent"),
+        (false, true) => ("peer.drained", "owns no shard any more"),
+        (false, false) => return Ok(status),
+    };
     peer.status = status;
     let expect = Expect::Version(peer.record_version);
-    match registry.put("meshkitd", "peer.judge", "fell silent", &peer, expect).await {
+    match registry.put("meshkitd", action, reason, &peer, expect).await {
+        Ok(_) if !silent => info!(peer = %peer.spec.id, "peer is drained"),
         Ok(_) => {
             info!(peer = %peer.spec.id, status = status.as_str(), last_seen_at = %heard_at, "peer fell silent");
         }
@@ -92,4 +97,14 @@ async fn judge(registry: &Registry, mut peer: Peer) -> Result<PeerStatus, StoreE
         Err(error) => return Err(error),
     }
     Ok(status)
+}
+
+/// Ends a drain that has nothing left to move.
+fn drained(registry: &Registry, peer: &mut Peer) -> bool {
+    let owned = || registry.view.read().shards().count_by_owner(peer.spec.id.as_str());
+    let is_done = peer.hold_state() == Some(HoldState::Draining) && owned() == 0;
+    if let Some(hold) = peer.hold.as_mut().filter(|_| is_done) {
+        (hold.state, hold.since) = (HoldState::Drained, now());
+    }
+    is_done
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use meshkit_api::{Caller, grpc_status, invalid, timestamp};
+use meshkit_api::{Verb, grpc_answer, invalid, timestamp};
 use meshkit_model::{Invalid, Shard, ShardStatus};
 use omnirelay_proto::meshkit::v1::{self as wire, shards_service_server::ShardsService};
-use relay_core::{Scope, Status};
+use relay_core::Status;
 use tonic::{Request, Response};
 
 use crate::shards::{Listing, Shards};
@@ -13,17 +13,11 @@ use crate::shards::{Listing, Shards};
 pub(crate) struct Service(pub(crate) Arc<Shards>);
 
 impl Service {
-    fn may_read<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
-        let headers = request.metadata().as_ref();
-        Caller::of(&self.0.auth, request.extensions(), headers, Scope::Read)
-    }
-
     async fn list(
         &self,
         request: Request<wire::ListShardsRequest>,
     ) -> Result<wire::ListShardsResponse, Status> {
-        self.may_read(&request)?;
-        let asked = request.into_inner();
+        let (_, asked) = self.0.gate.grpc(Verb::ShardsList, request, |_| "shard".to_owned()).await?;
         let listing = Listing {
             status: status_of(asked.status)?,
             namespace: asked.shard_namespace,
@@ -43,8 +37,7 @@ impl Service {
         &self,
         request: Request<wire::LookupShardRequest>,
     ) -> Result<wire::LookupShardResponse, Status> {
-        self.may_read(&request)?;
-        let asked = request.into_inner();
+        let (_, asked) = self.0.gate.grpc(Verb::ShardsLookup, request, |_| "shard".to_owned()).await?;
         let shard = self.0.lookup(&asked.shard_namespace, &asked.key)?;
         Ok(wire::LookupShardResponse { shard: Some(shard_to_wire(shard)) })
     }
@@ -56,19 +49,15 @@ impl ShardsService for Service {
         &self,
         request: Request<wire::ListShardsRequest>,
     ) -> Result<Response<wire::ListShardsResponse>, tonic::Status> {
-        answer(self.list(request).await)
+        grpc_answer(self.list(request).await)
     }
 
     async fn lookup_shard(
         &self,
         request: Request<wire::LookupShardRequest>,
     ) -> Result<Response<wire::LookupShardResponse>, tonic::Status> {
-        answer(self.lookup(request).await)
+        grpc_answer(self.lookup(request).await)
     }
-}
-
-fn answer<T>(outcome: Result<T, Status>) -> Result<Response<T>, tonic::Status> {
-    outcome.map(Response::new).map_err(|status| grpc_status(&status))
 }
 
 fn status_of(number: i32) -> Result<Option<ShardStatus>, Status> {

@@ -1,10 +1,10 @@
 //! Who should own what: from peers, namespaces and shards as they are to the changes that make
 //! every shard's owner the one that rendezvous names.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use meshkit_model::placement::Candidates;
-use meshkit_model::{Namespace, PeerId, PeerStatus, Shard, ShardStatus, Timestamp};
+use meshkit_model::{HoldState, Namespace, PeerId, PeerStatus, Shard, ShardStatus, Timestamp};
 
 /// What the plan has to know of a peer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,6 +15,8 @@ pub struct Member {
     pub service: String,
     /// How the mesh sees it. Suspect peers keep their place, so that a hiccup moves nothing.
     pub status: PeerStatus,
+    /// How far an operator holds it back.
+    pub hold: Option<HoldState>,
 }
 
 /// One record to write.
@@ -39,7 +41,8 @@ pub struct Before {
 ///
 /// The outcome depends on the arguments alone. `now` becomes the time of the changes. Every change
 /// of owner makes the fence one more than it was. Paused and disabled shards keep their owner for
-/// as long as it lives: an operator stopped them where they are. Shards of namespaces that are not
+/// as long as it lives: an operator stopped them where they are. A cordoned peer keeps what it has and
+/// gets nothing, one that drains gives all away. Shards of namespaces that are not
 /// named are left alone.
 #[must_use]
 pub fn plan(now: Timestamp, members: &[Member], namespaces: &[Namespace], shards: &[Shard]) -> Vec<Change> {
@@ -49,20 +52,21 @@ pub fn plan(now: Timestamp, members: &[Member], namespaces: &[Namespace], shards
     }
     let mut changes = Vec::new();
     for namespace in namespaces {
-        let living: BTreeSet<&PeerId> = members
+        let living: Vec<&Member> = members
             .iter()
             .filter(|member| member.service == namespace.service && member.status.may_own())
-            .map(|member| &member.id)
             .collect();
-        let candidates = Candidates::new(living.iter().copied());
+        let candidates = Candidates::new(takers(&living));
+        let living: BTreeMap<&PeerId, &Member> = living.into_iter().map(|m| (&m.id, m)).collect();
         for id in 0..namespace.shards {
             let wanted = candidates.owner(&namespace.name, id);
             match known.get(&(namespace.name.as_str(), id)) {
                 None => changes.push(Change { shard: new_shard(now, namespace, id, wanted), before: None }),
                 Some(shard) => {
-                    let owner_lives = shard.owner.as_ref().is_some_and(|o| living.contains(o));
+                    let owner = shard.owner.as_ref().and_then(|owner| living.get(owner));
                     let is_held = matches!(shard.status, ShardStatus::Paused | ShardStatus::Disabled);
-                    if shard.owner.as_ref() != wanted && !(is_held && owner_lives) {
+                    let stays = owner.is_some_and(|o| is_held || o.hold == Some(HoldState::Cordoned));
+                    if shard.owner.as_ref() != wanted && !stays {
                         changes.push(moved(now, shard, wanted));
                     }
                 }
@@ -70,6 +74,21 @@ pub fn plan(now: Timestamp, members: &[Member], namespaces: &[Namespace], shards
         }
     }
     changes
+}
+
+/// Who takes shards: those whom nobody holds back. Where there are none the cordoned ones, and at
+/// last those that drain: a drain moves shards, it never leaves one without an owner.
+fn takers<'a>(living: &[&'a Member]) -> Vec<&'a PeerId> {
+    let free = |member: &Member| member.hold.is_none();
+    let keeping = |member: &Member| member.hold.is_none_or(HoldState::keeps_shards);
+    let any = |_: &Member| true;
+    for admits in [&free as &dyn Fn(&Member) -> bool, &keeping, &any] {
+        let takers: Vec<_> = living.iter().filter(|member| admits(member)).map(|member| &member.id).collect();
+        if !takers.is_empty() {
+            return takers;
+        }
+    }
+    Vec::new()
 }
 
 fn new_shard(now: Timestamp, namespace: &Namespace, id: u32, owner: Option<&PeerId>) -> Shard {

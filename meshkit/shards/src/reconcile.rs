@@ -164,6 +164,7 @@ fn members(tables: &Tables) -> BTreeSet<Member> {
         id: peer.spec.id.clone(),
         service: peer.spec.service.clone(),
         status: PeerStatus::Alive,
+        hold: peer.hold_state(),
     };
     tables.peers().iter().filter(may_own).map(member).collect()
 }

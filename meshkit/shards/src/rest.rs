@@ -5,10 +5,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::routing::get;
-use http::request::Parts;
-use meshkit_api::{Caller, Problem, Reply, etag_of_record, invalid, query};
+use meshkit_api::{Problem, Reply, Verb, etag_of_record, invalid};
 use meshkit_model::{Shard, ShardStatus};
-use relay_core::{Scope, Status};
 use serde::{Deserialize, Serialize};
 
 use crate::shards::{Listing, Shards};
@@ -50,9 +48,7 @@ struct LookupQuery {
 }
 
 async fn list(State(shards): Shared, request: Request) -> Result<Reply, Problem> {
-    let (parts, _) = request.into_parts();
-    may_read(&shards, &parts)?;
-    let asked: ListQuery = query(&parts.uri)?;
+    let (parts, asked) = shards.gate.rest_read::<ListQuery>(Verb::ShardsList, request, "shard").await?;
     let status = asked.status.filter(|status| !status.is_empty());
     let status = status.map(|status| status.parse::<ShardStatus>()).transpose();
     let listing = Listing {
@@ -72,13 +68,7 @@ async fn list(State(shards): Shared, request: Request) -> Result<Reply, Problem>
 }
 
 async fn lookup(State(shards): Shared, request: Request) -> Result<Reply, Problem> {
-    let (parts, _) = request.into_parts();
-    may_read(&shards, &parts)?;
-    let asked: LookupQuery = query(&parts.uri)?;
+    let (parts, asked) = shards.gate.rest_read::<LookupQuery>(Verb::ShardsLookup, request, "shard").await?;
     let shard = shards.lookup(&asked.namespace, asked.key.as_bytes())?;
     Ok(Reply::json_unless_held(&parts.headers, etag_of_record(shard.record_version), &shard)?)
-}
-
-fn may_read(shards: &Shards, parts: &Parts) -> Result<Caller, Status> {
-    Caller::of(&shards.auth, &parts.extensions, &parts.headers, Scope::Read)
 }

@@ -1,20 +1,17 @@
 //! What the module answers, whatever protocol asked for it.
 
-use std::sync::Arc;
-
-use meshkit_api::{Context, etag_of_revision, invalid, page_size, start_of_page};
+use meshkit_api::{Context, Gate, etag_of_revision, invalid, page_size, start_of_page};
 use meshkit_model::placement::shard_of_key;
 use meshkit_model::{Invalid, Shard, ShardStatus};
 use meshkit_store::{Cursor, Rows as _, ShardQuery, View};
 use relay_core::Status;
-use relay_transport::auth::Authenticator;
 
 /// The longest key of a lookup in bytes.
 const MAX_KEY: usize = 1_024;
 
 pub(crate) struct Shards {
     pub(crate) view: View,
-    pub(crate) auth: Arc<Authenticator>,
+    pub(crate) gate: Gate,
 }
 
 /// A listing as REST and gRPC ask for it; empty texts mean any.
@@ -35,7 +32,7 @@ pub(crate) struct ShardPage {
 
 impl Shards {
     pub(crate) fn new(context: &Context) -> Self {
-        Self { view: context.view.clone(), auth: Arc::clone(&context.auth) }
+        Self { view: context.view.clone(), gate: context.gate.clone() }
     }
 
     /// The ETag of any listing right now.

@@ -36,6 +36,8 @@ pub fn peer(name: &str) -> Peer {
         status: PeerStatus::Alive,
         registered_at: at(1_000),
         last_seen_at: at(1_000),
+        hold: None,
+        label_patch: Default::default(),
         record_version: 0,
     }
 }

@@ -52,6 +52,20 @@ pub struct Principal {
     pub scope: Scope,
 }
 
+impl Principal {
+    /// That it may do what needs `scope`.
+    ///
+    /// # Errors
+    /// `permission-denied` where its scope is less.
+    pub fn permit(&self, scope: Scope) -> Result<(), Status> {
+        if self.scope >= scope {
+            return Ok(());
+        }
+        Err(Status::permission_denied(format!("`{}` has {} and this needs {scope}", self.id, self.scope))
+            .with_hint("ask an administrator of the mesh for a wider scope"))
+    }
+}
+
 /// Tells callers apart. Made once at start-up; answers without locks.
 #[derive(Debug)]
 pub struct Authenticator {
@@ -127,17 +141,15 @@ impl Authenticator {
         scope: Scope,
     ) -> Result<Principal, Status> {
         let principal = self.authenticate(extensions, headers)?;
-        if principal.scope >= scope {
-            return Ok(principal);
-        }
-        Err(Status::permission_denied(format!(
-            "`{}` has {} and this needs {scope}",
-            principal.id, principal.scope
-        ))
-        .with_hint("ask an administrator of the mesh for a wider scope"))
+        principal.permit(scope)?;
+        Ok(principal)
     }
 
-    fn authenticate(&self, extensions: &Extensions, headers: &HeaderMap) -> Result<Principal, Status> {
+    /// Who sent a request, whatever it may do.
+    ///
+    /// # Errors
+    /// `unauthenticated` where nobody known sent it, `permission-denied` where nobody gave it a scope.
+    pub fn authenticate(&self, extensions: &Extensions, headers: &HeaderMap) -> Result<Principal, Status> {
         if let Some(value) = headers.get(AUTHORIZATION) {
             let token = value.to_str().ok().and_then(|text| {
                 let (scheme, token) = text.split_once(' ')?;

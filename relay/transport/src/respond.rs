@@ -22,9 +22,15 @@ pub fn status(style: RpcStyle, status: &Status) -> Response<Body> {
 /// Problem details (RFC 9457) with the code's name and a hint.
 #[must_use]
 pub fn problem(status: &Status) -> Response<Body> {
-    let http_status = http_status(status.code);
+    problem_as(status, http_status(status.code))
+}
+
+/// As [`problem`] under another HTTP status than the code's own; the `type` is the status's name
+/// where it has one.
+#[must_use]
+pub fn problem_as(status: &Status, http_status: StatusCode) -> Response<Body> {
     let document = serde_json::json!({
-        "type": format!("urn:omnirelay:{}", status.code.name()),
+        "type": format!("urn:omnirelay:{}", status.name.as_deref().unwrap_or(status.code.name())),
         "title": http_status.canonical_reason().unwrap_or("Client closed the request"),
         "status": http_status.as_u16(),
         "detail": status.message,

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test may panic")]
 
-use meshkit_client::v1::{Endpoint, Peer, PeerStatus};
+use meshkit_client::v1::{DrainProgress, Endpoint, Hold, HoldState, Peer, PeerStatus};
 
 use super::{record, table};
 
@@ -23,11 +23,14 @@ fn peer(id: &str, status: PeerStatus) -> Peer {
 #[test]
 fn a_table_has_a_line_for_each_peer() {
     let now = "2026-06-01T00:01:05Z".parse().unwrap();
-    let peers = [peer("inventory-1", PeerStatus::Alive), Peer { id: "x".into(), ..Peer::default() }];
+    let progress = Some(DrainProgress { total: 8, remaining: 2, percent: 75 });
+    let hold = Some(Hold { state: HoldState::Draining.into(), progress, ..Hold::default() });
+    let held = Peer { hold, ..peer("inventory-1", PeerStatus::Alive) };
+    let peers = [held, Peer { id: "x".into(), ..Peer::default() }];
     let expected = "\
-ID           ROLE     SERVICE    STATUS   CLUSTER  ZONE  VERSION  SEEN   ENDPOINT
-inventory-1  service  inventory  alive    local    dev   0.1.0    1m05s  https://127.0.0.1:7421
-x            -        -          unknown  -        -     -        -      -
+ID           ROLE     SERVICE    STATUS   HOLD          CLUSTER  ZONE  VERSION  SEEN   ENDPOINT
+inventory-1  service  inventory  alive    draining 75%  local    dev   0.1.0    1m05s  https://127.0.0.1:7421
+x            -        -          unknown  -             -        -     -        -      -
 ";
     assert_eq!(table(&peers, now).render(0, false), expected);
 }

@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 /// How long anything that has to come may take to come.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
+pub const ADMIN: &str = "admin-token";
 pub const OPERATOR: &str = "operator-token";
 pub const OBSERVER: &str = "observer-token";
 pub const READER: &str = "reader-token";
@@ -59,10 +60,11 @@ impl Bench {
              [auth]\nidentities = [\n  \
              {{ spiffe = \"spiffe://omnirelay.dev/operator/*\", scope = \"mesh.operate\" }},\n  \
              {{ spiffe = \"spiffe://omnirelay.dev/service/*\", scope = \"mesh.observe\" }},\n]\n\
-             tokens = [\n{}{}{}]\n{extra}\n",
+             tokens = [\n{}{}{}{}]\n{extra}\n",
             issued.certificate,
             issued.private_key,
             ca.ca(),
+            token("admin", ADMIN, "mesh.admin"),
             token("operator", OPERATOR, "mesh.operate"),
             token("observer", OBSERVER, "mesh.observe"),
             token("reader", READER, "mesh.read"),
@@ -260,6 +262,14 @@ impl Ask {
         ask.body(body::full(json.to_string())).await
     }
 
+    /// A unary call over gRPC with an encoded message.
+    pub async fn grpc(self, message: &[u8]) -> Answer {
+        let mut frame = vec![0];
+        frame.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+        frame.extend(message);
+        self.header("content-type", "application/grpc").body(body::full(frame)).await
+    }
+
     async fn body(self, body: relay_transport::Body) -> Answer {
         let response = self.channel.send(self.request.body(body).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
@@ -268,7 +278,7 @@ impl Ask {
             status: parts.status,
             headers: parts.headers,
             protocol: parts.extensions.get::<Negotiated>().unwrap().protocol,
-            text: String::from_utf8(bytes.to_vec()).unwrap(),
+            text: String::from_utf8_lossy(&bytes).into_owned(),
         }
     }
 }

@@ -105,6 +105,8 @@ fn a_peer_is_one_flat_json_object() {
         status: PeerStatus::Alive,
         registered_at: Timestamp::UNIX_EPOCH,
         last_seen_at: Timestamp::UNIX_EPOCH,
+        hold: None,
+        label_patch: Default::default(),
         record_version: 3,
     };
     let json = serde_json::to_value(&peer).unwrap();

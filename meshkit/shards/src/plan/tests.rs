@@ -9,7 +9,12 @@ fn at(ms: u64) -> Timestamp {
 }
 
 fn member(n: u64, status: PeerStatus) -> Member {
-    Member { id: PeerId::new(format!("owner-{n}")).unwrap(), service: "inventory".to_owned(), status }
+    Member {
+        id: PeerId::new(format!("owner-{n}")).unwrap(),
+        service: "inventory".to_owned(),
+        status,
+        hold: None,
+    }
 }
 
 fn namespace(shards: u32) -> Namespace {

@@ -97,6 +97,8 @@ fn peer(row: &Row<'_>) -> rusqlite::Result<Peer> {
         status: parsed(row, 1)?,
         registered_at: time(row, 2)?,
         last_seen_at: time(row, 3)?,
+        hold: None,
+        label_patch: meshkit_model::LabelPatch::new(),
         record_version: row.get(4)?,
     })
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use meshkit_model::{Fields, Kind, Namespace, Peer, Record, Shard};
+use meshkit_model::{
+    Cluster, ConfigDocument, Fields, IdempotentAnswer, Kind, Namespace, Peer, Record, Shard,
+};
 
 use super::{Page, Peers, Shards};
 use crate::api::{Change, Entry};
@@ -107,6 +109,9 @@ tables! {
     peers, peers_mut: Peer as Peers;
     namespaces, namespaces_mut: Namespace as Table<Namespace>;
     shards, shards_mut: Shard as Shards;
+    clusters, clusters_mut: Cluster as Table<Cluster>;
+    config, config_mut: ConfigDocument as Table<ConfigDocument>;
+    answers, answers_mut: IdempotentAnswer as Table<IdempotentAnswer>;
 }
 
 impl Tables {

@@ -1,0 +1,154 @@
+//! Clusters over REST.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, Request, State};
+use axum::routing::{get, post};
+use meshkit_api::{
+    Changed, Filter, Listing, NoQuery, Problem, Reply, Sort, Sparse, Verb, change_reply, etag_of_revision,
+    invalid, strong_etag,
+};
+use meshkit_model::{Cluster, ClusterRequest, ClusterSpec, ClusterState, Invalid};
+use relay_core::Status;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::clusters::Clusters;
+
+type Shared = State<Arc<Clusters>>;
+
+/// The top-level fields of a cluster, for `fields`.
+pub(crate) const FIELDS: &[&str] =
+    &["spec", "state", "stateSince", "changedAt", "changedBy", "ticket", "recordVersion"];
+
+pub(crate) fn routes(clusters: Arc<Clusters>) -> Router {
+    Router::new()
+        .route("/meshkit/clusters", get(list).post(create))
+        .route("/meshkit/clusters/{id}", get(read).patch(update))
+        .route("/meshkit/clusters/{id}", post(verb))
+        .with_state(clusters)
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ListQuery {
+    filter: String,
+    sort: String,
+    fields: String,
+    limit: u32,
+    cursor: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ListReply {
+    clusters: Vec<Value>,
+    /// Left out on the last page.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    next_cursor: String,
+    revision: u64,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct CreateBody {
+    spec: Option<ClusterSpec>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct UpdateBody {
+    spec: Value,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct PromoteBody {
+    pass_over: bool,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct DemoteBody {
+    to: Option<ClusterState>,
+}
+
+async fn list(State(clusters): Shared, request: Request) -> Result<Reply, Problem> {
+    let (parts, asked) = clusters.gate.rest_read::<ListQuery>(Verb::ClustersList, request, "cluster").await?;
+    let listing = listing(&asked.filter, &asked.sort, asked.limit, asked.cursor)?;
+    let fields = Sparse::parse(&asked.fields, FIELDS)?;
+    let etag = |revision| etag_of_revision(clusters.view.identity(), revision);
+    if let Some(reply) = Reply::not_modified(&parts.headers, &etag(clusters.view.revision())) {
+        return Ok(reply);
+    }
+    let (page, revision) = clusters.list(&listing)?;
+    let records = page.records.iter().map(|cluster| fields.json(cluster));
+    let reply =
+        ListReply { clusters: records.collect::<Result<_, _>>()?, next_cursor: page.next_cursor, revision };
+    Ok(Reply::json(&reply)?.tagged(etag(revision)))
+}
+
+/// A listing of clusters as REST and gRPC ask for it.
+pub(crate) fn listing(filter: &str, sort: &str, limit: u32, cursor: String) -> Result<Listing, Status> {
+    let filter = Filter::parse::<Cluster>(filter).map_err(|error| invalid(&error))?;
+    let sort = Sort::parse::<Cluster>(sort).map_err(|error| invalid(&error))?;
+    Ok(Listing { filter, sort, limit, cursor })
+}
+
+async fn read(State(clusters): Shared, Path(id): Path<String>, request: Request) -> Result<Reply, Problem> {
+    let name = format!("cluster/{id}");
+    let (parts, NoQuery {}) = clusters.gate.rest_read(Verb::ClustersGet, request, &name).await?;
+    let cluster = clusters.get(&id)?;
+    Ok(Reply::json_unless_held(&parts.headers, strong_etag(cluster.record_version), &cluster)?)
+}
+
+async fn create(State(clusters): Shared, request: Request) -> Result<Reply, Problem> {
+    let (caller, ask, body) =
+        clusters.gate.rest_change::<CreateBody>(Verb::ClustersCreate, request, "cluster").await?;
+    let spec = body.spec.ok_or_else(|| invalid(&Invalid::new("spec", "is missing")))?;
+    let path = format!("/meshkit/clusters/{}", spec.id);
+    let changed = clusters.create(&caller, &ask.for_new(), spec).await?;
+    let is_dry = changed.outcome.dry_run;
+    let reply = reply(&changed)?;
+    Ok(if is_dry { reply } else { reply.created(path) })
+}
+
+async fn update(State(clusters): Shared, Path(id): Path<String>, request: Request) -> Result<Reply, Problem> {
+    let name = format!("cluster/{id}");
+    let (caller, ask, body) =
+        clusters.gate.rest_change::<UpdateBody>(Verb::ClustersUpdate, request, &name).await?;
+    Ok(reply(&clusters.update(&caller, &ask, &id, &body.spec).await?)?)
+}
+
+/// Verbs follow the id after a colon: `POST /meshkit/clusters/eu-1:promote`.
+async fn verb(State(clusters): Shared, Path(path): Path<String>, request: Request) -> Result<Reply, Problem> {
+    let (id, verb) = path.split_once(':').unwrap_or((&path, ""));
+    let (gate, name) = (&clusters.gate, format!("cluster/{id}"));
+    let (caller, ask, asked) = match verb {
+        "promote" => {
+            let (caller, ask, body) =
+                gate.rest_change::<PromoteBody>(Verb::ClustersPromote, request, &name).await?;
+            (caller, ask, ClusterRequest::Promote { pass_over: body.pass_over })
+        }
+        "demote" => {
+            let (caller, ask, body) =
+                gate.rest_change::<DemoteBody>(Verb::ClustersDemote, request, &name).await?;
+            (caller, ask, ClusterRequest::Demote { to: body.to })
+        }
+        _ => {
+            let (parts, _) = request.into_parts();
+            gate.admit(Verb::ClustersGet, &parts.extensions, &parts.headers, &name).await?;
+            let status = Status::not_found(format!("nothing is posted to {}", parts.uri.path())).with_hint(
+                "post to /meshkit/clusters/{id}:promote or :demote, or to /meshkit/clusters to add one",
+            );
+            return Err(status.into());
+        }
+    };
+    Ok(reply(&clusters.request(&caller, &ask, id, asked).await?)?)
+}
+
+fn reply(changed: &Changed<Cluster>) -> Result<Reply, Status> {
+    let etag = strong_etag(changed.record.record_version);
+    Ok(change_reply("cluster", &changed.record, &changed.outcome)?.tagged(etag))
+}

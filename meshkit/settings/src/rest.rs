@@ -1,0 +1,103 @@
+//! The configuration over REST.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, Request, State};
+use axum::routing::{get, post};
+use meshkit_api::{Changed, NoQuery, Problem, Reply, Verb, change_reply, invalid, strong_etag};
+use meshkit_model::{ConfigDocument, Invalid};
+use relay_core::Status;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::document::Settings;
+
+type Shared = State<Arc<Settings>>;
+
+const RECORD: &str = "config/mesh";
+
+pub(crate) fn routes(settings: Arc<Settings>) -> Router {
+    Router::new()
+        .route("/meshkit/config", get(read).patch(patch))
+        .route("/meshkit/config/history", get(history))
+        .route("/meshkit/config/history/{number}", get(version))
+        .route("/meshkit/config:rollback", post(roll_back))
+        .with_state(settings)
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct HistoryQuery {
+    limit: u32,
+}
+
+#[derive(Serialize)]
+struct HistoryReply {
+    versions: Vec<ConfigDocument>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct PatchBody {
+    content: Value,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct RollbackBody {
+    to_number: Option<u64>,
+}
+
+async fn read(State(settings): Shared, request: Request) -> Result<Reply, Problem> {
+    let (parts, NoQuery {}) = settings.gate.rest_read(Verb::ConfigGet, request, RECORD).await?;
+    let document = settings.present();
+    Ok(Reply::json_unless_held(&parts.headers, strong_etag(document.record_version), &document)?)
+}
+
+async fn version(
+    State(settings): Shared,
+    Path(number): Path<String>,
+    request: Request,
+) -> Result<Reply, Problem> {
+    let (_, NoQuery {}) = settings.gate.rest_read(Verb::ConfigGet, request, RECORD).await?;
+    let number = number
+        .parse()
+        .map_err(|_| invalid(&Invalid::new("number", format!("is {number:?}; versions are numbers"))))?;
+    Ok(Reply::json(&settings.version(number)?)?)
+}
+
+async fn history(State(settings): Shared, request: Request) -> Result<Reply, Problem> {
+    let (_, asked) = settings.gate.rest_read::<HistoryQuery>(Verb::ConfigHistory, request, RECORD).await?;
+    Ok(Reply::json(&HistoryReply { versions: settings.history(limit(asked.limit)?) })?)
+}
+
+/// How many versions are asked for; 0 means all that are kept.
+pub(crate) fn limit(asked: u32) -> Result<usize, Status> {
+    match u64::from(asked) {
+        0 => Ok(usize::MAX),
+        1..=ConfigDocument::KEPT => Ok(usize::try_from(asked).unwrap_or(usize::MAX)),
+        _ => {
+            let problem = format!("is {asked}; it is 1 to {}", ConfigDocument::KEPT);
+            Err(invalid(&Invalid::new("limit", problem)))
+        }
+    }
+}
+
+async fn patch(State(settings): Shared, request: Request) -> Result<Reply, Problem> {
+    let (caller, ask, body) =
+        settings.gate.rest_change::<PatchBody>(Verb::ConfigPatch, request, RECORD).await?;
+    Ok(reply(&settings.patch(&caller, &ask, &body.content).await?)?)
+}
+
+async fn roll_back(State(settings): Shared, request: Request) -> Result<Reply, Problem> {
+    let (caller, ask, body) =
+        settings.gate.rest_change::<RollbackBody>(Verb::ConfigRollback, request, RECORD).await?;
+    let number = body.to_number.ok_or_else(|| invalid(&Invalid::new("toNumber", "is missing")))?;
+    Ok(reply(&settings.roll_back(&caller, &ask, number).await?)?)
+}
+
+fn reply(changed: &Changed<ConfigDocument>) -> Result<Reply, Status> {
+    let etag = strong_etag(changed.record.record_version);
+    Ok(change_reply("config", &changed.record, &changed.outcome)?.tagged(etag))
+}
