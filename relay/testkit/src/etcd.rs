@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use relay_transport::tls::ClientTlsConfig;
 
-use crate::{Issued, TestCa, pause, proceed};
+use crate::{Issued, TestCa, pause, resume};
 
 /// Names the folder that holds `etcd` and `etcdctl`, where they are not on the `PATH`.
 const FOLDER: &str = "OMNIRELAY_ETCD";
@@ -185,7 +185,7 @@ impl EtcdCluster {
     /// # Panics
     /// Where it does not run.
     pub fn proceed(&self, member: usize) {
-        proceed(self.members[member].running.as_ref().unwrap().process);
+        resume(self.members[member].running.as_ref().unwrap().process);
     }
 
     /// Which member leads.

@@ -63,24 +63,6 @@ fn send(process: u32, signal: Signal) {
     rustix::process::kill_process(process, signal).unwrap();
 }
 
-/// Stops a process where it is, until [`proceed`].
-///
-/// # Panics
-/// Where there is no such process.
-#[cfg(unix)]
-pub fn pause(process: u32) {
-    send(process, Signal::STOP);
-}
-
-/// Lets a process go on that was paused.
-///
-/// # Panics
-/// Where there is no such process.
-#[cfg(unix)]
-pub fn proceed(process: u32) {
-    send(process, Signal::CONT);
-}
-
 /// An authority in a temporary folder that is removed with it.
 pub struct TestCa {
     dir: tempfile::TempDir,
