@@ -7,6 +7,8 @@ use relay_core::{Code, Protocol, Status};
 use relay_transport::{BoxError, body};
 use thiserror::Error;
 
+use crate::http3::PathError;
+
 /// Nothing at all came back over UDP.
 #[derive(Debug, Error)]
 #[error("no QUIC answer within {0:?}")]
@@ -58,14 +60,7 @@ impl ChannelError {
     #[must_use]
     pub fn got_no_quic_answer(&self) -> bool {
         let Self::Connect { source, .. } = self else { return false };
-        let mut next: Option<&(dyn std::error::Error + 'static)> = Some(source.as_ref());
-        while let Some(error) = next {
-            if error.is::<NoQuicAnswer>() {
-                return true;
-            }
-            next = error.source();
-        }
-        false
+        source.downcast_ref::<PathError>().is_some_and(|error| error.source.is::<NoQuicAnswer>())
     }
 
     fn source_text(&self) -> String {

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
-use relay_core::Protocol;
+use relay_core::{Code, Protocol, Status};
 use relay_transport::{Body, Limits, body};
 use support::{Server, get, post};
 use tokio::sync::Notify;
@@ -176,4 +176,61 @@ async fn an_answer_that_waits_is_dropped_as_soon_as_its_caller_is_gone() {
         drop(answer);
         soon(&format!("{protocol}: the answer goes on for nobody"), &dropped).await;
     }
+}
+
+#[tokio::test]
+async fn what_breaks_off_gives_its_code_at_the_other_end() {
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let begun = Arc::new(Notify::new());
+    let arrived = Arc::clone(&begun);
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let (tell, arrived) = (tell.clone(), Arc::clone(&arrived));
+        async move {
+            let number: Option<u32> = request.uri().path().trim_start_matches('/').parse().ok();
+            if let Some(number) = number {
+                return Ok(Response::new(breaking(Code::from_grpc(number), None)));
+            }
+            arrived.notify_one();
+            let read = body::collect_limited(request.into_body(), 1 << 20).await;
+            tell.send(read.map_err(|status| status.code)).unwrap();
+            Ok::<_, Infallible>(Response::new(body::empty()))
+        }
+    });
+    let server = Server::start(&Protocol::ALL, Limits::default(), service);
+    for protocol in WITH_TRAILERS {
+        let channel = server.channel(&[protocol]);
+        for code in Code::all().skip(1) {
+            // HTTP/2 says CANCEL for a deadline, as gRPC does.
+            let deadline = protocol == Protocol::Http2 && code == Code::DeadlineExceeded;
+            let expected = if deadline { Code::Cancelled } else { code };
+            // Over QUIC a reset may overtake the answer's head.
+            let read = match channel.send(get(&format!("/{}", code.grpc()))).await {
+                Ok(answer) => body::collect_limited(answer.into_body(), 1 << 20).await,
+                Err(error) => Err(Status::from(error)),
+            };
+            assert_eq!(read.map_err(|status| status.code), Err(expected), "{protocol} answer");
+
+            let request = Request::post("/read").body(breaking(code, Some(Arc::clone(&begun)))).unwrap();
+            let both = async { tokio::join!(channel.send(request), told.recv()) };
+            let (sent, read) = tokio::time::timeout(Duration::from_secs(20), both).await.unwrap();
+            assert_eq!(read.unwrap(), Err(expected), "{protocol} request");
+            drop(sent);
+        }
+    }
+}
+
+/// A message that breaks off after its first piece, once `begun`: over QUIC a reset may overtake the rest.
+fn breaking(code: Code, begun: Option<Arc<Notify>>) -> Body {
+    let frames = futures_util::stream::unfold((0, begun), move |(piece, begun)| async move {
+        match (piece, &begun) {
+            (1, Some(begun)) => begun.notified().await,
+            _ => tokio::task::yield_now().await,
+        }
+        match piece {
+            0 => Some((Ok(data(10)), (1, begun))),
+            1 => Some((Err(Status::new(code, "broken on purpose")), (2, begun))),
+            _ => None,
+        }
+    });
+    body::boxed(StreamBody::new(frames))
 }

@@ -9,6 +9,6 @@ mod sockets;
 mod watch;
 
 pub(crate) use live::Live;
-pub(crate) use path::Path;
+pub(crate) use path::{Path, PathError};
 pub(crate) use send::{SendError, send};
 pub use sockets::Sockets;
