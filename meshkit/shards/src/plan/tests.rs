@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says by panicking that it failed")]
 
+use std::collections::BTreeSet;
+
 use meshkit_model::Strategy;
 
 use super::*;
