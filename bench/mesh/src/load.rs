@@ -1,16 +1,17 @@
 //! A store with a million shards.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
 use meshkit_model::{PeerId, Shard, ShardStatus, Strategy};
-use meshkit_store::{Expect, Mutation, Rows as _, ShardQuery, Write};
+use meshkit_store::{Expect, Mutation, Rows as _, ShardQuery, SqliteOptions, SqliteStore, View, Write};
 use meshkit_testkit::records::{at, mutation};
 use meshkit_testkit::validator::Dice;
 use serde_json::json;
 
-use crate::{Outcome, open, spread, tell};
+use crate::{Outcome, spread, tell};
 
 const OWNERS: u64 = 1_000;
 
@@ -27,7 +28,8 @@ pub(crate) struct StartArgs {
 }
 
 pub(crate) async fn run(args: &ShardsArgs, path: &Path) -> Outcome {
-    let view = open(path).await?;
+    let store = SqliteStore::open(&SqliteOptions::new(path)).map_err(|error| error.report(false))?;
+    let view = View::open(Arc::new(store.clone())).await?;
     let began = Instant::now();
     let mut next = 0;
     while next < args.shards {
@@ -41,6 +43,7 @@ pub(crate) async fn run(args: &ShardsArgs, path: &Path) -> Outcome {
         &json!({ "figure": "shards written", "count": args.shards, "seconds": began.elapsed().as_secs_f64() }),
     );
     drop(view);
+    store.closed().await;
     // A start is measured in a process that did nothing before.
     let done =
         tokio::process::Command::new(std::env::current_exe()?).arg("shards-start").arg(path).status().await?;
@@ -62,10 +65,9 @@ fn shard(n: u64) -> Result<Shard, meshkit_model::Invalid> {
 
 pub(crate) async fn start(args: &StartArgs) -> Outcome {
     let began = Instant::now();
-    let store = meshkit_store::SqliteStore::open(&meshkit_store::SqliteOptions::new(&args.path))
-        .map_err(|error| error.report(false))?;
+    let store = SqliteStore::open(&SqliteOptions::new(&args.path)).map_err(|error| error.report(false))?;
     let opened = began.elapsed();
-    let view = meshkit_store::View::open(std::sync::Arc::new(store)).await?;
+    let view = View::open(Arc::new(store)).await?;
     let (ready, shards) = (began.elapsed(), view.read().shards().count());
     tell(&json!({
         "figure": "start", "shards": shards, "file_mib": std::fs::metadata(&args.path)?.len() >> 20,

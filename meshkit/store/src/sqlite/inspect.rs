@@ -49,11 +49,8 @@ pub(super) fn inspect(path: &Path) -> Result<Found, OperatorError> {
 fn check(path: &Path) -> Result<Found, OperatorError> {
     // Without a write-ahead log the file is all there is, and SQLite need not make files beside it.
     let immutable = if log_is_there(&beside(path, "-wal"))? { "" } else { "&immutable=1" };
-    let connection = Connection::open_with_flags(
-        format!("file:{}?mode=ro{immutable}", escaped(path)),
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )
-    .map_err(|error| refused(path, &error))?;
+    let uri = format!("file:{}?mode=ro{immutable}", escaped(path));
+    let connection = read_only(&uri).map_err(|error| refused(path, &error))?;
     let application = connection.pragma_query_value(None, "application_id", |row| row.get::<_, i64>(0));
     if application.map_err(|error| refused(path, &error))? != i64::from(schema::APPLICATION_ID) {
         return Err(foreign(path, "it is another program's SQLite database"));
@@ -68,24 +65,47 @@ fn check(path: &Path) -> Result<Found, OperatorError> {
             ))
             .hint("run the newer meshkitd again, or set `store.path` to a new file"));
     }
-    let verdict: String = connection
-        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-        .map_err(|error| refused(path, &error))?;
-    if verdict != "ok" {
-        return Err(damaged(path).because(verdict.replace('\n', " ")));
-    }
     if version == 0 {
         return Err(damaged(path).because("its schema has no number"));
     }
-    if let Some(missing) = schema::missing(&connection, version).map_err(|error| refused(path, &error))? {
+    // Pages and records take about as long; what the first finds is told rather than what follows of it.
+    let (pages, records) = std::thread::scope(|scope| {
+        let pages = scope.spawn(|| check_pages(path, &uri));
+        let records = check_records(path, &connection, version);
+        (pages.join(), records)
+    });
+    pages.unwrap_or_else(|_| Err(damaged(path).because("it cannot be checked")))?;
+    records
+}
+
+fn check_pages(path: &Path, uri: &str) -> Result<(), OperatorError> {
+    let verdict = read_only(uri)
+        .and_then(|connection| {
+            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))
+        })
+        .map_err(|error| refused(path, &error))?;
+    match verdict.as_str() {
+        "ok" => Ok(()),
+        _ => Err(damaged(path).because(verdict.replace('\n', " "))),
+    }
+}
+
+fn check_records(path: &Path, connection: &Connection, version: u32) -> Result<Found, OperatorError> {
+    if let Some(missing) = schema::missing(connection, version).map_err(|error| refused(path, &error))? {
         return Err(damaged(path).because(format!("{missing} is not as meshkitd makes it")));
     }
     if version < schema::VERSION {
-        migrate::check(&connection).map_err(|error| damaged(path).caused_by(&error))?;
+        migrate::check(connection).map_err(|error| damaged(path).caused_by(&error))?;
         return Ok(Found::Older);
     }
-    rows::read_all(&connection).map_err(|error| damaged(path).caused_by(&error))?;
+    rows::read_all(connection).map_err(|error| damaged(path).caused_by(&error))?;
     Ok(Found::Ours)
+}
+
+fn read_only(uri: &str) -> rusqlite::Result<Connection> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(uri, flags)
 }
 
 /// Whether there is a write-ahead log with something in it. SQLite passes over one whose header is

@@ -58,7 +58,8 @@ impl Inner {
     async fn catch_up(&self) -> Result<(), StoreError> {
         let newest = self.store.revisions();
         loop {
-            let applied = *self.applied.borrow();
+            // The tables, since a batch that failed half-way is not told of.
+            let applied = self.tables.read().unwrap_or_else(PoisonError::into_inner).revision();
             if applied == *newest.borrow() {
                 return Ok(());
             }
@@ -86,6 +87,9 @@ impl Inner {
             tables.set_revision(last.revision);
             drop(tables);
             self.hub.publish(last.revision, is_watched.then_some(&events));
+        }
+        // Once for all of them: everyone who waits for a write of its own is woken by it.
+        if let Some(last) = changes.last() {
             self.applied.send_replace(last.revision);
         }
         Ok(())
