@@ -327,6 +327,19 @@ _NORMAL_DEPENDENCIES = {
             "serde": Label("//:serde-1.0.229"),
         },
     },
+    "meshkit/etcd": {
+        _COMMON_CONDITION: {
+            "http": Label("//:http-1.5.0"),
+            "prost": Label("//:prost-0.14.4"),
+            "thiserror": Label("//:thiserror-2.0.21"),
+            "tokio": Label("//:tokio-1.54.1"),
+            "tokio-stream": Label("//:tokio-stream-0.1.19"),
+            "tonic": Label("//:tonic-0.14.9"),
+            "tonic-prost": Label("//:tonic-prost-0.14.9"),
+            "tower": Label("//:tower-0.5.3"),
+            "tracing": Label("//:tracing-0.1.44"),
+        },
+    },
     "meshkit/host": {
         _COMMON_CONDITION: {
             "axum": Label("//:axum-0.8.9"),
@@ -344,6 +357,7 @@ _NORMAL_DEPENDENCIES = {
         _COMMON_CONDITION: {
             "jiff": Label("//:jiff-0.2.43"),
             "serde": Label("//:serde-1.0.229"),
+            "serde_json": Label("//:serde_json-1.0.154"),
             "thiserror": Label("//:thiserror-2.0.21"),
         },
     },
@@ -373,12 +387,23 @@ _NORMAL_DEPENDENCIES = {
     "meshkit/store": {
         _COMMON_CONDITION: {
             "base64": Label("//:base64-0.22.1"),
+            "bytes": Label("//:bytes-1.12.1"),
+            "futures-util": Label("//:futures-util-0.3.34"),
+            "prost": Label("//:prost-0.14.4"),
+            "ring": Label("//:ring-0.17.14"),
             "rusqlite": Label("//:rusqlite-0.41.1"),
             "serde": Label("//:serde-1.0.229"),
             "serde_json": Label("//:serde_json-1.0.154"),
             "thiserror": Label("//:thiserror-2.0.21"),
             "tokio": Label("//:tokio-1.54.1"),
             "tracing": Label("//:tracing-0.1.44"),
+        },
+    },
+    "meshkit/testkit": {
+        _COMMON_CONDITION: {
+            "futures-util": Label("//:futures-util-0.3.34"),
+            "serde_json": Label("//:serde_json-1.0.154"),
+            "tokio": Label("//:tokio-1.54.1"),
         },
     },
     "bench": {
@@ -654,6 +679,10 @@ _NORMAL_ALIASES = {
         _COMMON_CONDITION: {
         },
     },
+    "meshkit/etcd": {
+        _COMMON_CONDITION: {
+        },
+    },
     "meshkit/host": {
         _COMMON_CONDITION: {
         },
@@ -671,6 +700,10 @@ _NORMAL_ALIASES = {
         },
     },
     "meshkit/store": {
+        _COMMON_CONDITION: {
+        },
+    },
+    "meshkit/testkit": {
         _COMMON_CONDITION: {
         },
     },
@@ -769,6 +802,12 @@ _NORMAL_DEV_DEPENDENCIES = {
     },
     "meshkit/config": {
     },
+    "meshkit/etcd": {
+        _COMMON_CONDITION: {
+            "proptest": Label("//:proptest-1.12.0"),
+            "tempfile": Label("//:tempfile-3.27.0"),
+        },
+    },
     "meshkit/host": {
         _COMMON_CONDITION: {
             "http-body-util": Label("//:http-body-util-0.1.5"),
@@ -779,7 +818,6 @@ _NORMAL_DEV_DEPENDENCIES = {
     "meshkit/model": {
         _COMMON_CONDITION: {
             "proptest": Label("//:proptest-1.12.0"),
-            "serde_json": Label("//:serde_json-1.0.154"),
         },
     },
     "meshkit/registry": {
@@ -796,9 +834,11 @@ _NORMAL_DEV_DEPENDENCIES = {
     },
     "meshkit/store": {
         _COMMON_CONDITION: {
-            "futures-util": Label("//:futures-util-0.3.34"),
+            "proptest": Label("//:proptest-1.12.0"),
             "tempfile": Label("//:tempfile-3.27.0"),
         },
+    },
+    "meshkit/testkit": {
     },
     "bench": {
         _COMMON_CONDITION: {
@@ -903,6 +943,10 @@ _NORMAL_DEV_ALIASES = {
     },
     "meshkit/config": {
     },
+    "meshkit/etcd": {
+        _COMMON_CONDITION: {
+        },
+    },
     "meshkit/host": {
         _COMMON_CONDITION: {
         },
@@ -922,6 +966,8 @@ _NORMAL_DEV_ALIASES = {
     "meshkit/store": {
         _COMMON_CONDITION: {
         },
+    },
+    "meshkit/testkit": {
     },
     "bench": {
         _COMMON_CONDITION: {
@@ -1003,6 +1049,8 @@ _PROC_MACRO_DEPENDENCIES = {
     },
     "meshkit/config": {
     },
+    "meshkit/etcd": {
+    },
     "meshkit/host": {
     },
     "meshkit/model": {
@@ -1012,6 +1060,8 @@ _PROC_MACRO_DEPENDENCIES = {
     "meshkit/shards": {
     },
     "meshkit/store": {
+    },
+    "meshkit/testkit": {
     },
     "bench": {
     },
@@ -1063,6 +1113,8 @@ _PROC_MACRO_ALIASES = {
     },
     "meshkit/config": {
     },
+    "meshkit/etcd": {
+    },
     "meshkit/host": {
     },
     "meshkit/model": {
@@ -1072,6 +1124,8 @@ _PROC_MACRO_ALIASES = {
     "meshkit/shards": {
     },
     "meshkit/store": {
+    },
+    "meshkit/testkit": {
     },
     "bench": {
     },
@@ -1123,6 +1177,8 @@ _PROC_MACRO_DEV_DEPENDENCIES = {
     },
     "meshkit/config": {
     },
+    "meshkit/etcd": {
+    },
     "meshkit/host": {
     },
     "meshkit/model": {
@@ -1132,6 +1188,8 @@ _PROC_MACRO_DEV_DEPENDENCIES = {
     "meshkit/shards": {
     },
     "meshkit/store": {
+    },
+    "meshkit/testkit": {
     },
     "bench": {
     },
@@ -1185,6 +1243,10 @@ _PROC_MACRO_DEV_ALIASES = {
     },
     "meshkit/config": {
     },
+    "meshkit/etcd": {
+        _COMMON_CONDITION: {
+        },
+    },
     "meshkit/host": {
         _COMMON_CONDITION: {
         },
@@ -1204,6 +1266,8 @@ _PROC_MACRO_DEV_ALIASES = {
     "meshkit/store": {
         _COMMON_CONDITION: {
         },
+    },
+    "meshkit/testkit": {
     },
     "bench": {
         _COMMON_CONDITION: {
@@ -1285,6 +1349,8 @@ _BUILD_DEPENDENCIES = {
     },
     "meshkit/config": {
     },
+    "meshkit/etcd": {
+    },
     "meshkit/host": {
     },
     "meshkit/model": {
@@ -1294,6 +1360,8 @@ _BUILD_DEPENDENCIES = {
     "meshkit/shards": {
     },
     "meshkit/store": {
+    },
+    "meshkit/testkit": {
     },
     "bench": {
     },
@@ -1345,6 +1413,8 @@ _BUILD_ALIASES = {
     },
     "meshkit/config": {
     },
+    "meshkit/etcd": {
+    },
     "meshkit/host": {
     },
     "meshkit/model": {
@@ -1354,6 +1424,8 @@ _BUILD_ALIASES = {
     "meshkit/shards": {
     },
     "meshkit/store": {
+    },
+    "meshkit/testkit": {
     },
     "bench": {
     },
@@ -1405,6 +1477,8 @@ _BUILD_PROC_MACRO_DEPENDENCIES = {
     },
     "meshkit/config": {
     },
+    "meshkit/etcd": {
+    },
     "meshkit/host": {
     },
     "meshkit/model": {
@@ -1414,6 +1488,8 @@ _BUILD_PROC_MACRO_DEPENDENCIES = {
     "meshkit/shards": {
     },
     "meshkit/store": {
+    },
+    "meshkit/testkit": {
     },
     "bench": {
     },
@@ -1465,6 +1541,8 @@ _BUILD_PROC_MACRO_ALIASES = {
     },
     "meshkit/config": {
     },
+    "meshkit/etcd": {
+    },
     "meshkit/host": {
     },
     "meshkit/model": {
@@ -1474,6 +1552,8 @@ _BUILD_PROC_MACRO_ALIASES = {
     "meshkit/shards": {
     },
     "meshkit/store": {
+    },
+    "meshkit/testkit": {
     },
     "bench": {
     },
@@ -4464,6 +4544,7 @@ def crate_repositories():
        struct(repo="crates__quinn-0.11.12", is_dev_dep = False),
        struct(repo="crates__quinn-proto-0.11.19", is_dev_dep = False),
        struct(repo="crates__rcgen-0.14.10", is_dev_dep = False),
+       struct(repo="crates__ring-0.17.14", is_dev_dep = False),
        struct(repo="crates__rusqlite-0.41.1", is_dev_dep = False),
        struct(repo="crates__rustix-1.1.6", is_dev_dep = False),
        struct(repo="crates__rustls-0.23.46", is_dev_dep = False),

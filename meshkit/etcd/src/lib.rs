@@ -20,6 +20,7 @@ pub use client::{Client, Config};
 pub use credentials::UserConfig;
 pub use error::EtcdError;
 pub use leased::Leased;
+pub use relay_transport::tls::ClientTlsConfig;
 pub use watch::{Told, Watch};
 
 /// etcd's messages.

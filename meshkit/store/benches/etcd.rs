@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use meshkit_etcd::api::request_op::Request;
 use meshkit_etcd::{Client, Config, api};
-use meshkit_store::{EtcdOptions, EtcdStore, Expect, Store as _};
+use meshkit_store::{EtcdOptions, EtcdStore, Expect};
 use meshkit_testkit::records::{commit, peer, put};
 use relay_testkit::EtcdCluster;
 
@@ -34,8 +34,9 @@ fn main() {
         for writers in [1, 16, 128] {
             let (mut bare, mut ours) = (Vec::new(), Vec::new());
             for _ in 0..ROUNDS {
-                bare.push(measure(writers, |n| put_bare(client.clone(), n)).await);
-                ours.push(measure(writers, |n| mutate(store.clone(), n)).await);
+                let (client, store) = (client.clone(), store.clone());
+                bare.push(measure(writers, move |n| put_bare(client.clone(), n)).await);
+                ours.push(measure(writers, move |n| mutate(store.clone(), n)).await);
             }
             let (bare, ours) = (median(bare), median(ours));
             println!("{writers:>7} {bare:>13.0} {ours:>13.0} {:>7.2}", ours / bare);

@@ -94,7 +94,7 @@ impl EtcdStore {
         let kept = HistoryKept { audit: options.audit_kept, changes: options.changes_kept };
         let identity = open::identity(&client, &keys, options).await?;
         let loaded = load::everything(&client, &keys, kept, open::PATIENCE).await;
-        let load::Loaded { replica, revision } = loaded.map_err(|error| match error {
+        let load::Loaded { replica, revision, cluster } = loaded.map_err(|error| match error {
             load::LoadError::Etcd(error) => open::refused(options, &error),
             load::LoadError::Damaged(what) => open::damaged(options).because(what),
         })?;
@@ -102,6 +102,7 @@ impl EtcdStore {
             revisions: watch::Sender::new(replica.tip().revision),
             replica: RwLock::new(replica),
             client,
+            cluster,
             keys,
             kept,
             damage: watch::Sender::new(None),

@@ -4,6 +4,7 @@
     clippy::unwrap_used,
     unreachable_pub,
     missing_docs,
+    dead_code,
     reason = "a test says by panicking that it failed, and has no readers from outside"
 )]
 

@@ -1,10 +1,10 @@
 //! A real etcd of several members on loopback addresses of its own, with TLS, client certificates and users.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use relay_transport::tls::ClientTlsConfig;
@@ -18,8 +18,6 @@ const FOLDER: &str = "OMNIRELAY_ETCD";
 const KEEPER: &str = r#"folder=$0; "$@" & echo $!; read -r _ || gone=1; kill -9 $!; wait $! 2>/dev/null; [ -z "$gone" ] || rm -rf "$folder""#;
 /// How long a cluster may take to answer.
 const START: Duration = Duration::from_secs(60);
-
-static CLUSTERS: AtomicU32 = AtomicU32::new(0);
 
 /// An etcd cluster with its data in a temporary folder. It ends when this is dropped, or with the test's process, so
 /// that tests may share one that lies in a `static`.
@@ -282,18 +280,15 @@ impl Drop for Running {
     }
 }
 
-/// Loopback addresses that nobody else uses: a port of 127.0.0.1 that is free now may be taken when a member comes
-/// back to it.
+/// Loopback addresses that nobody else uses, by chance: a port of 127.0.0.1 that is free now may be taken when a
+/// member comes back to it, and processes in sandboxes of their own may share addresses and have the same number.
 fn hosts(count: usize) -> Vec<String> {
-    for _ in 0..1_000 {
-        let number =
-            std::process::id().wrapping_mul(61).wrapping_add(CLUSTERS.fetch_add(1, Ordering::Relaxed));
-        let [_, _, high, low] = number.to_be_bytes();
+    for attempt in 0..1_000_u32 {
+        let [.., high, low] = RandomState::new().hash_one(attempt).to_be_bytes();
         let hosts: Vec<String> = (1..=count).map(|n| format!("127.{}.{low}.{n}", high.max(1))).collect();
-        if hosts
-            .iter()
-            .all(|host| [2379, 2380].iter().all(|port| TcpListener::bind((host.as_str(), *port)).is_ok()))
-        {
+        let is_free =
+            |host: &String| [2379, 2380].iter().all(|port| TcpListener::bind((host.as_str(), *port)).is_ok());
+        if hosts.iter().all(is_free) {
             return hosts;
         }
     }

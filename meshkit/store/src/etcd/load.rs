@@ -32,6 +32,8 @@ impl From<EtcdError> for LoadError {
 pub(super) struct Loaded {
     pub(super) replica: Replica,
     pub(super) revision: i64,
+    /// Which etcd cluster it was read from.
+    pub(super) cluster: u64,
 }
 
 /// The replica of all records.
@@ -57,7 +59,8 @@ async fn at_one_revision(
     patience: Duration,
 ) -> Result<Loaded, LoadError> {
     let answer = client.range(requests::get(keys.tip()), patience).await?;
-    let revision = answer.header.unwrap_or_default().revision;
+    let header = answer.header.unwrap_or_default();
+    let (revision, cluster) = (header.revision, header.cluster_id);
     let damaged = |what: String| LoadError::Damaged(what);
     let value = answer.kvs.first().ok_or_else(|| damaged("there is no tip".to_owned()))?;
     let tip = Tip::decode(value.value.as_slice())
@@ -84,7 +87,7 @@ async fn at_one_revision(
         }
     }
     overlay(client, keys, &mut replica, revision, patience).await?;
-    Ok(Loaded { replica, revision })
+    Ok(Loaded { replica, revision, cluster })
 }
 
 /// A large mutation counts from its log entry on: where its records are still being written, they

@@ -87,8 +87,12 @@ impl Replica {
         if logged.after.seq <= self.tip.seq {
             return Ok(Applied::Yes);
         }
-        if logged.before != self.tip {
+        if logged.before.seq != self.tip.seq {
             return Ok(Applied::Gap);
+        }
+        if logged.before != self.tip {
+            let seq = logged.after.seq;
+            return Err(StoreError::Damaged(format!("log entry {seq} does not follow the one before")));
         }
         let mut changes = Vec::with_capacity(logged.rows.len());
         for row in &logged.rows {

@@ -38,6 +38,17 @@ pub(super) fn absent(key: Vec<u8>) -> Compare {
     unchanged(key, 0)
 }
 
+/// The key has this value.
+pub(super) fn equal(key: Vec<u8>, value: Vec<u8>) -> Compare {
+    Compare {
+        result: CompareResult::Equal.into(),
+        target: CompareTarget::Value.into(),
+        key,
+        target_union: Some(TargetUnion::Value(value)),
+        range_end: Vec::new(),
+    }
+}
+
 /// The key was changed last at this revision; 0 where there is none.
 pub(super) fn unchanged(key: Vec<u8>, mod_revision: i64) -> Compare {
     Compare {

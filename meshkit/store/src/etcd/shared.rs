@@ -8,8 +8,8 @@
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use meshkit_etcd::api::KeyValue;
 use meshkit_etcd::api::event::EventType;
+use meshkit_etcd::api::{KeyValue, ResponseHeader};
 use meshkit_etcd::{Client, EtcdError, Told, Watch, prefix_end};
 use prost::Message as _;
 use tokio::sync::watch;
@@ -37,6 +37,7 @@ pub(super) struct HistoryKept {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) client: Client,
+    pub(super) cluster: u64,
     pub(super) keys: Keys,
     pub(super) kept: HistoryKept,
     pub(super) replica: RwLock<Replica>,
@@ -97,6 +98,7 @@ impl Shared {
             let next = self.replica().tip().seq + 1;
             let request = requests::range(self.keys.log(next), prefix_end(&self.keys.logs()), PAGE);
             let answer = self.client.range(request, PATIENCE).await.map_err(|error| unavailable(&error))?;
+            self.same_cluster(answer.header.as_ref())?;
             let entries = decoded(&answer.kvs)?;
             any |= !entries.is_empty();
             if entries.first().is_some_and(|first| first.after.seq != next) {
@@ -107,6 +109,14 @@ impl Shared {
             if !answer.more {
                 return Ok(any);
             }
+        }
+    }
+
+    /// A restored snapshot is another cluster: it lacks what this node knows, and goes on elsewhere.
+    pub(super) fn same_cluster(&self, header: Option<&ResponseHeader>) -> Result<(), StoreError> {
+        match header.is_none_or(|header| header.cluster_id == self.cluster) {
+            true => Ok(()),
+            false => self.noted(Err(restored())),
         }
     }
 
@@ -188,6 +198,13 @@ impl Shared {
         watch.resume(answer.header.unwrap_or_default().revision);
         self.catch_up().await.map(drop)
     }
+}
+
+/// Etcd holds less than this node has seen there.
+pub(super) fn restored() -> StoreError {
+    StoreError::Damaged(
+        "etcd was restored or its keys were changed while meshkitd ran; start it again".to_owned(),
+    )
 }
 
 /// Entries of the log as they lie in etcd.

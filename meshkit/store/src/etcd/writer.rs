@@ -15,8 +15,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::layout::{Logged, Row};
 use super::plan::{Added, Plan};
-use super::requests::{absent, delete, found, get, put, range, read, txn};
-use super::shared::{PAGE, Shared, decoded, unavailable};
+use super::requests::{absent, delete, equal, found, get, put, range, read, txn};
+use super::shared::{PAGE, Shared, decoded, restored, unavailable};
 use crate::error::StoreError;
 use crate::mutation::{Committed, Mutation};
 
@@ -180,7 +180,11 @@ impl Shared {
     ) -> Result<Verdict, StoreError> {
         let place = self.keys.log(first.after.seq);
         let request: TxnRequest = txn(
-            vec![absent(place.clone()), absent(self.keys.pending())],
+            vec![
+                absent(place.clone()),
+                absent(self.keys.pending()),
+                equal(self.keys.tip(), first.before.encode_to_vec()),
+            ],
             writes,
             vec![read(range(place, prefix_end(&self.keys.logs()), PAGE)), read(get(self.keys.pending()))],
         );
@@ -192,6 +196,7 @@ impl Shared {
             }
             Err(error) => return Err(unavailable(&error)),
         };
+        self.same_cluster(answer.header.as_ref())?;
         if answer.succeeded {
             return Ok(Verdict::Done);
         }
@@ -201,6 +206,8 @@ impl Shared {
         match entries.first() {
             // An earlier try was carried out and its answer lost.
             Some(taken) if taken.id == first.id => return Ok(Verdict::Done),
+            // The place is free, and the log does not end before it.
+            None if pending.is_empty() => return Err(restored()),
             // Forgotten already, after more mutations than are kept: nobody can tell what became of ours.
             Some(taken) if taken.after.seq != first.after.seq => {
                 self.catch_up().await?;

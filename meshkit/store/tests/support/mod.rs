@@ -3,10 +3,9 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use meshkit_etcd::{Config, UserConfig};
+use meshkit_etcd::{ClientTlsConfig, Config, UserConfig};
 use meshkit_store::EtcdOptions;
 use relay_testkit::EtcdCluster;
-use relay_transport::tls::ClientTlsConfig;
 
 /// All stores of tests lie below it.
 pub const PREFIX: &str = "/mesh/";
