@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http::{Extensions, HeaderMap};
 use meshkit_model::Timestamp;
 use meshkit_store::{Mutation, View};
+use omnirelay_runtime::Drain;
 use relay_core::{Code, Status};
 use relay_transport::auth::Authenticator;
 use tracing::warn;
@@ -26,17 +27,18 @@ const MAX_NAME: usize = 160;
 pub struct Gate {
     auth: Arc<Authenticator>,
     pub(crate) store: View,
+    pub(crate) drain: Drain,
     /// Strangers' refusals do not crowd out those of callers who are known.
     strangers: Arc<Mutex<Allowance>>,
     known: Arc<Mutex<Allowance>>,
 }
 
 impl Gate {
-    /// A gate before a store.
+    /// A gate before a store; watches end when the drain begins.
     #[must_use]
-    pub fn new(auth: Arc<Authenticator>, store: View) -> Self {
+    pub fn new(auth: Arc<Authenticator>, store: View, drain: Drain) -> Self {
         let allowance = || Arc::new(Mutex::new(Allowance::full(now())));
-        Self { auth, store, strangers: allowance(), known: allowance() }
+        Self { auth, store, drain, strangers: allowance(), known: allowance() }
     }
 
     /// Who sent a request, and that it may do what the verb is; `record` is what it is about, such

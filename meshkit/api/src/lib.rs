@@ -19,6 +19,7 @@ mod request;
 mod sparse;
 mod time;
 mod verb;
+mod watch;
 mod wire;
 
 pub use carry::{Changed, Decision, Outcome};
@@ -38,4 +39,5 @@ pub use request::{Caller, NoQuery, query};
 pub use sparse::Sparse;
 pub use time::{now, timestamp};
 pub use verb::{Effect, Row, Verb};
+pub use watch::resume_token;
 pub use wire::{grpc_answer, outcome_to_wire};

@@ -69,6 +69,7 @@ macro_rules! verbs {
 verbs! {
     PeersList: "peer.list", "GET /meshkit/peers", "RegistryService/ListPeers", Read, Read, "List peers";
     PeersGet: "peer.get", "GET /meshkit/peers/{id}", "RegistryService/GetPeer", Read, Read, "Read one peer";
+    PeersWatch: "peer.watch", "GET /meshkit/peers:watch", "RegistryService/WatchPeers", Observe, Read, "Follow peers as they change";
     PeersRegister: "peer.register", "POST /meshkit/peers", "RegistryService/RegisterPeer", Observe, Report, "Register a peer; 201 where it is new, else 200";
     PeersHeartbeat: "peer.heartbeat", "POST /meshkit/peers/{id}:heartbeat", "RegistryService/Heartbeat", Observe, Report, "Say that a peer lives or leaves";
     PeersCordon: "peer.cordon", "POST /meshkit/peers/{id}:cordon", "RegistryService/CordonPeer", Operate, Change, "Give a peer no new shards";
@@ -78,12 +79,14 @@ verbs! {
     VersionsList: "version.list", "GET /meshkit/versions", "RegistryService/ListVersions", Read, Read, "Count peers by software version";
     ClustersList: "cluster.list", "GET /meshkit/clusters", "ClustersService/ListClusters", Read, Read, "List clusters";
     ClustersGet: "cluster.get", "GET /meshkit/clusters/{id}", "ClustersService/GetCluster", Read, Read, "Read one cluster";
+    ClustersWatch: "cluster.watch", "GET /meshkit/clusters:watch", "ClustersService/WatchClusters", Observe, Read, "Follow clusters as they change";
     ClustersCreate: "cluster.create", "POST /meshkit/clusters", "ClustersService/CreateCluster", Admin, Change, "Add a cluster";
     ClustersUpdate: "cluster.update", "PATCH /meshkit/clusters/{id}", "ClustersService/UpdateCluster", Admin, Change, "Change what is said of a cluster";
     ClustersPromote: "cluster.promote", "POST /meshkit/clusters/{id}:promote", "ClustersService/PromoteCluster", Admin, Destructive, "Take a cluster one step towards serving";
     ClustersDemote: "cluster.demote", "POST /meshkit/clusters/{id}:demote", "ClustersService/DemoteCluster", Admin, Destructive, "Take a cluster one step away from serving";
     ConfigGet: "config.get", "GET /meshkit/config", "ConfigService/GetConfig", Read, Read, "Read the mesh's configuration";
     ConfigHistory: "config.history", "GET /meshkit/config/history", "ConfigService/ListConfigHistory", Read, Read, "Read its versions";
+    ConfigWatch: "config.watch", "GET /meshkit/config:watch", "ConfigService/WatchConfig", Observe, Read, "Follow the configuration as it changes";
     ConfigPatch: "config.patch", "PATCH /meshkit/config", "ConfigService/PatchConfig", Admin, Change, "Change the configuration by a merge patch";
     ConfigRollback: "config.rollback", "POST /meshkit/config:rollback", "ConfigService/RollbackConfig", Admin, Destructive, "Take the configuration back to a version";
     AuditList: "audit.list", "GET /meshkit/audit", "AuditService/ListAudit", Operate, Read, "Search the audit";

@@ -14,6 +14,7 @@ mod govern;
 mod operate;
 mod pages;
 mod registration;
+mod watch;
 mod wire;
 
 pub use change::{Change, Changed, Seen};
@@ -23,6 +24,7 @@ pub use error::MeshError;
 pub use govern::ClusterFilter;
 pub use pages::{PeerPages, ShardPages};
 pub use registration::{Registration, RegistrationHandle, RegistrationState};
+pub use watch::{PeerChange, PeerWatch};
 pub use wire::{Carrier, Sending};
 
 /// The records and requests, as the contracts define them.

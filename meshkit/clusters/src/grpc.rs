@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::stream::BoxStream;
 use meshkit_api::{Ask, Changed, Sparse, Verb, grpc_answer, invalid, outcome_to_wire};
 use meshkit_model::{Cluster, ClusterRequest, Invalid};
 use omnirelay_proto::meshkit::v1::{self as wire, clusters_service_server::ClustersService};
@@ -9,12 +10,24 @@ use relay_core::Status;
 use tonic::{Request, Response};
 
 use crate::clusters::Clusters;
-use crate::rest::{FIELDS, listing};
+use crate::rest::{FIELDS, listing, watched};
 use crate::wire::{cluster_to_wire, patch_of, sparse, spec_of, state_of};
 
 pub(crate) struct Service(pub(crate) Arc<Clusters>);
 
+type Watching = BoxStream<'static, Result<wire::WatchClustersResponse, tonic::Status>>;
+
 impl Service {
+    async fn watch(&self, request: Request<wire::WatchClustersRequest>) -> Result<Watching, Status> {
+        let (_, asked) = self.0.gate.grpc(Verb::ClustersWatch, request, |_| "cluster".to_owned()).await?;
+        let state = state_of(asked.state).map_err(|error| invalid(&error))?;
+        let watch = self.0.gate.watch(watched(state), asked.after_revision, &asked.resume_token)?;
+        Ok(self.0.gate.grpc_watch(watch, |event, cluster: Option<Cluster>| {
+            let cluster = cluster.map(cluster_to_wire);
+            Ok(wire::WatchClustersResponse { event: Some(event), cluster })
+        }))
+    }
+
     async fn list(
         &self,
         request: Request<wire::ListClustersRequest>,
@@ -96,6 +109,15 @@ impl Service {
 
 #[tonic::async_trait]
 impl ClustersService for Service {
+    type WatchClustersStream = Watching;
+
+    async fn watch_clusters(
+        &self,
+        request: Request<wire::WatchClustersRequest>,
+    ) -> Result<Response<Watching>, tonic::Status> {
+        grpc_answer(self.watch(request).await)
+    }
+
     async fn list_clusters(
         &self,
         request: Request<wire::ListClustersRequest>,

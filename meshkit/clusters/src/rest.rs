@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Path, Request, State};
+use axum::response::Response;
 use axum::routing::{get, post};
 use meshkit_api::{
     Changed, Filter, Listing, NoQuery, Problem, Reply, Sort, Sparse, Verb, change_reply, etag_of_revision,
-    invalid, strong_etag,
+    invalid, resume_token, strong_etag,
 };
-use meshkit_model::{Cluster, ClusterRequest, ClusterSpec, ClusterState, Invalid};
+use meshkit_model::{Cluster, ClusterRequest, ClusterSpec, ClusterState, Invalid, Kind};
+use meshkit_store::Filter as WatchFilter;
 use relay_core::Status;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -25,6 +27,7 @@ pub(crate) const FIELDS: &[&str] =
 pub(crate) fn routes(clusters: Arc<Clusters>) -> Router {
     Router::new()
         .route("/meshkit/clusters", get(list).post(create))
+        .route("/meshkit/clusters:watch", get(watch))
         .route("/meshkit/clusters/{id}", get(read).patch(update))
         .route("/meshkit/clusters/{id}", post(verb))
         .with_state(clusters)
@@ -101,6 +104,31 @@ async fn read(State(clusters): Shared, Path(id): Path<String>, request: Request)
     let (parts, NoQuery {}) = clusters.gate.rest_read(Verb::ClustersGet, request, &name).await?;
     let cluster = clusters.get(&id)?;
     Ok(Reply::json_unless_held(&parts.headers, strong_etag(cluster.record_version), &cluster)?)
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WatchQuery {
+    state: Option<ClusterState>,
+    after: u64,
+    resume: String,
+}
+
+async fn watch(State(clusters): Shared, request: Request) -> Result<Response, Problem> {
+    let (parts, asked) =
+        clusters.gate.rest_read::<WatchQuery>(Verb::ClustersWatch, request, "cluster").await?;
+    let token = resume_token(&parts.headers, &asked.resume)?;
+    let watch = clusters.gate.watch(watched(asked.state), asked.after, token)?;
+    Ok(clusters.gate.sse(watch, |cluster: Cluster| cluster))
+}
+
+/// The clusters in a state, or in any.
+pub(crate) fn watched(state: Option<ClusterState>) -> WatchFilter {
+    let filter = WatchFilter::of([Kind::Cluster]);
+    match state {
+        Some(state) => filter.field("state", state.as_str()),
+        None => filter,
+    }
 }
 
 async fn create(State(clusters): Shared, request: Request) -> Result<Reply, Problem> {

@@ -49,7 +49,7 @@ pub async fn start(mut startup: Startup, args: Args) -> Result<Running> {
     let auth = Arc::new(auth);
     keep_house(view.clone(), startup.drain.clone());
     let context = Context {
-        gate: Gate::new(Arc::clone(&auth), view.clone()),
+        gate: Gate::new(Arc::clone(&auth), view.clone(), startup.drain.clone()),
         view,
         auth,
         metrics: startup.metrics.clone(),

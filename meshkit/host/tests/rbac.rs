@@ -49,17 +49,20 @@ async fn every_verb_is_open_to_its_scope_and_to_no_lesser_one() {
                 Some(token) => ask.token(token),
                 None => ask,
             };
-            let answer = authorized(Ask::new(&channel, method.parse().unwrap(), &path)).send().await;
-            let found = answer.status.as_u16();
+            let ask = || authorized(Ask::new(&channel, method.parse().unwrap(), &path));
             match wanted {
-                Some((status, _)) => assert_eq!(answer.problem().0, status, "{} as {scope:?}", row.rest),
+                Some((status, _)) => {
+                    let answer = ask().send().await;
+                    assert_eq!(answer.problem().0, status, "{} as {scope:?}", row.rest);
+                }
                 None => {
-                    assert!(![401, 403, 405, 501].contains(&found), "{} as {scope:?}: {answer:?}", row.rest)
+                    let (found, _) = ask().head().await;
+                    assert!(![401, 403, 405, 501].contains(&found), "{} as {scope:?}: {found}", row.rest);
                 }
             }
             let call = Ask::new(&channel, http::Method::POST, &format!("/meshkit.v1.{}", row.rpc));
-            let call = authorized(call.header("te", "trailers")).grpc(&[]).await;
-            let status = call.headers.get("grpc-status").map(|status| status.to_str().unwrap().to_owned());
+            let headers = authorized(call).grpc().await;
+            let status = headers.get("grpc-status").map(|status| status.to_str().unwrap().to_owned());
             match wanted {
                 Some((_, code)) => assert_eq!(status.as_deref(), Some(code), "{} as {scope:?}", row.rpc),
                 None => assert!(

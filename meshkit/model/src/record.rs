@@ -280,6 +280,10 @@ impl Record for ConfigDocument {
         // A version of the past was valid in its time.
         if self.archived { Ok(()) } else { self.content.validate() }
     }
+
+    fn fields(&self) -> Fields {
+        vec![("archived", self.archived.to_string())]
+    }
 }
 
 impl Record for IdempotentAnswer {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::stream::BoxStream;
 use meshkit_api::{
     Ask, Changed, Filter, Listing, Sort, Sparse, Verb, grpc_answer, invalid, outcome_to_wire, valid,
 };
@@ -11,12 +12,13 @@ use relay_core::Status;
 use tonic::{Request, Response};
 
 use crate::registry::Registry;
-use crate::rest::FIELDS;
+use crate::rest::{FIELDS, watched};
 use crate::versions::count;
 use crate::wire::{peer_to_wire, sparse, spec_of, status_of};
 
 pub(crate) struct Service(pub(crate) Arc<Registry>);
 
+type Watching = BoxStream<'static, Result<wire::WatchPeersResponse, tonic::Status>>;
 type Held = (Option<wire::Peer>, Option<wire::ChangeOutcome>);
 
 impl Service {
@@ -102,6 +104,21 @@ impl Service {
         Ok(wire::PatchPeerLabelsResponse { peer, outcome })
     }
 
+    async fn watch(&self, request: Request<wire::WatchPeersRequest>) -> Result<Watching, Status> {
+        let (_, asked) = self.0.gate.grpc(Verb::PeersWatch, request, |_| "peer".to_owned()).await?;
+        let filter = watched([
+            ("role", &asked.role),
+            ("service", &asked.service),
+            ("cluster", &asked.cluster),
+            ("status", status_of(asked.status)?.map_or("", PeerStatus::as_str)),
+        ]);
+        let watch = self.0.gate.watch(filter, asked.after_revision, &asked.resume_token)?;
+        Ok(self.0.gate.grpc_watch(watch, |event, peer: Option<Peer>| {
+            let peer = peer.map(|peer| peer_to_wire(peer.seen()));
+            Ok(wire::WatchPeersResponse { event: Some(event), peer })
+        }))
+    }
+
     async fn versions(
         &self,
         request: Request<wire::ListVersionsRequest>,
@@ -124,6 +141,15 @@ impl Service {
 
 #[tonic::async_trait]
 impl RegistryService for Service {
+    type WatchPeersStream = Watching;
+
+    async fn watch_peers(
+        &self,
+        request: Request<wire::WatchPeersRequest>,
+    ) -> Result<Response<Watching>, tonic::Status> {
+        grpc_answer(self.watch(request).await)
+    }
+
     async fn list_peers(
         &self,
         request: Request<wire::ListPeersRequest>,

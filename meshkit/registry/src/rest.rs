@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Path, Request, State};
+use axum::response::Response;
 use axum::routing::get;
 use meshkit_api::{
-    Changed, Filter, Listing, NoQuery, Problem, Reply, Sort, Sparse, Verb, change_reply, etag_of_record,
-    invalid, valid,
+    Changed, Filter, Listing, NoQuery, Problem, Reply, Sort, Sparse, Verb, change_reply, etag_of_record, invalid,
+    resume_token, valid,
 };
-use meshkit_model::{Endpoint, HoldVerb, Invalid, LabelPatch, Peer, PeerId, PeerSpec, PeerStatus};
+use meshkit_model::{Endpoint, HoldVerb, Invalid, Kind, LabelPatch, Peer, PeerId, PeerSpec, PeerStatus};
+use meshkit_store::Filter as WatchFilter;
 use relay_core::Status;
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +43,7 @@ pub(crate) fn routes(registry: Arc<Registry>) -> Router {
     Router::new()
         .route("/meshkit/peers", get(list).post(register))
         .route("/meshkit/peers/{id}", get(read).patch(label).post(verb))
+        .route("/meshkit/peers:watch", get(watch))
         .route("/meshkit/versions", get(versions))
         .with_state(registry)
 }
@@ -165,6 +168,39 @@ async fn read(State(registry): Shared, Path(id): Path<String>, request: Request)
         return Ok(Reply::json(&peer)?.tagged(etag));
     }
     Ok(Reply::json_unless_held(&parts.headers, etag, &peer)?)
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WatchQuery {
+    role: String,
+    service: String,
+    cluster: String,
+    status: String,
+    after: u64,
+    resume: String,
+}
+
+async fn watch(State(registry): Shared, request: Request) -> Result<Response, Problem> {
+    let (parts, asked) = registry.gate.rest_read::<WatchQuery>(Verb::PeersWatch, request, "peer").await?;
+    if !asked.status.is_empty() {
+        valid(asked.status.parse::<PeerStatus>())?;
+    }
+    let filter = watched([
+        ("role", &asked.role),
+        ("service", &asked.service),
+        ("cluster", &asked.cluster),
+        ("status", &asked.status),
+    ]);
+    let token = resume_token(&parts.headers, &asked.resume)?;
+    let watch = registry.gate.watch(filter, asked.after, token)?;
+    Ok(registry.gate.sse(watch, Peer::seen))
+}
+
+/// The peers whose fields have these values; an empty one means any.
+pub(crate) fn watched(fields: [(&str, &str); 4]) -> WatchFilter {
+    let said = fields.into_iter().filter(|(_, value)| !value.is_empty());
+    said.fold(WatchFilter::of([Kind::Peer]), |filter, (name, value)| filter.field(name, value))
 }
 
 async fn versions(State(registry): Shared, request: Request) -> Result<Reply, Problem> {

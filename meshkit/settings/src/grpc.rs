@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::stream::BoxStream;
 use meshkit_api::{Ask, Verb, grpc_answer, invalid, outcome_to_wire, timestamp};
 use meshkit_model::{ConfigDocument, Invalid};
 use omnirelay_proto::meshkit::v1::{self as wire, config_service_server::ConfigService};
@@ -9,11 +10,22 @@ use relay_core::Status;
 use tonic::{Request, Response};
 
 use crate::document::Settings;
-use crate::rest::limit;
+use crate::rest::{limit, watched};
 
 pub(crate) struct Service(pub(crate) Arc<Settings>);
 
+type Watching = BoxStream<'static, Result<wire::WatchConfigResponse, tonic::Status>>;
+
 impl Service {
+    async fn watch(&self, request: Request<wire::WatchConfigRequest>) -> Result<Watching, Status> {
+        let (_, asked) = self.0.gate.grpc(Verb::ConfigWatch, request, |_| record()).await?;
+        let watch = self.0.gate.watch(watched(), asked.after_revision, &asked.resume_token)?;
+        Ok(self.0.gate.grpc_watch(watch, |event, document: Option<ConfigDocument>| {
+            let config = document.map(to_wire).transpose()?;
+            Ok(wire::WatchConfigResponse { event: Some(event), config })
+        }))
+    }
+
     async fn get(&self, request: Request<wire::GetConfigRequest>) -> Result<wire::GetConfigResponse, Status> {
         let (_, asked) = self.0.gate.grpc(Verb::ConfigGet, request, |_| record()).await?;
         let document = match asked.number {
@@ -63,6 +75,15 @@ impl Service {
 
 #[tonic::async_trait]
 impl ConfigService for Service {
+    type WatchConfigStream = Watching;
+
+    async fn watch_config(
+        &self,
+        request: Request<wire::WatchConfigRequest>,
+    ) -> Result<Response<Watching>, tonic::Status> {
+        grpc_answer(self.watch(request).await)
+    }
+
     async fn get_config(
         &self,
         request: Request<wire::GetConfigRequest>,

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Path, Request, State};
+use axum::response::Response;
 use axum::routing::{get, post};
-use meshkit_api::{Changed, NoQuery, Problem, Reply, Verb, change_reply, invalid, strong_etag};
-use meshkit_model::{ConfigDocument, Invalid};
+use meshkit_api::{Changed, NoQuery, Problem, Reply, Verb, change_reply, invalid, resume_token, strong_etag};
+use meshkit_model::{ConfigDocument, Invalid, Kind};
+use meshkit_store::Filter as WatchFilter;
 use relay_core::Status;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -20,6 +22,7 @@ const RECORD: &str = "config/mesh";
 pub(crate) fn routes(settings: Arc<Settings>) -> Router {
     Router::new()
         .route("/meshkit/config", get(read).patch(patch))
+        .route("/meshkit/config:watch", get(watch))
         .route("/meshkit/config/history", get(history))
         .route("/meshkit/config/history/{number}", get(version))
         .route("/meshkit/config:rollback", post(roll_back))
@@ -82,6 +85,25 @@ pub(crate) fn limit(asked: u32) -> Result<usize, Status> {
             Err(invalid(&Invalid::new("limit", problem)))
         }
     }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WatchQuery {
+    after: u64,
+    resume: String,
+}
+
+async fn watch(State(settings): Shared, request: Request) -> Result<Response, Problem> {
+    let (parts, asked) = settings.gate.rest_read::<WatchQuery>(Verb::ConfigWatch, request, RECORD).await?;
+    let token = resume_token(&parts.headers, &asked.resume)?;
+    let watch = settings.gate.watch(watched(), asked.after, token)?;
+    Ok(settings.gate.sse(watch, |document: ConfigDocument| document))
+}
+
+/// The present document, without the accounts of past ones.
+pub(crate) fn watched() -> WatchFilter {
+    WatchFilter::of([Kind::Config]).field("archived", "false")
 }
 
 async fn patch(State(settings): Shared, request: Request) -> Result<Reply, Problem> {

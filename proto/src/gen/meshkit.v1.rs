@@ -629,6 +629,64 @@ pub struct ChangeOutcome {
     #[prost(message, optional, tag = "5")]
     pub confirmation_expires_at: ::core::option::Option<::prost_types::Timestamp>,
 }
+/// What happened to what is watched.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchEvent {
+    #[prost(enumeration = "WatchEventType", tag = "1")]
+    pub r#type: i32,
+    /// The key of the record; empty where the event is about none.
+    #[prost(string, tag = "2")]
+    pub key: ::prost::alloc::string::String,
+    /// The store revision that it belongs to.
+    #[prost(uint64, tag = "3")]
+    pub revision: u64,
+    /// Where a later watch with the same filter goes on.
+    #[prost(string, tag = "4")]
+    pub resume_token: ::prost::alloc::string::String,
+    /// Why, of RESYNC_REQUIRED alone.
+    #[prost(string, tag = "5")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum WatchEventType {
+    Unspecified = 0,
+    /// The record became as shown.
+    Put = 1,
+    /// The record is gone, or passes the filter no more.
+    Deleted = 2,
+    /// Nothing more happened up to this revision.
+    Bookmark = 3,
+    /// What happened since is not known any more, and the watch ends: list everything anew, and watch
+    /// from the revision of that listing.
+    ResyncRequired = 4,
+}
+impl WatchEventType {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "WATCH_EVENT_TYPE_UNSPECIFIED",
+            Self::Put => "WATCH_EVENT_TYPE_PUT",
+            Self::Deleted => "WATCH_EVENT_TYPE_DELETED",
+            Self::Bookmark => "WATCH_EVENT_TYPE_BOOKMARK",
+            Self::ResyncRequired => "WATCH_EVENT_TYPE_RESYNC_REQUIRED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "WATCH_EVENT_TYPE_UNSPECIFIED" => Some(Self::Unspecified),
+            "WATCH_EVENT_TYPE_PUT" => Some(Self::Put),
+            "WATCH_EVENT_TYPE_DELETED" => Some(Self::Deleted),
+            "WATCH_EVENT_TYPE_BOOKMARK" => Some(Self::Bookmark),
+            "WATCH_EVENT_TYPE_RESYNC_REQUIRED" => Some(Self::ResyncRequired),
+            _ => None,
+        }
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Peer {
     /// Unique in the mesh: 1 to 128 of \[a-z0-9.-\].
@@ -866,6 +924,32 @@ pub struct VersionCount {
     pub peers: u32,
     #[prost(uint32, tag = "4")]
     pub alive: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchPeersRequest {
+    /// Exact match; empty means any.
+    #[prost(string, tag = "1")]
+    pub role: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub service: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub cluster: ::prost::alloc::string::String,
+    #[prost(enumeration = "PeerStatus", tag = "4")]
+    pub status: i32,
+    /// The revision of the listing that the watch follows; 0 begins with the next change.
+    #[prost(uint64, tag = "5")]
+    pub after_revision: u64,
+    /// What the last event of an earlier watch with the same filter held; counts before the revision.
+    #[prost(string, tag = "6")]
+    pub resume_token: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WatchPeersResponse {
+    #[prost(message, optional, tag = "1")]
+    pub event: ::core::option::Option<WatchEvent>,
+    /// The peer as it became; absent in other events than PUT.
+    #[prost(message, optional, tag = "2")]
+    pub peer: ::core::option::Option<Peer>,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -1251,6 +1335,31 @@ pub mod registry_service_client {
                 .insert(GrpcMethod::new("meshkit.v1.RegistryService", "ListVersions"));
             self.inner.unary(req, path, codec).await
         }
+        /// Sends every change of peers, in order and once. Scope: mesh.observe.
+        pub async fn watch_peers(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchPeersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::WatchPeersResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/meshkit.v1.RegistryService/WatchPeers",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("meshkit.v1.RegistryService", "WatchPeers"));
+            self.inner.server_streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1337,6 +1446,17 @@ pub mod registry_service_server {
             tonic::Response<super::ListVersionsResponse>,
             tonic::Status,
         >;
+        /// Server streaming response type for the WatchPeers method.
+        type WatchPeersStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::WatchPeersResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Sends every change of peers, in order and once. Scope: mesh.observe.
+        async fn watch_peers(
+            &self,
+            request: tonic::Request<super::WatchPeersRequest>,
+        ) -> std::result::Result<tonic::Response<Self::WatchPeersStream>, tonic::Status>;
     }
     /// Who is in the mesh. REST twins: /meshkit/peers, /meshkit/versions.
     #[derive(Debug)]
@@ -1821,6 +1941,52 @@ pub mod registry_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/meshkit.v1.RegistryService/WatchPeers" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchPeersSvc<T: RegistryService>(pub Arc<T>);
+                    impl<
+                        T: RegistryService,
+                    > tonic::server::ServerStreamingService<super::WatchPeersRequest>
+                    for WatchPeersSvc<T> {
+                        type Response = super::WatchPeersResponse;
+                        type ResponseStream = T::WatchPeersStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchPeersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RegistryService>::watch_peers(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchPeersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 _ => {
                     Box::pin(async move {
                         let mut response = http::Response::new(
@@ -2021,6 +2187,26 @@ pub struct DemoteClusterResponse {
     pub cluster: ::core::option::Option<Cluster>,
     #[prost(message, optional, tag = "2")]
     pub outcome: ::core::option::Option<ChangeOutcome>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchClustersRequest {
+    /// Exact match; unspecified means any.
+    #[prost(enumeration = "ClusterState", tag = "1")]
+    pub state: i32,
+    /// The revision of the listing that the watch follows; 0 begins with the next change.
+    #[prost(uint64, tag = "2")]
+    pub after_revision: u64,
+    /// What the last event of an earlier watch with the same filter held; counts before the revision.
+    #[prost(string, tag = "3")]
+    pub resume_token: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WatchClustersResponse {
+    #[prost(message, optional, tag = "1")]
+    pub event: ::core::option::Option<WatchEvent>,
+    /// The cluster as it became; absent in other events than PUT.
+    #[prost(message, optional, tag = "2")]
+    pub cluster: ::core::option::Option<Cluster>,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -2323,6 +2509,31 @@ pub mod clusters_service_client {
                 .insert(GrpcMethod::new("meshkit.v1.ClustersService", "DemoteCluster"));
             self.inner.unary(req, path, codec).await
         }
+        /// Sends every change of clusters, in order and once. Scope: mesh.observe.
+        pub async fn watch_clusters(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchClustersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::WatchClustersResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/meshkit.v1.ClustersService/WatchClusters",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("meshkit.v1.ClustersService", "WatchClusters"));
+            self.inner.server_streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2384,6 +2595,20 @@ pub mod clusters_service_server {
             request: tonic::Request<super::DemoteClusterRequest>,
         ) -> std::result::Result<
             tonic::Response<super::DemoteClusterResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the WatchClusters method.
+        type WatchClustersStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::WatchClustersResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Sends every change of clusters, in order and once. Scope: mesh.observe.
+        async fn watch_clusters(
+            &self,
+            request: tonic::Request<super::WatchClustersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::WatchClustersStream>,
             tonic::Status,
         >;
     }
@@ -2738,6 +2963,53 @@ pub mod clusters_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/meshkit.v1.ClustersService/WatchClusters" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchClustersSvc<T: ClustersService>(pub Arc<T>);
+                    impl<
+                        T: ClustersService,
+                    > tonic::server::ServerStreamingService<super::WatchClustersRequest>
+                    for WatchClustersSvc<T> {
+                        type Response = super::WatchClustersResponse;
+                        type ResponseStream = T::WatchClustersStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchClustersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ClustersService>::watch_clusters(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchClustersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 _ => {
                     Box::pin(async move {
                         let mut response = http::Response::new(
@@ -2849,6 +3121,23 @@ pub struct RollbackConfigResponse {
     pub config: ::core::option::Option<Config>,
     #[prost(message, optional, tag = "2")]
     pub outcome: ::core::option::Option<ChangeOutcome>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchConfigRequest {
+    /// The revision of the listing that the watch follows; 0 begins with the next change.
+    #[prost(uint64, tag = "1")]
+    pub after_revision: u64,
+    /// What the last event of an earlier watch with the same filter held; counts before the revision.
+    #[prost(string, tag = "2")]
+    pub resume_token: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchConfigResponse {
+    #[prost(message, optional, tag = "1")]
+    pub event: ::core::option::Option<WatchEvent>,
+    /// The configuration as it became; absent in other events than PUT.
+    #[prost(message, optional, tag = "2")]
+    pub config: ::core::option::Option<Config>,
 }
 /// Generated client implementations.
 pub mod config_service_client {
@@ -3033,6 +3322,31 @@ pub mod config_service_client {
                 .insert(GrpcMethod::new("meshkit.v1.ConfigService", "RollbackConfig"));
             self.inner.unary(req, path, codec).await
         }
+        /// Sends every new version, in order and once. Scope: mesh.observe.
+        pub async fn watch_config(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchConfigRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::WatchConfigResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/meshkit.v1.ConfigService/WatchConfig",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("meshkit.v1.ConfigService", "WatchConfig"));
+            self.inner.server_streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -3078,6 +3392,20 @@ pub mod config_service_server {
             request: tonic::Request<super::RollbackConfigRequest>,
         ) -> std::result::Result<
             tonic::Response<super::RollbackConfigResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the WatchConfig method.
+        type WatchConfigStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::WatchConfigResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Sends every new version, in order and once. Scope: mesh.observe.
+        async fn watch_config(
+            &self,
+            request: tonic::Request<super::WatchConfigRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::WatchConfigStream>,
             tonic::Status,
         >;
     }
@@ -3335,6 +3663,52 @@ pub mod config_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/meshkit.v1.ConfigService/WatchConfig" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchConfigSvc<T: ConfigService>(pub Arc<T>);
+                    impl<
+                        T: ConfigService,
+                    > tonic::server::ServerStreamingService<super::WatchConfigRequest>
+                    for WatchConfigSvc<T> {
+                        type Response = super::WatchConfigResponse;
+                        type ResponseStream = T::WatchConfigStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchConfigRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ConfigService>::watch_config(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchConfigSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

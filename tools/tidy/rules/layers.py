@@ -15,9 +15,9 @@ _CONTRACTS = {"omnirelay-proto"}
 _LIFE = {"omnirelay-runtime"}
 _PURE = {"relay-core", "relay-policy"}
 _CLIENT = _PURE | {"relay-transport", "relay-client"}
-_API = _LIFE | {"meshkit-model", "meshkit-store", "relay-core", "relay-transport"}
-_MODULE = _CONTRACTS | _API | {"meshkit-api"}
-_MODULES = {"meshkit-registry", "meshkit-shards"}
+_API = _CONTRACTS | _LIFE | {"meshkit-model", "meshkit-store", "relay-core", "relay-transport"}
+_MODULE = _API | {"meshkit-api"}
+_MODULES = {"meshkit-registry", "meshkit-shards", "meshkit-clusters", "meshkit-settings", "meshkit-audit"}
 
 # A crate may depend on these first-party crates and on no other. No module is in
 # another module's row, and nothing but the host sees the modules.
@@ -46,6 +46,9 @@ ALLOWED: dict[str, set[str]] = {
     "meshkit-api": _API,
     "meshkit-registry": _MODULE,
     "meshkit-shards": _MODULE,
+    "meshkit-clusters": _MODULE,
+    "meshkit-settings": _MODULE,
+    "meshkit-audit": _MODULE,
     "meshkit-client": _CONTRACTS | _LIFE | _CLIENT,
     "omnirelay-cli": _CONTRACTS | _LIFE | _CLIENT | {"relay-config", "meshkit-config", "meshkit-client"},
     "meshkit-bench": _LIFE | {"meshkit-model", "meshkit-store", "meshkit-testkit"},

@@ -257,17 +257,22 @@ impl Ask {
         self.body(body::empty()).await
     }
 
+    /// Status and headers alone, for answers that never end.
+    pub async fn head(self) -> (u16, http::HeaderMap) {
+        let response = self.channel.send(self.request.body(body::empty()).unwrap()).await.unwrap();
+        (response.status().as_u16(), response.headers().clone())
+    }
+
     pub async fn json(self, json: &serde_json::Value) -> Answer {
         let ask = self.header("content-type", "application/json");
         ask.body(body::full(json.to_string())).await
     }
 
-    /// A unary call over gRPC with an encoded message.
-    pub async fn grpc(self, message: &[u8]) -> Answer {
-        let mut frame = vec![0];
-        frame.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
-        frame.extend(message);
-        self.header("content-type", "application/grpc").body(body::full(frame)).await
+    /// The headers that answer a gRPC call with an empty message.
+    pub async fn grpc(self) -> http::HeaderMap {
+        let ask = self.header("content-type", "application/grpc").header("te", "trailers");
+        let request = ask.request.body(body::full(vec![0; 5])).unwrap();
+        ask.channel.send(request).await.unwrap().headers().clone()
     }
 
     async fn body(self, body: relay_transport::Body) -> Answer {
