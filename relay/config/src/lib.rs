@@ -15,8 +15,8 @@ pub use check::Check;
 pub use endpoints::{CONTROL_PLANE, DATA, DIAGNOSTICS, outbound_endpoint};
 pub use model::{MeshConfig, NodeConfig, RelayConfig};
 pub use outbound::{
-    BalanceConfig, BreakerConfig, BudgetConfig, HealthConfig, KeyConfig, OutboundConfig, OutlierConfig,
-    PeerConfig, ProbeKind, StrategyName,
+    BalanceConfig, BreakerConfig, BudgetConfig, DnsConfig, HealthConfig, KeyConfig, OutboundConfig,
+    OutlierConfig, PeerConfig, ProbeKind, StrategyName,
 };
 pub use route::{
     HeaderCondition, HedgeConfig, RespondConfig, RetryConfig, RewriteConfig, RouteConfig, RouteLimits,

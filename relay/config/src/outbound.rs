@@ -19,8 +19,12 @@ pub struct OutboundConfig {
     /// What may be used, most wanted first.
     #[serde(default = "default_protocols")]
     pub protocols: Vec<Protocol>,
-    /// The peers.
+    /// The peers, where they are known beforehand.
+    #[serde(default)]
     pub peers: Vec<PeerConfig>,
+    /// Where the peers are looked up otherwise.
+    #[serde(default)]
+    pub dns: Option<DnsConfig>,
     /// Whom to believe and who we are.
     #[serde(default)]
     pub tls: ClientTlsConfig,
@@ -92,6 +96,25 @@ impl<'de> Deserialize<'de> for PeerConfig {
 
         deserializer.deserialize_any(UrlOrTable)
     }
+}
+
+/// Peers by name: each address is one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DnsConfig {
+    /// The name; it is also the one that certificates are checked against.
+    pub name: String,
+    /// The port of every peer.
+    pub port: u16,
+    /// Milliseconds between two looks at least, whatever the answer's time to live says.
+    #[serde(default = "default_min_ttl_ms")]
+    pub min_ttl_ms: u64,
+    /// Milliseconds after which is looked again at the latest.
+    #[serde(default = "default_max_ttl_ms")]
+    pub max_ttl_ms: u64,
+    /// `address:port` of name servers; left out: the system's.
+    #[serde(default)]
+    pub servers: Vec<std::net::SocketAddr>,
 }
 
 /// How a peer is picked.
@@ -280,6 +303,14 @@ const fn default_connect_timeout_ms() -> u64 {
 
 const fn default_timeout_ms() -> u64 {
     30_000
+}
+
+const fn default_min_ttl_ms() -> u64 {
+    1_000
+}
+
+const fn default_max_ttl_ms() -> u64 {
+    60_000
 }
 
 fn default_health_path() -> String {

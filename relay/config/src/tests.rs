@@ -226,6 +226,7 @@ fn a_route_that_could_never_work_is_found() {
 #[test]
 fn an_outbound_that_could_never_work_is_found() {
     for (lines, problem) in [
+        ("dns = { name = \"a.example.org\", port = 1 }", "has both `peers` and `dns`"),
         ("balance = { key = \"caller\" }", "`two-choices` places no call by a key"),
         ("balance = { strategy = \"ring\", slow_start_ms = 5 }", "belongs to one peer"),
         ("balance = { strategy = \"sticky\", key = { header = \"a b\" } }", "is not a header's name"),

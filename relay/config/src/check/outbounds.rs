@@ -42,9 +42,20 @@ pub(super) fn check(config: &RelayConfig, found: &mut Problems<'_, RelayConfig>)
 }
 
 fn check_peers(key: &str, outbound: &OutboundConfig, found: &mut Problems<'_, RelayConfig>) {
-    if outbound.peers.is_empty() {
-        let problem = format!("the outbound `{}` has no peers", outbound.name);
-        found.say(&format!("{key}.peers"), &problem, "name at least one `https://host:port`");
+    match (&outbound.dns, outbound.peers.is_empty()) {
+        (None, true) => {
+            let problem = format!("the outbound `{}` has no peers", outbound.name);
+            found.say(
+                &format!("{key}.peers"),
+                &problem,
+                "name at least one `https://host:port`, or a `dns` name",
+            );
+        }
+        (Some(_), false) => {
+            let problem = format!("the outbound `{}` has both `peers` and `dns`", outbound.name);
+            found.say(&format!("{key}.dns"), &problem, "keep one of the two");
+        }
+        _ => {}
     }
     let mut urls = HashSet::new();
     for (index, peer) in outbound.peers.iter().enumerate() {
@@ -63,6 +74,19 @@ fn check_peers(key: &str, outbound: &OutboundConfig, found: &mut Problems<'_, Re
             found.say(&format!("{key}.zone"), &problem, "use up to 64 of a-z, 0-9, `.` and `-`");
         }
     }
+    let Some(dns) = &outbound.dns else { return };
+    if check_host(&dns.name).is_err() || dns.port == 0 {
+        let problem = format!("`{}:{}` is not a name and port to look up", dns.name, dns.port);
+        found.say(&format!("{key}.dns.name"), &problem, "write a DNS name, and a port from 1");
+    }
+    if dns.min_ttl_ms == 0 || dns.min_ttl_ms > dns.max_ttl_ms {
+        let problem = "`min_ttl_ms` is 0 or above `max_ttl_ms`";
+        found.say(&format!("{key}.dns.min_ttl_ms"), problem, "choose at least 1 ms and at most the other");
+    }
+}
+
+fn check_host(name: &str) -> Result<(), omnirelay_runtime::OperatorError> {
+    relay_client::validate_endpoint(&format!("https://{name}:1"))
 }
 
 fn check_balance(key: &str, outbound: &OutboundConfig, found: &mut Problems<'_, RelayConfig>) {

@@ -6,16 +6,17 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use http::{HeaderValue, Request, Response};
+use http::{Request, Response};
 use relay_balance::Ask;
 use relay_client::{Idempotent, Outgoing};
-use relay_core::{Code, Encoding, Negotiated, RpcStyle, Status, format_grpc_timeout, headers};
+use relay_core::{Code, Encoding, Negotiated, RpcStyle, Status};
 use relay_transport::{Body, body};
 
 use crate::channels::Going;
 use crate::outbound::Outbound;
 use crate::outbound::peer::Peer;
 use crate::outbound::stats::Denied;
+use crate::outbound::times::{Times, Whose, write_deadline};
 use crate::outbound::tries::{Outcome, Tries, Why};
 
 /// Peers that one call is sent to at most.
@@ -39,9 +40,7 @@ pub(crate) struct Outward<'a> {
 /// A call on its way.
 struct Calling<'a> {
     call: Outward<'a>,
-    deadline: Instant,
-    /// Whether the deadline is the operator's: a peer that misses it is slow, not its caller hasty.
-    own_deadline: bool,
+    times: Times,
     going: Option<Going<'a>>,
     tried: Tried,
 }
@@ -108,8 +107,9 @@ impl Outbound {
             )
         };
         let own_deadline = call.timeout.is_none_or(|asked| timeout < asked);
+        let times = Times { deadline, own_deadline, try_timeout: call.tries.try_timeout };
         self.budget.call(self.now());
-        let mut calling = Calling { call, deadline, own_deadline, going: None, tried: Tried::default() };
+        let mut calling = Calling { call, times, going: None, tried: Tried::default() };
         let calling = self.try_peers(&mut calling, &mut outgoing);
         match tokio::time::timeout_at(deadline.into(), calling).await {
             // A try that lasts until the deadline and the deadline itself are the same to a caller.
@@ -135,7 +135,14 @@ impl Outbound {
         let mut _retrying;
         loop {
             let Some(peer) = self.pick(calling) else {
-                let Some(outcome) = last.take() else { return Err(self.nobody()) };
+                let Some(outcome) = last.take() else {
+                    // Whoever calls before the first look-up has ended waits for it.
+                    let mut told = self.told.subscribe();
+                    if !*told.borrow() && told.wait_for(|told| *told).await.is_ok() {
+                        continue;
+                    }
+                    return Err(self.nobody());
+                };
                 if calling.tried.ids().is_empty() {
                     return outcome.into_result();
                 }
@@ -196,7 +203,7 @@ impl Outbound {
             Some((after, most)) if outgoing.whole().is_some() => {
                 Ok(self.hedge(first, going, calling, outgoing, after, most).await)
             }
-            _ => Ok(self.send(first, going, Times::of(calling), outgoing.request()).await),
+            _ => Ok(self.send(first, going, calling.call, calling.times, outgoing.request()).await),
         }
     }
 
@@ -209,11 +216,11 @@ impl Outbound {
         after: Duration,
         mut most: u32,
     ) -> Outcome {
-        let times = Times::of(calling);
+        let (call, times) = (calling.call, calling.times);
         let began = Instant::now();
         let send = |pending: Pending| {
             let (id, request) = (pending.0.id, outgoing.request());
-            async move { (id, self.send(pending, going, times, request).await) }
+            async move { (id, self.send(pending, going, call, times, request).await) }
         };
         let mut asked = vec![Arc::clone(&first.0)];
         let mut places = Vec::new();
@@ -250,6 +257,7 @@ impl Outbound {
         &self,
         pending: Pending,
         going: Going<'_>,
+        call: Outward<'_>,
         times: Times,
         mut request: Request<Body>,
     ) -> Outcome {
@@ -257,7 +265,7 @@ impl Outbound {
         peer.calls.fetch_add(1, Relaxed);
         let began = Instant::now();
         write_deadline(going.style, times.deadline.saturating_duration_since(began), request.headers_mut());
-        if times.idempotent {
+        if call.tries.idempotent {
             request.extensions_mut().insert(Idempotent);
         }
         let (until, whose) = times.end(began);
@@ -331,7 +339,7 @@ impl Outbound {
         if self.fleet.peers().all.is_empty() {
             self.stats.denied(Denied::NoPeers);
             return Status::unavailable(format!("the outbound `{}` has no peers", self.name))
-                .with_hint("name some in its `peers`");
+                .with_hint("name some in its `peers`, or look whether its `dns` name has addresses");
         }
         self.stats.denied(Denied::Full);
         let full =
@@ -351,52 +359,5 @@ impl Outbound {
             return None;
         }
         Some(place)
-    }
-}
-
-/// Until when a try may last.
-#[derive(Clone, Copy)]
-struct Times {
-    deadline: Instant,
-    own_deadline: bool,
-    try_timeout: Option<Duration>,
-    idempotent: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Whose {
-    Caller,
-    Operator,
-}
-
-impl Times {
-    fn of(calling: &Calling<'_>) -> Self {
-        let Tries { try_timeout, idempotent, .. } = calling.call.tries;
-        Self {
-            deadline: calling.deadline,
-            own_deadline: calling.own_deadline,
-            try_timeout: *try_timeout,
-            idempotent: *idempotent,
-        }
-    }
-
-    /// When a try that begins now ends, and who says so.
-    fn end(&self, now: Instant) -> (Instant, Whose) {
-        match self.try_timeout.map(|timeout| now + timeout) {
-            Some(end) if end < self.deadline => (end, Whose::Operator),
-            _ if self.own_deadline => (self.deadline, Whose::Operator),
-            _ => (self.deadline, Whose::Caller),
-        }
-    }
-}
-
-/// Tells the next hop how long the caller still waits.
-fn write_deadline(style: RpcStyle, left: Duration, headers: &mut http::HeaderMap) {
-    let (name, text) = match style {
-        RpcStyle::Grpc => (headers::GRPC_TIMEOUT, format_grpc_timeout(left)),
-        RpcStyle::Yarpc | RpcStyle::Http => (headers::CONTEXT_TTL_MS, left.as_millis().max(1).to_string()),
-    };
-    if let Ok(value) = HeaderValue::try_from(text) {
-        headers.insert(name, value);
     }
 }

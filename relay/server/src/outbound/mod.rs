@@ -1,11 +1,13 @@
 //! A group of peers that serve the same, and how one of them is called.
 
 mod call;
+mod dns;
 mod fleet;
 mod peer;
 mod probe;
 mod source;
 mod stats;
+mod times;
 mod tries;
 
 use std::sync::atomic::AtomicU32;
@@ -24,6 +26,7 @@ use relay_policy::Protocols;
 use tokio::sync::watch;
 
 pub(crate) use call::Outward;
+use dns::Dns;
 use fleet::Fleet;
 use peer::Peer;
 use source::{RouteSource, Snapshot, Static};
@@ -46,6 +49,8 @@ pub(crate) struct Outbound {
     max_pending: u32,
     max_retries: u32,
     retrying: AtomicU32,
+    /// Whether the source of the peers has answered.
+    told: watch::Sender<bool>,
     /// Failures in a row from which a peer may be ejected.
     eject_after: u32,
     stats: Stats,
@@ -100,6 +105,7 @@ impl Outbound {
             max_retries: config.breaker.max_retries,
             retrying: AtomicU32::new(0),
             eject_after: outliers.consecutive_failures.max(1),
+            told: watch::Sender::new(config.dns.is_none()),
             stats: Stats::default(),
             dice: Dice::new(seed()),
             started: Instant::now(),
@@ -121,6 +127,9 @@ impl Outbound {
         }
         let keeping = keep(Arc::downgrade(self), drain.clone());
         omnirelay_runtime::spawn("outbound-keeper", keeping);
+        if self.config.dns.is_none() {
+            return;
+        }
         let source = self.source();
         let (sender, receiver) = watch::channel(source.first());
         omnirelay_runtime::spawn("outbound-source", source.follow(sender, drain.clone()));
@@ -128,7 +137,10 @@ impl Outbound {
     }
 
     fn source(&self) -> Box<dyn RouteSource> {
-        Box::new(Static::new(&self.config.peers))
+        match &self.config.dns {
+            Some(dns) => Box::new(Dns::new(dns)),
+            None => Box::new(Static::new(&self.config.peers)),
+        }
     }
 
     /// Takes a snapshot of the peers over; gives the new ones.
@@ -233,6 +245,7 @@ async fn follow(outbound: Weak<Outbound>, mut snapshots: watch::Receiver<Snapsho
         let snapshot = Arc::clone(&snapshots.borrow_and_update());
         let Some(outbound) = outbound.upgrade() else { return };
         match outbound.adopt(&snapshot) {
+            Ok(new) if new.is_empty() => {}
             Ok(new) => {
                 tracing::info!(
                     outbound = outbound.name(),
@@ -246,6 +259,7 @@ async fn follow(outbound: Weak<Outbound>, mut snapshots: watch::Receiver<Snapsho
                 tracing::warn!(outbound = outbound.name(), cause = %error, "a peer cannot be called");
             }
         }
+        outbound.told.send_replace(true);
     }
 }
 

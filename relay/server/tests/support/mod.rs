@@ -94,7 +94,15 @@ impl Upstream {
         F: Fn(Request<Body>) -> A + Clone + Send + Sync + 'static,
         A: Future<Output = Response<Body>> + Send + 'static,
     {
-        let listener = ListenerConfig::new(([127, 0, 0, 1], 0), ca.server_tls("spiffe://test/service/up"));
+        Self::start_at(ca, ([127, 0, 0, 1], 0), answer)
+    }
+
+    pub(crate) fn start_at<F, A>(ca: &TestCa, address: ([u8; 4], u16), answer: F) -> Self
+    where
+        F: Fn(Request<Body>) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output = Response<Body>> + Send + 'static,
+    {
+        let listener = ListenerConfig::new(address, ca.server_tls("spiffe://test/service/up"));
         let listener = Listener::bind("upstream", &listener, &Metrics::default()).unwrap();
         let url = format!("https://{}", listener.local_addr());
         let service = tower::service_fn(move |request| {
