@@ -25,6 +25,8 @@ enum Kind {
         data: Option<Bytes>,
         trailers: Option<HeaderMap>,
     },
+    /// What hyper receives.
+    Received(hyper::body::Incoming),
     Streamed(UnsyncBoxBody<Bytes, BoxError>),
 }
 
@@ -41,6 +43,7 @@ impl http_body::Body for Body {
                 let frame = data.take().map(Frame::data);
                 Poll::Ready(frame.or_else(|| trailers.take().map(Frame::trailers)).map(Ok))
             }
+            Kind::Received(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
             Kind::Streamed(body) => Pin::new(body).poll_frame(cx),
         }
     }
@@ -48,6 +51,7 @@ impl http_body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Known { data, trailers } => data.is_none() && trailers.is_none(),
+            Kind::Received(body) => body.is_end_stream(),
             Kind::Streamed(body) => body.is_end_stream(),
         }
     }
@@ -60,8 +64,17 @@ impl http_body::Body for Body {
             }
             // A length on the wire would tell HTTP/1.1 that nothing comes after it.
             Kind::Known { .. } => SizeHint::default(),
+            Kind::Received(body) => body.size_hint(),
             Kind::Streamed(body) => body.size_hint(),
         }
+    }
+}
+
+impl Body {
+    /// Whether nothing of the body has to be waited for.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        matches!(self.0, Kind::Known { .. })
     }
 }
 
@@ -86,6 +99,12 @@ pub fn full(bytes: impl Into<Bytes>) -> Body {
 pub fn with_trailers(bytes: impl Into<Bytes>, trailers: HeaderMap) -> Body {
     let trailers = Some(trailers).filter(|trailers| !trailers.is_empty());
     Body(Kind::Known { data: Some(bytes.into()).filter(|data| !data.is_empty()), trailers })
+}
+
+impl From<hyper::body::Incoming> for Body {
+    fn from(body: hyper::body::Incoming) -> Self {
+        Self(Kind::Received(body))
+    }
 }
 
 /// Erases the type of a body.

@@ -45,7 +45,8 @@ where
     let excess = conn.excess.clone();
     let service = hyper::service::service_fn(move |request| {
         let (shared, service, conn) = (shared.clone(), service.clone(), Arc::clone(&conn));
-        async move { Ok::<_, Infallible>(shared.call(service, &conn, request).await) }
+        // In a box of its own: what wraps it is moved several times before it runs.
+        Box::pin(async move { Ok::<_, Infallible>(shared.call(service, &conn, request).await) })
     });
     let serving = builder.serve_connection(TokioIo::new(io), service);
     let mut serving = std::pin::pin!(serving);

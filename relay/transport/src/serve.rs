@@ -183,7 +183,7 @@ impl From<Body> for Incoming {
 
 impl From<hyper::body::Incoming> for Incoming {
     fn from(body: hyper::body::Incoming) -> Self {
-        Self(body::boxed(body))
+        Self(body.into())
     }
 }
 
