@@ -97,7 +97,7 @@ impl Tcp {
 async fn alpn(client: &Client<Connector, Body>, request: Request<Body>) -> Result<Response<Body>, TcpError> {
     match client.request(request).await {
         Ok(response) if response.version() == http::Version::HTTP_2 => {
-            Ok(response.map(|incoming| body::boxed(Http2Incoming::new(incoming))))
+            Ok(response.map(|incoming| Http2Incoming::new(incoming).into()))
         }
         Ok(response) => Ok(response.map(body::boxed)),
         Err(error) if error.is_connect() => Err(TcpError::Connect(error.into())),

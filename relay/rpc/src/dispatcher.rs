@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
 use omnirelay_runtime::{Drain, ErrorKind, OperatorError, Result};
 use prost_reflect::DescriptorPool;
 use relay_core::introspect::ProcedureInfo;
@@ -42,6 +43,8 @@ pub struct Dispatcher {
 
 /// What holds for every procedure.
 pub(crate) struct Settings {
+    /// The service's name as answers repeat it, where a header can hold it.
+    pub(crate) service: Option<HeaderValue>,
     pub(crate) max_message: usize,
     pub(crate) timeout: Duration,
     /// Bytes from which a message is compressed where the caller understands it.
@@ -65,18 +68,20 @@ impl Dispatcher {
     /// # Errors
     /// A descriptor set that cannot be decoded.
     pub fn new(service: impl Into<Arc<str>>, descriptor_set: &[u8]) -> Result<Self> {
+        let service: Arc<str> = service.into();
         let empty = Self {
-            service: service.into(),
             pool: DescriptorPool::new(),
             names: Names::default(),
             layers: Vec::new(),
             settings: Settings {
+                service: HeaderValue::from_str(&service).ok(),
                 max_message: DEFAULT_MAX_MESSAGE,
                 timeout: DEFAULT_TIMEOUT,
                 compress_from: None,
                 oneway: Arc::new(Semaphore::new(DEFAULT_MAX_ONEWAY)),
                 drain: None,
             },
+            service,
         };
         empty.contracts(descriptor_set)
     }

@@ -11,7 +11,7 @@ use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use relay_core::{Code, Status};
 
-use crate::reset::Reset;
+use crate::reset::{Http2Incoming, Reset};
 
 /// Any error that a body can end with.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -27,6 +27,10 @@ enum Kind {
         data: Option<Bytes>,
         trailers: Option<HeaderMap>,
     },
+    /// What hyper receives over HTTP/1.1.
+    Http1(hyper::body::Incoming),
+    /// What hyper receives over HTTP/2.
+    Http2(Http2Incoming),
     Streamed(UnsyncBoxBody<Bytes, BoxError>),
 }
 
@@ -43,6 +47,8 @@ impl http_body::Body for Body {
                 let frame = data.take().map(Frame::data);
                 Poll::Ready(frame.or_else(|| trailers.take().map(Frame::trailers)).map(Ok))
             }
+            Kind::Http1(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Kind::Http2(body) => Pin::new(body).poll_frame(cx),
             Kind::Streamed(body) => Pin::new(body).poll_frame(cx),
         }
     }
@@ -50,6 +56,8 @@ impl http_body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Known { data, trailers } => data.is_none() && trailers.is_none(),
+            Kind::Http1(body) => body.is_end_stream(),
+            Kind::Http2(body) => body.is_end_stream(),
             Kind::Streamed(body) => body.is_end_stream(),
         }
     }
@@ -62,8 +70,18 @@ impl http_body::Body for Body {
             }
             // A length on the wire would tell HTTP/1.1 that nothing comes after it.
             Kind::Known { .. } => SizeHint::default(),
+            Kind::Http1(body) => body.size_hint(),
+            Kind::Http2(body) => body.size_hint(),
             Kind::Streamed(body) => body.size_hint(),
         }
+    }
+}
+
+impl Body {
+    /// Whether nothing of the body has to be waited for.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        matches!(self.0, Kind::Known { .. })
     }
 }
 
@@ -88,6 +106,18 @@ pub fn full(bytes: impl Into<Bytes>) -> Body {
 pub fn with_trailers(bytes: impl Into<Bytes>, trailers: HeaderMap) -> Body {
     let trailers = Some(trailers).filter(|trailers| !trailers.is_empty());
     Body(Kind::Known { data: Some(bytes.into()).filter(|data| !data.is_empty()), trailers })
+}
+
+impl From<hyper::body::Incoming> for Body {
+    fn from(body: hyper::body::Incoming) -> Self {
+        Self(Kind::Http1(body))
+    }
+}
+
+impl From<Http2Incoming> for Body {
+    fn from(body: Http2Incoming) -> Self {
+        Self(Kind::Http2(body))
+    }
 }
 
 /// Erases the type of a body.

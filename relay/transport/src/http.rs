@@ -48,7 +48,8 @@ where
     let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
         let request = request.map(|body| Incoming::of_hyper(body, http2));
         let (shared, service, conn) = (shared.clone(), service.clone(), Arc::clone(&conn));
-        async move { Ok::<_, Infallible>(shared.call(service, &conn, request).await) }
+        // In a box of its own: what wraps it is moved several times before it runs.
+        Box::pin(async move { Ok::<_, Infallible>(shared.call(service, &conn, request).await) })
     });
     let serving = builder.serve_connection(TokioIo::new(io), service);
     let mut serving = std::pin::pin!(serving);

@@ -186,7 +186,7 @@ impl From<Body> for Incoming {
 impl Incoming {
     /// A body as hyper reads it.
     pub(crate) fn of_hyper(body: hyper::body::Incoming, http2: bool) -> Self {
-        Self(if http2 { body::boxed(Http2Incoming::new(body)) } else { body::boxed(body) })
+        Self(if http2 { Http2Incoming::new(body).into() } else { body.into() })
     }
 }
 

@@ -257,7 +257,7 @@ async fn what_fails_before_its_first_message_has_trailers_alone() {
     let response = service.clone().oneshot(grpc_call("/A/Empty", two.into())).await.unwrap();
     assert_eq!(response.headers()["grpc-status"], "12");
     let mut request = grpc_call("/A/Empty", frame(b""));
-    request.headers_mut().insert("grpc-encoding", http::HeaderValue::from_static("br"));
+    request.headers_mut().insert("grpc-encoding", HeaderValue::from_static("br"));
     let response = service.oneshot(request).await.unwrap();
     assert_eq!(response.headers()["grpc-status"], "12");
     assert_eq!(response.headers()["grpc-accept-encoding"], "identity,gzip");

@@ -26,11 +26,10 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    pub(crate) fn of(call: &Call) -> Self {
-        let service = match call.style() {
-            RpcStyle::Yarpc => call.headers().get(headers::RPC_SERVICE).cloned(),
-            RpcStyle::Grpc | RpcStyle::Http => None,
-        };
+    pub(crate) fn of(settings: &Settings, call: &Call) -> Self {
+        // A call that names another service has been refused.
+        let named = call.style() == RpcStyle::Yarpc && call.headers().contains_key(headers::RPC_SERVICE);
+        let service = if named { settings.service.clone() } else { None };
         Self { style: call.style(), encoding: call.encoding(), service }
     }
 
@@ -97,7 +96,7 @@ impl Asked {
 }
 
 pub(crate) async fn answer(settings: &Settings, entry: &Entry, call: Call, body: Body) -> Response<Body> {
-    let (asked, deadline) = (Asked::of(&call), call.deadline());
+    let (asked, deadline) = (Asked::of(settings, &call), call.deadline());
     let work = async {
         refuse(entry.shape, &call)?;
         let message = body::collect_limited(body, settings.max_message).await?;

@@ -1,7 +1,7 @@
 //! Calls of one message each way, which are most: served without a box around the whole.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use ::http::Response;
 use bytes::Bytes;
@@ -35,11 +35,32 @@ enum Asked {
 }
 
 enum State {
-    Reading(Call, Message),
+    /// In a box: what wraps it is moved several times before the message is there.
+    Reading(Box<(Call, Message)>),
     Running(BoxFuture<Result<RpcResponse, Status>>),
     /// A layer gives many messages where one is expected.
     Streaming(BoxFuture<Response<Body>>),
     Answered(Option<Box<Response<Body>>>),
+}
+
+impl State {
+    /// Begins to read the message; where it is there already, the procedure begins at once.
+    fn begin(dispatcher: &Dispatcher, entry: usize, call: Call, mut message: Message, known: bool) -> Self {
+        if !known {
+            return Self::Reading(Box::new((call, message)));
+        }
+        match message.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(bytes)) => Self::run(dispatcher, entry, call, &message, bytes),
+            Poll::Ready(Err(status)) => Self::Running(Box::pin(std::future::ready(Err(status)))),
+            Poll::Pending => Self::Reading(Box::new((call, message))),
+        }
+    }
+
+    fn run(dispatcher: &Dispatcher, entry: usize, mut call: Call, read: &Message, bytes: Bytes) -> Self {
+        call.mark_compressed(read.was_compressed());
+        let request = RpcRequest { call, input: Input::One(bytes) };
+        Self::Running(dispatcher.entry(entry).procedure.run(request))
+    }
 }
 
 /// The one message of the request.
@@ -64,44 +85,45 @@ impl Message {
 impl Unary {
     /// Begins to serve a call by the entry of this number.
     pub(crate) fn new(dispatcher: Arc<Dispatcher>, entry: usize, call: Call, body: Body) -> Self {
-        let settings = dispatcher.settings();
+        let (settings, deadline, known) = (dispatcher.settings(), call.deadline(), body.is_known());
         let (asked, state) = match call.style() {
             RpcStyle::Grpc => {
                 let asked = grpc::Asked::of(settings, &call);
                 let state = match grpc::frames(settings, &call, body) {
-                    Ok(frames) => State::Reading(call, Message::Framed { frames, first: None }),
+                    Ok(frames) => {
+                        let message = Message::Framed { frames, first: None };
+                        State::begin(&dispatcher, entry, call, message, known)
+                    }
                     Err(refusal) => State::Answered(Some(refusal)),
                 };
                 (Asked::Grpc(asked), state)
             }
             RpcStyle::Yarpc | RpcStyle::Http => {
-                let asked = http::Asked::of(&call);
+                let asked = http::Asked::of(settings, &call);
                 let state = match http::refuse(dispatcher.entry(entry).shape, &call) {
-                    Ok(()) => State::Reading(call, Message::Whole(Collect::new(body, settings.max_message))),
+                    Ok(()) => {
+                        let message = Message::Whole(Collect::new(body, settings.max_message));
+                        State::begin(&dispatcher, entry, call, message, known)
+                    }
                     Err(status) => State::Answered(Some(Box::new(asked.failed(&status)))),
                 };
                 (Asked::Http(asked), state)
             }
-        };
-        let deadline = match &state {
-            State::Reading(call, _) => call.deadline(),
-            _ => None,
         };
         Self { dispatcher, entry, deadline, timer: None, asked: Some(asked), state }
     }
 
     /// The outcome of the call.
     fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Result<RpcResponse, Status>> {
-        if let State::Reading(_, message) = &mut self.state {
-            let message = match message.poll(cx) {
+        if let State::Reading(reading) = &mut self.state {
+            let bytes = match reading.1.poll(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(message) => message?,
+                Poll::Ready(bytes) => bytes?,
             };
             let was = std::mem::replace(&mut self.state, State::Answered(None));
-            let State::Reading(mut call, read) = was else { return Poll::Pending };
-            call.mark_compressed(read.was_compressed());
-            let request = RpcRequest { call, input: Input::One(message) };
-            self.state = State::Running(self.dispatcher.entry(self.entry).procedure.run(request));
+            let State::Reading(read) = was else { return Poll::Pending };
+            let (call, message) = *read;
+            self.state = State::run(&self.dispatcher, self.entry, call, &message, bytes);
         }
         match &mut self.state {
             State::Running(running) => running.as_mut().poll(cx),
@@ -151,7 +173,7 @@ impl Unary {
             State::Answered(answer) => {
                 return answer.take().map_or(Poll::Pending, |answer| Poll::Ready(*answer));
             }
-            State::Reading(..) | State::Running(_) => {}
+            State::Reading(_) | State::Running(_) => {}
         }
         let outcome = match self.poll_outcome(cx) {
             Poll::Ready(outcome) => outcome,
