@@ -154,6 +154,7 @@ impl Dispatcher {
     where
         Contract: Decode<Req> + Encode<A::Message>,
         A: Answer,
+        Req: 'static,
         F: Fn(Call, Req) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<A, Status>> + Send + 'static,
     {
@@ -167,6 +168,7 @@ impl Dispatcher {
     pub fn oneway<Req, F, Fut>(self, path: &str, handler: F) -> Result<Self>
     where
         Contract: Decode<Req>,
+        Req: 'static,
         F: Fn(Call, Req) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), Status>> + Send + 'static,
     {
@@ -181,6 +183,7 @@ impl Dispatcher {
     where
         Contract: Decode<Req> + Encode<A::Message>,
         A: StreamAnswer,
+        Req: 'static,
         F: Fn(Call, Req) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<A, Status>> + Send + 'static,
     {
