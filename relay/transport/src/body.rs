@@ -28,6 +28,17 @@ enum Kind {
     Streamed(UnsyncBoxBody<Bytes, BoxError>),
 }
 
+impl Body {
+    /// The trailers of a body that is known in full; `None` where it streams or has none.
+    #[must_use]
+    pub fn known_trailers(&self) -> Option<&HeaderMap> {
+        match &self.0 {
+            Kind::Known { trailers, .. } => trailers.as_ref(),
+            Kind::Streamed(_) => None,
+        }
+    }
+}
+
 impl http_body::Body for Body {
     type Data = Bytes;
     type Error = BoxError;
@@ -115,12 +126,7 @@ impl<T: Unpin> http_body::Body for Holding<T> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        // Trailers that hold nothing are never sent; nothing follows trailers.
-        Pin::new(&mut self.body).poll_frame(cx).map(|frame| {
-            frame.filter(
-                |frame| !matches!(frame, Ok(frame) if frame.trailers_ref().is_some_and(HeaderMap::is_empty)),
-            )
-        })
+        Pin::new(&mut self.body).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -178,10 +184,6 @@ pub fn broken(error: &(dyn std::error::Error + 'static)) -> Status {
         if let Some(StreamError::RemoteTerminate { code, .. }) = error.downcast_ref::<StreamError>() {
             let code = Code::from_h3_reset(code.value());
             return Status::new(code, format!("the peer reset the stream: {error}"));
-        }
-        if error.is::<http_body_util::LengthLimitError>() {
-            return Status::new(Code::ResourceExhausted, "the body is above the listener's bound")
-                .with_hint("send less, or raise `limits.max_body_bytes`");
         }
         next = error.source();
     }

@@ -8,6 +8,7 @@
 
 mod address;
 mod admission;
+mod answer_body;
 pub mod auth;
 mod bind;
 pub mod body;
@@ -17,12 +18,13 @@ mod http;
 mod http3;
 mod limits;
 mod listener;
-mod proxy_protocol;
+pub mod proxy_protocol;
 pub mod quic;
 mod rate;
 mod replay;
 mod request_body;
 pub mod respond;
+
 mod serve;
 mod socket;
 mod stats;
