@@ -31,4 +31,7 @@ pub const TARGETS: &[Target] = &[
     fuzz_targets::relay_config::TARGET,
     fuzz_targets::policy::TARGET,
     fuzz_targets::endpoint::TARGET,
+    fuzz_targets::proxy_protocol::TARGET,
+    fuzz_targets::transcoding::TARGET,
+    fuzz_targets::grpc_frames::TARGET,
 ];

@@ -65,4 +65,15 @@ macro_rules! targets {
     };
 }
 
-targets!(rpc_meta, deadlines, grpc_status, config_layers, relay_config, policy, endpoint);
+targets!(
+    rpc_meta,
+    deadlines,
+    grpc_status,
+    config_layers,
+    relay_config,
+    policy,
+    endpoint,
+    proxy_protocol,
+    transcoding,
+    grpc_frames,
+);

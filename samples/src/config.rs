@@ -1,7 +1,9 @@
 //! What an instance of a sample service is told.
 
+use jiff::Timestamp;
 use omnirelay_runtime::config::Loaded;
 use omnirelay_runtime::{ErrorKind, OperatorError, Result};
+use relay_policy::{Endpoint, Policy, PolicyConfig, Style};
 use relay_transport::ListenerConfig;
 use relay_transport::tls::ClientTlsConfig;
 use serde::Deserialize;
@@ -14,6 +16,9 @@ pub(crate) struct SampleConfig {
     pub(crate) kind: String,
     pub(crate) node: Node,
     pub(crate) listener: ListenerConfig,
+    /// Over which transports and in which encodings it may be called.
+    #[serde(default)]
+    pub(crate) policy: PolicyConfig,
     /// The control plane; without it the instance stands alone and owns every item.
     #[serde(default)]
     pub(crate) mesh: Option<Mesh>,
@@ -47,15 +52,38 @@ fn default_cluster() -> String {
     "default".to_owned()
 }
 
-/// Refuses a configuration of something else.
-pub(crate) fn check(loaded: &Loaded<SampleConfig>) -> Result<()> {
-    if loaded.value.kind == "sample" {
-        return Ok(());
+/// The name of the one endpoint in metrics and in `policy.endpoints`.
+pub(crate) const ENDPOINT: &str = "service:http";
+
+impl SampleConfig {
+    /// What calls come in by, as the policy knows it.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        Endpoint {
+            name: ENDPOINT.to_owned(),
+            key: "listener.protocols".to_owned(),
+            category: "data-plane".to_owned(),
+            transports: self.listener.protocols.clone(),
+            styles: Style::ALL.to_vec(),
+            encodings: None,
+        }
     }
-    let message = format!("`kind` is `{}`, this runs samples", loaded.value.kind);
-    let error = OperatorError::new(ErrorKind::Config, message).hint("write `kind = \"sample\"`");
-    Err(match loaded.locate("kind") {
-        Some(location) => error.at(location.to_string()),
-        None => error,
-    })
+}
+
+/// Refuses a configuration of something else, and one that its own policy does not allow.
+pub(crate) fn check(loaded: &Loaded<SampleConfig>, now: Timestamp) -> Result<()> {
+    let config = &loaded.value;
+    if config.kind != "sample" {
+        let message = format!("`kind` is `{}`, this runs samples", config.kind);
+        let error = OperatorError::new(ErrorKind::Config, message).hint("write `kind = \"sample\"`");
+        return Err(loaded.place("kind", error));
+    }
+    let report = Policy::new(&config.policy).report(&config.policy, &[config.endpoint()], now);
+    match report.findings.into_iter().next() {
+        None => Ok(()),
+        Some(finding) => {
+            let message = format!("{}: {}", finding.subject, finding.problem);
+            let error = OperatorError::new(ErrorKind::Config, message).rule(finding.rule).hint(&finding.hint);
+            Err(loaded.place(&finding.key, error))
+        }
+    }
 }

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
+use jiff::Timestamp;
 use meshkit_client::{MeshClient, Registration};
 use omnirelay_proto::DESCRIPTOR_SET;
 use omnirelay_runtime::bootstrap::{Running, Startup};
 use omnirelay_runtime::config::{Layers, load};
 use omnirelay_runtime::{Drain, Result};
+use relay_enforcement::{Checkpoints, GuardLayer, Guarded};
 use relay_rpc::{DispatchService, Dispatcher};
 use relay_transport::{Body, Listener, body};
-use tower::Service as _;
+use tower::{Layer as _, Service as _};
 
 use crate::config::{self, SampleConfig};
 use crate::contracts::{GreeterServer, InventoryServer};
@@ -41,7 +43,7 @@ impl Which {
 /// Starts an instance; everything is read and checked before a port is bound.
 pub(crate) async fn start(mut startup: Startup, layers: Layers, which: Which) -> Result<Running> {
     let loaded = load::<SampleConfig>(&layers)?;
-    config::check(&loaded)?;
+    config::check(&loaded, Timestamp::now())?;
     let config = loaded.value;
     startup.step("configuration");
 
@@ -51,7 +53,10 @@ pub(crate) async fn start(mut startup: Startup, layers: Layers, which: Which) ->
 
     let listener = Listener::bind("listener", &config.listener, &startup.metrics)?;
     let address = listener.local_addr();
-    let service = Probed { calls: dispatcher.into_service(), drain: startup.drain.clone() };
+    let policy = checkpoints(&config, &startup);
+    policy.tell_expiries(startup.drain.clone());
+    let calls = GuardLayer::new(policy.get(config::ENDPOINT)?).layer(dispatcher.into_service());
+    let service = Probed { calls, drain: startup.drain.clone() };
     let (guard, drain) = (startup.drain.guard(), startup.drain.clone());
     omnirelay_runtime::spawn("listener", async move {
         listener.serve(tower::service_fn(move |request| service.clone().answer(request)), drain).await;
@@ -65,6 +70,11 @@ pub(crate) async fn start(mut startup: Startup, layers: Layers, which: Which) ->
     startup.ready(&address);
     // A second for the goodbye to the control plane.
     Ok(Running { drain_max: config.listener.limits.drain_max() + Duration::from_secs(1) })
+}
+
+fn checkpoints(config: &SampleConfig, startup: &Startup) -> Arc<Checkpoints> {
+    let (name, endpoints) = (&config.node.name, [config.endpoint()]);
+    Arc::new(Checkpoints::new(name, &config.policy, &endpoints, &startup.metrics, Timestamp::now()))
 }
 
 fn procedures(
@@ -90,7 +100,7 @@ fn procedures(
 /// The procedures with `/healthz` and `/readyz` beside them.
 #[derive(Clone)]
 struct Probed {
-    calls: DispatchService,
+    calls: Guarded<DispatchService>,
     drain: Drain,
 }
 

@@ -125,7 +125,7 @@ struct Ways {
 }
 
 impl Ways {
-    fn of(&self, request: &Request<Body>) -> &Checkpoint {
+    fn of(&self, request: &Request<Body>) -> &Arc<Checkpoint> {
         let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         // A call of a contract is one whatever it calls its content.
         let is_grpc = request.uri().path().starts_with("/meshkit.")

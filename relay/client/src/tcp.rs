@@ -6,7 +6,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use omnirelay_runtime::Result;
 use relay_core::Protocol;
 use relay_transport::tls::{self, ClientTlsConfig};
-use relay_transport::{Body, BoxError, Http2Incoming, body};
+use relay_transport::{Body, BoxError, Http2Incoming};
 use std::sync::Arc;
 use tokio_rustls::TlsConnector;
 
@@ -99,7 +99,7 @@ async fn alpn(client: &Client<Connector, Body>, request: Request<Body>) -> Resul
         Ok(response) if response.version() == http::Version::HTTP_2 => {
             Ok(response.map(|incoming| Http2Incoming::new(incoming).into()))
         }
-        Ok(response) => Ok(response.map(body::boxed)),
+        Ok(response) => Ok(response.map(Body::from)),
         Err(error) if error.is_connect() => Err(TcpError::Connect(error.into())),
         Err(error) if http2::did_nothing(&error) => Err(TcpError::Refused(error.into())),
         Err(error) => Err(TcpError::Broken(error.into())),

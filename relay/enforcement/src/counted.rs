@@ -1,7 +1,14 @@
 //! Counting a call that was let go exactly once, however it ends.
 
-use http::StatusCode;
-use relay_core::{DowngradeReason, Encoding, Protocol};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::Response;
+use http_body::{Frame, SizeHint};
+use relay_core::{DowngradeReason, Encoding, Protocol, RpcStyle};
+use relay_transport::{Body, BoxError, body, respond};
 
 use crate::checkpoint::{Checkpoint, Passage};
 use crate::outcome::Outcome;
@@ -9,8 +16,8 @@ use crate::outcome::Outcome;
 /// A call on its way. It is counted when this is dropped: as failed, unless an answer was told. So
 /// is a call whose caller went away or whose time ran out.
 #[derive(Debug)]
-pub struct Counted<'a> {
-    checkpoint: &'a Checkpoint,
+pub struct Counted {
+    checkpoint: Arc<Checkpoint>,
     protocol: Protocol,
     encoding: Encoding,
     outcome: Outcome,
@@ -22,20 +29,26 @@ pub struct Counted<'a> {
 impl Checkpoint {
     /// Begins to count a call that came in over `protocol`, which its span says already.
     #[must_use]
-    pub fn counted(&self, protocol: Protocol, encoding: Encoding, span: tracing::Span) -> Counted<'_> {
-        Counted { checkpoint: self, protocol, encoding, outcome: Outcome::Failed, span, is_told: true }
+    pub fn counted(self: &Arc<Self>, protocol: Protocol, encoding: Encoding, span: tracing::Span) -> Counted {
+        let checkpoint = Arc::clone(self);
+        Counted { checkpoint, protocol, encoding, outcome: Outcome::Failed, span, is_told: true }
     }
 
     /// Begins to count a call that goes out, at best over `hoped`.
     #[must_use]
-    pub fn counted_hoping(&self, hoped: Protocol, encoding: Encoding, span: tracing::Span) -> Counted<'_> {
+    pub fn counted_hoping(
+        self: &Arc<Self>,
+        hoped: Protocol,
+        encoding: Encoding,
+        span: tracing::Span,
+    ) -> Counted {
         let mut counted = self.counted(hoped, encoding, span);
         counted.is_told = false;
         counted
     }
 }
 
-impl Counted<'_> {
+impl Counted {
     /// The protocol turned out to be this one.
     pub fn over(&mut self, protocol: Protocol) {
         self.protocol = protocol;
@@ -46,9 +59,22 @@ impl Counted<'_> {
         self.span.record("downgrade", passage.downgrade.map(DowngradeReason::name));
     }
 
-    /// An answer came with this status.
-    pub fn answered(&mut self, status: StatusCode) {
-        self.outcome = Outcome::of(status);
+    /// An answer came. It says at once how the call ended, unless it is gRPC's and its outcome comes
+    /// in trailers: then the call is counted once they, or the body's end, have passed.
+    #[must_use]
+    pub fn answered(mut self, style: RpcStyle, response: Response<Body>) -> Response<Body> {
+        if style != RpcStyle::Grpc || !response.status().is_success() {
+            self.outcome = Outcome::of(response.status());
+            return response;
+        }
+        let in_trailers = || response.body().known_trailers().and_then(respond::read_grpc_code);
+        match respond::read_grpc_code(response.headers()).or_else(in_trailers) {
+            Some(code) => {
+                self.outcome = Outcome::of_code(code);
+                response
+            }
+            None => response.map(|body| body::boxed(Ending { body, counted: Some(self) })),
+        }
     }
 
     /// The span of the call.
@@ -58,7 +84,7 @@ impl Counted<'_> {
     }
 }
 
-impl Drop for Counted<'_> {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.checkpoint.ended(self.protocol, self.encoding, self.outcome);
         if !self.is_told {
@@ -66,5 +92,42 @@ impl Drop for Counted<'_> {
         }
         self.span.record("outcome", self.outcome.name());
         tracing::debug!(target: "omnirelay::call", parent: &self.span, "ended");
+    }
+}
+
+/// An answer whose end says how its call ended.
+struct Ending {
+    body: Body,
+    counted: Option<Counted>,
+}
+
+impl http_body::Body for Ending {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let trailers = match &frame {
+            Some(Ok(piece)) if piece.is_data() => return Poll::Ready(frame),
+            Some(Ok(piece)) => piece.trailers_ref(),
+            Some(Err(_)) | None => None,
+        };
+        if let Some(mut counted) = self.counted.take()
+            && let Some(code) = trailers.and_then(respond::read_grpc_code)
+        {
+            counted.outcome = Outcome::of_code(code);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

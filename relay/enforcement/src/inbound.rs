@@ -1,6 +1,7 @@
 //! How a request came in, and the guard of services that are no proxies.
 
 use std::fmt;
+use std::sync::Arc;
 
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
@@ -87,7 +88,7 @@ pub fn is_probe(path: &str) -> bool {
 
 /// Lets a service answer a request where the policy lets the request go, and counts it.
 pub async fn guard<F>(
-    checkpoint: &Checkpoint,
+    checkpoint: &Arc<Checkpoint>,
     request: Request<Body>,
     serve: impl FnOnce(Request<Body>) -> F,
 ) -> Response<Body>
@@ -105,9 +106,8 @@ where
             return respond::status(style, &status);
         }
     };
-    let mut counted = checkpoint.counted(wire.protocol, wire.encoding, span.clone());
+    let counted = checkpoint.counted(wire.protocol, wire.encoding, span.clone());
     counted.passed(passage);
     let response = serve(Request::from_parts(head, body)).instrument(span).await;
-    counted.answered(response.status());
-    response
+    counted.answered(style, response)
 }

@@ -2,8 +2,8 @@
 //! downgraded or refused, told. The same for every daemon.
 //!
 //! Read first: [`Checkpoints`] are a process's endpoints, [`Checkpoint::admit`] decides on a call
-//! that came in, [`Checkpoint::open`] on one that is about to go out; [`control`] serves what was
-//! counted.
+//! that came in, [`Checkpoint::open`] on one that is about to go out; [`GuardLayer`] puts a service
+//! of one's own behind one; [`control`] serves what was counted.
 
 mod checkpoint;
 mod checkpoints;
@@ -11,6 +11,7 @@ pub mod control;
 mod counted;
 mod events;
 mod expiry;
+mod guarded;
 mod inbound;
 pub mod metrics;
 mod outcome;
@@ -22,4 +23,5 @@ mod throttle;
 pub use checkpoint::{Call, Checkpoint, Passage};
 pub use checkpoints::Checkpoints;
 pub use counted::Counted;
+pub use guarded::{GuardLayer, Guarded};
 pub use inbound::{Inbound, guard, is_probe};

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "a test says by panicking that it failed")]
 
+mod grpc;
 mod spans;
 mod stream;
 
@@ -8,8 +9,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use omnirelay_runtime::Metrics;
 use relay_core::observe::EventKind;
-use relay_core::{Code, DowngradeReason, Encoding, Protocol};
+use relay_core::{Code, DowngradeReason, Encoding, Protocol, RpcStyle};
 use relay_policy::{Endpoint, Exception, PolicyConfig, Style, Transport, Wire};
+use relay_transport::body;
 
 use super::*;
 use crate::outcome::Outcome;
@@ -101,7 +103,9 @@ fn a_call_that_nobody_waits_for_is_counted_as_failed() {
     for (status, protocol) in [(200, Protocol::Http3), (404, Protocol::Http2), (503, Protocol::Http2)] {
         let mut call = counted();
         call.over(protocol);
-        call.answered(http::StatusCode::from_u16(status).unwrap());
+        let mut response = http::Response::new(body::empty());
+        *response.status_mut() = http::StatusCode::from_u16(status).unwrap();
+        drop(call.answered(RpcStyle::Yarpc, response));
     }
     let wires = &checkpoints.stats(at(0)).endpoints[0].wires;
     let counts: Vec<_> = wires.iter().map(|wire| (wire.protocol, wire.answered, wire.failed)).collect();

@@ -9,9 +9,9 @@ use std::time::Duration;
 use futures_util::stream;
 use relay_client::Channel;
 use relay_interop::DESCRIPTOR_SET;
-use relay_interop::guide::{JournalClient, JournalServer, Line, ReadRequest};
+use relay_interop::guide::{AppendResponse, JournalClient, JournalServer, Line, ReadRequest};
 use relay_interop::journal::Memory;
-use relay_rpc::{Ask, Call, Client, Code, Dispatcher, OperatorError, Status, raw};
+use relay_rpc::{Ask, Call, Client, Code, Dispatcher, OperatorError, Procedure, Status, raw};
 use support::{GRPC, Server};
 
 // guide: serve
@@ -49,14 +49,27 @@ async fn write_and_read(channel: Channel) -> Result<Vec<String>, Status> {
 }
 // guide: end
 
+// guide: layers
+/// Registers the methods with a layer around one and a second name for another.
+fn with_layers<L>(dispatcher: Dispatcher, guard: L) -> Result<Dispatcher, OperatorError>
+where
+    L: tower::Layer<Procedure, Service = Procedure> + Send + Sync + 'static,
+{
+    let mut procedures = JournalServer::procedures(&Arc::new(Memory::default()));
+    procedures.import = procedures.import.layer(guard);
+    procedures.append = procedures.append.alias("Log::Write");
+    procedures.register(dispatcher)
+}
+// guide: end
+
 // guide: raw
 /// Adds procedures that no contract describes.
 fn more(dispatcher: Dispatcher) -> Result<Dispatcher, OperatorError> {
     dispatcher
         .add(
             raw("Blob::Echo")
-                .alias("Old::Echo")
-                .unary(|_call: Call, blob: bytes::Bytes| async move { Ok(blob) }),
+                .unary(|_call: Call, blob: bytes::Bytes| async move { Ok(blob) })
+                .alias("Old::Echo"),
         )?
         .add(raw("Legacy::*").unary(|call: Call, _blob: bytes::Bytes| async move {
             Err::<bytes::Bytes, _>(Status::unimplemented(format!("`{}` moved away", call.procedure())))
@@ -83,6 +96,22 @@ async fn the_guides_service_works() {
         };
         assert_eq!(refused.code, Code::InvalidArgument);
     }
+}
+
+#[tokio::test]
+async fn a_layer_is_around_the_method_that_it_was_given() {
+    let shut = tower::layer::layer_fn(|_inner: Procedure| {
+        let refused = || Err(Status::permission_denied("nothing is imported today"));
+        Procedure::new(move |_request| Box::pin(std::future::ready(refused())))
+    });
+    let dispatcher = with_layers(Dispatcher::new("journal", DESCRIPTOR_SET).unwrap(), shut).unwrap();
+    let server = Server::start(dispatcher);
+    let client = Client::new(server.channel(GRPC[0]));
+    let line = Line { text: "x".into() };
+    client.unary::<Line, AppendResponse>("/Log/Write", line.clone()).await.unwrap();
+    let journal = JournalClient::new(client);
+    journal.append(line.clone()).await.unwrap();
+    assert_eq!(journal.import(stream::iter([line])).await.unwrap_err().code, Code::PermissionDenied);
 }
 
 /// What stands between `// guide: NAME` and `// guide: end`.

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::{HeaderName, HeaderValue};
 use relay_rpc::{Ask, Call, Client, Code, Dispatcher, Messages, Reply, Status, raw};
+use relay_transport::Limits;
 use support::{GRPC, Server, soon};
 use tokio::sync::mpsc;
 
@@ -187,6 +188,40 @@ async fn a_handler_that_panics_is_an_error_and_no_more() {
         assert_eq!(answers.len(), 2);
         let fine = client.unary::<Message, Message>("/p.P/Bytes", Message::of(b"3")).await.unwrap();
         assert_eq!(fine.into_message(), Message::of(b"xxx"));
+    }
+    let counted = "omnirelay_listener_panics_total{listener=\"test\"} 4\n";
+    assert!(
+        server.metrics.render().contains(counted),
+        "a panic within a stream: {}",
+        server.metrics.render()
+    );
+}
+
+#[tokio::test]
+async fn a_stream_may_be_longer_than_any_of_its_messages() {
+    let counting = |_call: Call, mut requests: Messages<Bytes>| async move {
+        let mut count = 0_u64;
+        while requests.message().await?.is_some() {
+            count += 1;
+        }
+        Ok(Reply::new(Bytes::from(count.to_string())))
+    };
+    let dispatcher = Dispatcher::new("count", b"").unwrap().add(raw("/c.C/Count").client_stream(counting));
+    let limits = Limits { max_body_bytes: 1_000, max_stream_bytes: 100_000, ..Limits::default() };
+    let server = Server::bounded(dispatcher.unwrap(), limits);
+    for protocol in GRPC {
+        let client = Client::new(server.channel(protocol));
+        let ask = |count: usize, size: usize| {
+            let messages = stream::iter(std::iter::repeat_n(Message(Bytes::from(vec![b'x'; size])), count));
+            client.client_stream::<Message, Message>("/c.C/Count", messages)
+        };
+        let counted = ask(90, 900).await.unwrap().into_message();
+        assert_eq!(counted, Message::of(b"90"), "{protocol}: ninety times the bound of one");
+        for (count, size, key) in [(1, 1_001, "max_body_bytes"), (120, 900, "max_stream_bytes")] {
+            let status = ask(count, size).await.unwrap_err();
+            assert_eq!(status.code, Code::ResourceExhausted, "{protocol}: {status:?}");
+            assert!(format!("{status:?}").contains(key), "{protocol}: {status:?}");
+        }
     }
 }
 

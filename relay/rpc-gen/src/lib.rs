@@ -9,10 +9,12 @@
 
 mod service;
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use prost::Message as _;
+use prost_build::Module;
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver, IncludeFileResolver};
 
 pub use service::ServiceCode;
@@ -70,6 +72,37 @@ impl Generator {
         files: impl IntoIterator<Item = P>,
         out: &Path,
     ) -> Result<(), Box<dyn Error>> {
+        std::fs::create_dir_all(out)?;
+        for (name, content) in self.generated(files)? {
+            std::fs::write(out.join(name), content)?;
+        }
+        Ok(())
+    }
+
+    /// Says whether `out` holds what would be generated now, and writes nothing: for a check that
+    /// committed code is up to date.
+    ///
+    /// # Errors
+    /// As [`Generator::generate`], and the names of the files that are missing or differ.
+    pub fn check<P: AsRef<Path>>(
+        &self,
+        files: impl IntoIterator<Item = P>,
+        out: &Path,
+    ) -> Result<(), Box<dyn Error>> {
+        let generated = self.generated(files)?.into_iter();
+        let stale: Vec<String> = generated
+            .map(|(name, content)| (out.join(name), content))
+            .filter(|(path, content)| std::fs::read(path).ok().as_ref() != Some(content))
+            .map(|(path, _)| path.display().to_string())
+            .collect();
+        if stale.is_empty() { Ok(()) } else { Err(format!("stale: {}", stale.join(", ")).into()) }
+    }
+
+    /// The files by name.
+    fn generated<P: AsRef<Path>>(
+        &self,
+        files: impl IntoIterator<Item = P>,
+    ) -> Result<BTreeMap<String, Vec<u8>>, Box<dyn Error>> {
         let mut resolver = ChainFileResolver::new();
         for include in &self.includes {
             resolver.add(IncludeFileResolver::new(include.clone()));
@@ -82,24 +115,25 @@ impl Generator {
             compiler.open_file(file)?;
         }
         let mut set = compiler.file_descriptor_set();
-        std::fs::create_dir_all(out)?;
         let mut config = prost_build::Config::new();
-        config.out_dir(out).btree_map(["."]).service_generator(Box::new(ServiceCode));
+        config.btree_map(["."]).service_generator(Box::new(ServiceCode));
         config.extern_path(".uber.yarpc.Oneway", "()");
         for (proto, rust) in &self.externs {
             config.extern_path(proto.clone(), rust.clone());
         }
-        let mut wanted = set.clone();
-        // Its one message has no Rust type.
-        wanted.file.retain(|file| file.package() != "uber.yarpc");
-        config.compile_fds(wanted)?;
+        // The one message of YARPC's own file has no Rust type.
+        let wanted = set.file.iter().filter(|file| file.package() != "uber.yarpc").cloned();
+        let modules = wanted.map(|file| (Module::from_protobuf_package_name(file.package()), file));
+        let modules = config.generate(modules.collect())?.into_iter();
+        let mut generated: BTreeMap<String, Vec<u8>> =
+            modules.map(|(module, code)| (module.to_file_name_or("_"), code.into_bytes())).collect();
         if let Some(descriptors) = &self.descriptors {
             for file in &mut set.file {
                 file.source_code_info = None;
             }
-            std::fs::write(out.join(descriptors), set.encode_to_vec())?;
+            generated.insert(descriptors.clone(), set.encode_to_vec());
         }
-        Ok(())
+        Ok(generated)
     }
 }
 
@@ -149,9 +183,27 @@ mod tests {
             ("client_stream", "Say"),
             ("bidi", "Talk"),
         ] {
-            assert!(registered.contains(&format!(".{shape}(\"/a.v1.S/{method}\"")), "{method}\n{code}");
+            let call = format!("proto(\"/a.v1.S/{method}\",).{shape}(");
+            assert!(registered.replace(",)", ")").contains(&call.replace(",)", ")")), "{method}\n{code}");
         }
         assert!(std::fs::metadata(out.join("set.bin")).unwrap().len() > 0);
+    }
+
+    #[test]
+    fn a_check_names_what_is_stale_and_writes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a.proto"), CONTRACT).unwrap();
+        let out = dir.path().join("out");
+        let generator = Generator::new([dir.path()]).descriptors("set.bin");
+        let stale = || generator.check(["a.proto"], &out).map_err(|error| error.to_string());
+        let missing = stale().unwrap_err();
+        assert!(missing.contains("a.v1.rs") && missing.contains("set.bin") && !out.exists(), "{missing}");
+        generator.generate(["a.proto"], &out).unwrap();
+        assert_eq!(stale(), Ok(()));
+        std::fs::write(out.join("a.v1.rs"), "// old").unwrap();
+        let changed = stale().unwrap_err();
+        assert!(changed.contains("a.v1.rs") && !changed.contains("set.bin"), "{changed}");
+        assert_eq!(std::fs::read(out.join("a.v1.rs")).unwrap(), b"// old");
     }
 
     #[test]

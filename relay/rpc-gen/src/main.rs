@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use relay_rpc_gen::Generator;
 
-const USAGE: &str = "usage: relay-rpc-gen --include DIR... --out DIR [--descriptors NAME] \
-                     [--extern .PACKAGE=::RUST::PATH]... FILE...";
+const USAGE: &str = "usage: relay-rpc-gen --include DIR... --out DIR [--check] [--descriptors NAME] \
+                     [--extern .PACKAGE=::RUST::PATH]... FILE...
+--check writes nothing and fails where --out does not hold what would be written";
 
 fn main() -> ExitCode {
     match run(std::env::args().skip(1)) {
@@ -25,10 +26,11 @@ fn say(line: &str) {
 
 fn run(mut words: impl Iterator<Item = String>) -> Result<(), Box<dyn std::error::Error>> {
     let (mut includes, mut externs, mut files) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut out, mut descriptors) = (None, None);
+    let (mut out, mut descriptors, mut check) = (None, None, false);
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or_else(|| format!("`{word}` needs a value\n{USAGE}"));
         match word.as_str() {
+            "--check" => check = true,
             "--include" => includes.push(PathBuf::from(value()?)),
             "--out" => out = Some(PathBuf::from(value()?)),
             "--descriptors" => descriptors = Some(value()?),
@@ -51,6 +53,10 @@ fn run(mut words: impl Iterator<Item = String>) -> Result<(), Box<dyn std::error
     }
     if let Some(descriptors) = descriptors {
         generator = generator.descriptors(descriptors);
+    }
+    if check {
+        let again = "; run relay-rpc-gen again without --check and commit what it writes";
+        return generator.check(files, &out).map_err(|error| format!("{error}{again}").into());
     }
     generator.generate(files, &out)
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use prost_build::{Method, Service, ServiceGenerator};
 
-/// Writes a trait, `NAMEServer` and `NAMEClient` for each service.
+/// Writes a trait, `NAMEServer` with its `NAMEProcedures`, and `NAMEClient` for each service.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ServiceCode;
 
@@ -84,20 +84,50 @@ fn write_server(service: &Service, buf: &mut String) -> std::fmt::Result {
     writeln!(
         buf,
         "    pub fn register<T: {name}>(dispatcher: ::relay_rpc::Dispatcher, service: &::std::sync::Arc<T>) \
-         -> Result<::relay_rpc::Dispatcher, ::relay_rpc::OperatorError> {{"
+         -> Result<::relay_rpc::Dispatcher, ::relay_rpc::OperatorError> {{ \
+         Self::procedures(service).register(dispatcher) }}"
+    )?;
+    writeln!(buf, "    /// Every method on its own, to give some of them layers or aliases first.")?;
+    writeln!(
+        buf,
+        "    pub fn procedures<T: {name}>(service: &::std::sync::Arc<T>) -> {name}Procedures {{ \
+         {name}Procedures {{"
     )?;
     for method in &service.methods {
         let (shape, path, rust) = (shape(method), path(service, method), &method.name);
         writeln!(
             buf,
-            "let one = ::std::sync::Arc::clone(service); \
-             let dispatcher = dispatcher.{shape}(\"{path}\", move |call, request| {{ \
+            "{rust}: {{ let one = ::std::sync::Arc::clone(service); \
+             ::relay_rpc::proto(\"{path}\").{shape}(move |call, request| {{ \
              let one = ::std::sync::Arc::clone(&one); \
-             async move {{ one.{rust}(call, request).await }} }})?;"
+             async move {{ one.{rust}(call, request).await }} }}) }},"
         )?;
     }
-    writeln!(buf, "        Ok(dispatcher)")?;
-    writeln!(buf, "    }}\n}}")
+    writeln!(buf, "    }} }}\n}}")?;
+    write_procedures(service, buf)
+}
+
+fn write_procedures(service: &Service, buf: &mut String) -> std::fmt::Result {
+    let name = &service.name;
+    writeln!(buf, "/// The methods of a [`{name}`] as they are registered.")?;
+    writeln!(buf, "#[derive(Debug)]")?;
+    writeln!(buf, "pub struct {name}Procedures {{")?;
+    for method in &service.methods {
+        method.comments.append_with_indent(1, buf);
+        writeln!(buf, "    pub {}: ::relay_rpc::Registration,", method.name)?;
+    }
+    writeln!(buf, "}}\nimpl {name}Procedures {{")?;
+    writeln!(buf, "    /// Registers every method with the layers and aliases that it was given.")?;
+    writeln!(buf, "    ///\n    /// # Errors\n    /// As of `relay_rpc::Dispatcher::add`.")?;
+    writeln!(
+        buf,
+        "    pub fn register(self, dispatcher: ::relay_rpc::Dispatcher) \
+         -> Result<::relay_rpc::Dispatcher, ::relay_rpc::OperatorError> {{"
+    )?;
+    for method in &service.methods {
+        writeln!(buf, "        let dispatcher = dispatcher.add(self.{})?;", method.name)?;
+    }
+    writeln!(buf, "        Ok(dispatcher)\n    }}\n}}")
 }
 
 fn write_client(service: &Service, buf: &mut String) -> std::fmt::Result {

@@ -157,6 +157,7 @@ impl Dispatcher {
     where
         Contract: Decode<Req> + Encode<A::Message>,
         A: Answer,
+        Req: 'static,
         F: Fn(Call, Req) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<A, Status>> + Send + 'static,
     {
@@ -170,6 +171,7 @@ impl Dispatcher {
     pub fn oneway<Req, F, Fut>(self, path: &str, handler: F) -> Result<Self>
     where
         Contract: Decode<Req>,
+        Req: 'static,
         F: Fn(Call, Req) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), Status>> + Send + 'static,
     {
@@ -184,6 +186,7 @@ impl Dispatcher {
     where
         Contract: Decode<Req> + Encode<A::Message>,
         A: StreamAnswer,
+        Req: 'static,
         F: Fn(Call, Req) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<A, Status>> + Send + 'static,
     {

@@ -1,6 +1,7 @@
 //! A procedure with its types erased: what layers wrap.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -101,6 +102,19 @@ impl RpcResponse {
 
 /// The messages of an answer, as they come.
 pub type Outputs = Pin<Box<dyn Stream<Item = Result<Encoded, Status>> + Send>>;
+
+/// Polls a handler's stream. Its panic goes on to whoever polls the body, where it is counted; polled
+/// again, the stream ends in an error, so that the call is answered.
+pub(crate) fn poll_output(
+    stream: &mut Outputs,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Encoded, Status>>> {
+    catch_unwind(AssertUnwindSafe(|| stream.as_mut().poll_next(cx))).unwrap_or_else(|panic| {
+        let failed = Err(Status::internal("the call failed by a fault of the server"));
+        *stream = Box::pin(futures_util::stream::iter([failed]));
+        resume_unwind(panic)
+    })
+}
 
 /// The messages of an answer.
 pub enum Output {

@@ -1,4 +1,4 @@
-//! What is registered: a procedure's names, its layers, its handler.
+//! What is registered: a procedure's names, its handler, its layers.
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,8 +29,6 @@ pub fn raw(name: impl Into<String>) -> Named<Raw> {
 /// A procedure without its handler.
 pub struct Named<C> {
     name: String,
-    aliases: Vec<String>,
-    layers: Vec<Wrap>,
     codec: std::marker::PhantomData<fn() -> C>,
 }
 
@@ -41,6 +39,29 @@ pub struct Registration {
     pub(crate) layers: Vec<Wrap>,
     pub(crate) shape: Shape,
     pub(crate) make: Make,
+}
+
+impl Registration {
+    /// Adds a second name, `Service::Method` or `/package.Service/Method`.
+    #[must_use]
+    pub fn alias(mut self, name: impl Into<String>) -> Self {
+        self.aliases.push(name.into());
+        self
+    }
+
+    /// Adds a layer around the handler, within those of the dispatcher; the first one added is the
+    /// outermost. It is composed once, when the procedure is registered.
+    #[must_use]
+    pub fn layer<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<Procedure> + Send + Sync + 'static,
+        L::Service:
+            Service<RpcRequest, Response = RpcResponse, Error = Status> + Clone + Send + Sync + 'static,
+        <L::Service as Service<RpcRequest>>::Future: Send,
+    {
+        self.layers.push(wrap(layer));
+        self
+    }
 }
 
 /// A procedure that waits for its contract, or one that needs none.
@@ -86,33 +107,12 @@ impl Codec for Raw {
 
 impl<C: Codec> Named<C> {
     fn new(name: String) -> Self {
-        Self { name, aliases: Vec::new(), layers: Vec::new(), codec: std::marker::PhantomData }
-    }
-
-    /// Adds a second name, `Service::Method` or `/package.Service/Method`.
-    #[must_use]
-    pub fn alias(mut self, name: impl Into<String>) -> Self {
-        self.aliases.push(name.into());
-        self
-    }
-
-    /// Adds a layer around the handler; the first one added is the outermost. It is composed once,
-    /// when the procedure is registered.
-    #[must_use]
-    pub fn layer<L>(mut self, layer: L) -> Self
-    where
-        L: Layer<Procedure> + Send + Sync + 'static,
-        L::Service:
-            Service<RpcRequest, Response = RpcResponse, Error = Status> + Clone + Send + Sync + 'static,
-        <L::Service as Service<RpcRequest>>::Future: Send,
-    {
-        self.layers.push(wrap(layer));
-        self
+        Self { name, codec: std::marker::PhantomData }
     }
 
     fn with(self, shape: Shape, make: impl FnOnce(Arc<C>) -> Procedure + Send + 'static) -> Registration {
-        let Self { name, aliases, layers, .. } = self;
-        Registration { name, aliases, layers, shape, make: C::make(make) }
+        let (aliases, layers) = (Vec::new(), Vec::new());
+        Registration { name: self.name, aliases, layers, shape, make: C::make(make) }
     }
 
     /// One message each way.
@@ -120,6 +120,7 @@ impl<C: Codec> Named<C> {
     where
         C: Decode<Req> + Encode<A::Message>,
         A: Answer,
+        Req: 'static,
         F: Fn(Call, Req) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<A, Status>> + Send + 'static,
     {
@@ -130,6 +131,7 @@ impl<C: Codec> Named<C> {
     pub fn oneway<Req, F, Fut>(self, handler: F) -> Registration
     where
         C: Decode<Req>,
+        Req: 'static,
         F: Fn(Call, Req) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), Status>> + Send + 'static,
     {
@@ -141,6 +143,7 @@ impl<C: Codec> Named<C> {
     where
         C: Decode<Req> + Encode<A::Message>,
         A: StreamAnswer,
+        Req: 'static,
         F: Fn(Call, Req) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<A, Status>> + Send + 'static,
     {

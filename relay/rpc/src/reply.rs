@@ -143,14 +143,14 @@ impl Control {
 pub type ReplyStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// What a handler of one answer may give: a message, or a [`Reply`] of one.
-pub trait Answer {
+pub trait Answer: 'static {
     /// The message.
     type Message;
     /// The answer with what goes beside it.
     fn into_reply(self) -> Reply<Self::Message>;
 }
 
-impl<T: Message> Answer for T {
+impl<T: Message + 'static> Answer for T {
     type Message = T;
 
     fn into_reply(self) -> Reply<T> {
@@ -158,7 +158,7 @@ impl<T: Message> Answer for T {
     }
 }
 
-impl<T> Answer for Reply<T> {
+impl<T: 'static> Answer for Reply<T> {
     type Message = T;
 
     fn into_reply(self) -> Self {
@@ -167,7 +167,7 @@ impl<T> Answer for Reply<T> {
 }
 
 /// What a handler of many answers may give: a stream of messages, or a [`Reply`] of one.
-pub trait StreamAnswer {
+pub trait StreamAnswer: 'static {
     /// One message.
     type Message;
     /// The stream.
@@ -176,7 +176,7 @@ pub trait StreamAnswer {
     fn into_reply(self) -> Reply<Self::Stream>;
 }
 
-impl<T, S: Stream<Item = Result<T, Status>> + Send + 'static> StreamAnswer for S {
+impl<T: 'static, S: Stream<Item = Result<T, Status>> + Send + 'static> StreamAnswer for S {
     type Message = T;
     type Stream = S;
 
@@ -185,7 +185,7 @@ impl<T, S: Stream<Item = Result<T, Status>> + Send + 'static> StreamAnswer for S
     }
 }
 
-impl<T, S: Stream<Item = Result<T, Status>> + Send + 'static> StreamAnswer for Reply<S> {
+impl<T: 'static, S: Stream<Item = Result<T, Status>> + Send + 'static> StreamAnswer for Reply<S> {
     type Message = T;
     type Stream = S;
 

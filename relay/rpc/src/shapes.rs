@@ -1,4 +1,4 @@
-//! From typed handlers to procedures: one adapter a shape.
+//! From typed handlers to procedures: a shape is a way to take a request and a way to give an answer.
 
 use std::sync::Arc;
 
@@ -6,32 +6,56 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use relay_core::{Encoding, Status};
 
-use crate::BoxFuture;
 use crate::call::Call;
 use crate::codec::{Decode, Encode};
-use crate::frame::{Encoded, Frames};
+use crate::frame::Encoded;
 use crate::messages::Messages;
 use crate::procedure::{Input, Output, Procedure, RpcRequest, RpcResponse};
 use crate::reply::{Answer, Reply, StreamAnswer};
 
-type Outcome = BoxFuture<Result<RpcResponse, Status>>;
+/// Runs `handler` between what a shape takes and what it gives.
+fn procedure<C, Taken, Given, F, Fut>(
+    codec: Arc<C>,
+    take: fn(&Arc<C>, Encoding, Input) -> Result<Taken, Status>,
+    handler: F,
+    give: fn(Arc<C>, Encoding, Given) -> Result<RpcResponse, Status>,
+) -> Procedure
+where
+    C: Send + Sync + 'static,
+    Taken: 'static,
+    Given: 'static,
+    F: Fn(Call, Taken) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Given, Status>> + Send + 'static,
+{
+    Procedure::new(move |RpcRequest { call, input }| {
+        let encoding = call.encoding();
+        let request = match take(&codec, encoding, input) {
+            Ok(request) => request,
+            Err(status) => return Box::pin(std::future::ready(Err(status))),
+        };
+        let answer = handler(call, request);
+        let codec = Arc::clone(&codec);
+        Box::pin(async move { give(codec, encoding, answer.await?) })
+    })
+}
 
-fn one(input: Input) -> Result<Bytes, Status> {
+fn one<C: Decode<Req>, Req>(codec: &Arc<C>, encoding: Encoding, input: Input) -> Result<Req, Status> {
     match input {
-        Input::One(message) => Ok(message),
+        Input::One(message) => codec.decode(encoding, message),
         Input::Stream(_) => Err(Status::internal("a layer gave many messages to a procedure that takes one")),
     }
 }
 
-fn many(input: Input) -> Result<Frames, Status> {
-    match input {
-        Input::Stream(frames) => Ok(*frames),
-        Input::One(_) => Err(Status::internal("a layer gave one message to a procedure that takes many")),
-    }
-}
-
-fn failed(status: Status) -> Outcome {
-    Box::pin(std::future::ready(Err(status)))
+fn many<C: Decode<Req>, Req>(
+    codec: &Arc<C>,
+    encoding: Encoding,
+    input: Input,
+) -> Result<Messages<Req>, Status> {
+    let Input::Stream(frames) = input else {
+        return Err(Status::internal("a layer gave one message to a procedure that takes many"));
+    };
+    let codec = Arc::clone(codec);
+    Ok(Messages::new(*frames, move |bytes: Bytes| codec.decode(encoding, bytes)))
 }
 
 fn response<T>(
@@ -42,7 +66,11 @@ fn response<T>(
     Ok(RpcResponse { metadata, trailers, compressed, control, output: output(message)? })
 }
 
-fn single<C, A>(codec: &C, encoding: Encoding, answer: A) -> Result<RpcResponse, Status>
+fn nothing<C>(_codec: Arc<C>, _encoding: Encoding, (): ()) -> Result<RpcResponse, Status> {
+    response(Reply::new(()), |()| Ok(Output::One(Encoded::new(b""))))
+}
+
+fn single<C, A>(codec: Arc<C>, encoding: Encoding, answer: A) -> Result<RpcResponse, Status>
 where
     C: Encode<A::Message>,
     A: Answer,
@@ -61,69 +89,36 @@ where
     })
 }
 
-fn incoming<C, Req>(codec: &Arc<C>, encoding: Encoding, frames: Frames) -> Messages<Req>
-where
-    C: Decode<Req>,
-{
-    let codec = Arc::clone(codec);
-    Messages::new(frames, move |bytes| codec.decode(encoding, bytes))
-}
-
 pub(crate) fn unary<C, Req, A, F, Fut>(codec: Arc<C>, handler: F) -> Procedure
 where
     C: Decode<Req> + Encode<A::Message>,
     A: Answer,
+    Req: 'static,
     F: Fn(Call, Req) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<A, Status>> + Send + 'static,
 {
-    Procedure::new(move |RpcRequest { call, input }| {
-        let encoding = call.encoding();
-        let request = match one(input).and_then(|bytes| codec.decode(encoding, bytes)) {
-            Ok(request) => request,
-            Err(status) => return failed(status),
-        };
-        let answer = handler(call, request);
-        let codec = Arc::clone(&codec);
-        Box::pin(async move { single(&*codec, encoding, answer.await?) })
-    })
+    procedure(codec, one, handler, single)
 }
 
 pub(crate) fn oneway<C, Req, F, Fut>(codec: Arc<C>, handler: F) -> Procedure
 where
     C: Decode<Req>,
+    Req: 'static,
     F: Fn(Call, Req) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<(), Status>> + Send + 'static,
 {
-    Procedure::new(move |RpcRequest { call, input }| {
-        let request = match one(input).and_then(|bytes| codec.decode(call.encoding(), bytes)) {
-            Ok(request) => request,
-            Err(status) => return failed(status),
-        };
-        let handled = handler(call, request);
-        Box::pin(async move {
-            handled.await?;
-            response(Reply::new(()), |()| Ok(Output::One(Encoded::new(b""))))
-        })
-    })
+    procedure(codec, one, handler, nothing)
 }
 
 pub(crate) fn server_stream<C, Req, A, F, Fut>(codec: Arc<C>, handler: F) -> Procedure
 where
     C: Decode<Req> + Encode<A::Message>,
     A: StreamAnswer,
+    Req: 'static,
     F: Fn(Call, Req) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<A, Status>> + Send + 'static,
 {
-    Procedure::new(move |RpcRequest { call, input }| {
-        let encoding = call.encoding();
-        let request = match one(input).and_then(|bytes| codec.decode(encoding, bytes)) {
-            Ok(request) => request,
-            Err(status) => return failed(status),
-        };
-        let answer = handler(call, request);
-        let codec = Arc::clone(&codec);
-        Box::pin(async move { streamed(codec, encoding, answer.await?) })
-    })
+    procedure(codec, one, handler, streamed)
 }
 
 pub(crate) fn client_stream<C, Req, A, F, Fut>(codec: Arc<C>, handler: F) -> Procedure
@@ -134,16 +129,7 @@ where
     F: Fn(Call, Messages<Req>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<A, Status>> + Send + 'static,
 {
-    Procedure::new(move |RpcRequest { call, input }| {
-        let encoding = call.encoding();
-        let frames = match many(input) {
-            Ok(frames) => frames,
-            Err(status) => return failed(status),
-        };
-        let answer = handler(call, incoming(&codec, encoding, frames));
-        let codec = Arc::clone(&codec);
-        Box::pin(async move { single(&*codec, encoding, answer.await?) })
-    })
+    procedure(codec, many, handler, single)
 }
 
 pub(crate) fn bidi<C, Req, A, F, Fut>(codec: Arc<C>, handler: F) -> Procedure
@@ -154,14 +140,5 @@ where
     F: Fn(Call, Messages<Req>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<A, Status>> + Send + 'static,
 {
-    Procedure::new(move |RpcRequest { call, input }| {
-        let encoding = call.encoding();
-        let frames = match many(input) {
-            Ok(frames) => frames,
-            Err(status) => return failed(status),
-        };
-        let answer = handler(call, incoming(&codec, encoding, frames));
-        let codec = Arc::clone(&codec);
-        Box::pin(async move { streamed(codec, encoding, answer.await?) })
-    })
+    procedure(codec, many, handler, streamed)
 }

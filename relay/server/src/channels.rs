@@ -1,6 +1,7 @@
 //! The channels to one peer: one for each set of protocols that the policy can ever leave to a
 //! call. With most policies there is one.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -73,7 +74,7 @@ impl Channels {
 /// A call that goes out, as its checkpoint sees it.
 #[derive(Clone, Copy)]
 pub(crate) struct Going<'a> {
-    pub(crate) checkpoint: &'a Checkpoint,
+    pub(crate) checkpoint: &'a Arc<Checkpoint>,
     pub(crate) style: RpcStyle,
     pub(crate) encoding: Encoding,
     pub(crate) procedure: &'a str,
@@ -88,7 +89,7 @@ impl<'a> Going<'a> {
     /// # Errors
     /// What the policy refuses: nothing is sent.
     pub(crate) fn open(
-        checkpoint: &'a Checkpoint,
+        checkpoint: &'a Arc<Checkpoint>,
         style: RpcStyle,
         encoding: Encoding,
         procedure: &'a str,
@@ -118,7 +119,6 @@ impl<'a> Going<'a> {
             counted.over(protocol);
             counted.passed(self.checkpoint.arrived(wire, downgrade, call, self.opened));
         }
-        counted.answered(response.status());
-        Ok(response)
+        Ok(counted.answered(self.style, response))
     }
 }

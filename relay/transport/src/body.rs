@@ -34,6 +34,17 @@ enum Kind {
     Streamed(UnsyncBoxBody<Bytes, BoxError>),
 }
 
+impl Body {
+    /// The trailers of a body that is known in full; `None` where it streams or has none.
+    #[must_use]
+    pub fn known_trailers(&self) -> Option<&HeaderMap> {
+        match &self.0 {
+            Kind::Known { trailers, .. } => trailers.as_ref(),
+            Kind::Http1(_) | Kind::Http2(_) | Kind::Streamed(_) => None,
+        }
+    }
+}
+
 impl http_body::Body for Body {
     type Data = Bytes;
     type Error = BoxError;
@@ -147,12 +158,7 @@ impl<T: Unpin> http_body::Body for Holding<T> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        // Trailers that hold nothing are never sent; nothing follows trailers.
-        Pin::new(&mut self.body).poll_frame(cx).map(|frame| {
-            frame.filter(
-                |frame| !matches!(frame, Ok(frame) if frame.trailers_ref().is_some_and(HeaderMap::is_empty)),
-            )
-        })
+        Pin::new(&mut self.body).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -243,10 +249,6 @@ pub fn broken(error: &(dyn std::error::Error + 'static)) -> Status {
         }
         if let Some(error) = error.downcast_ref::<h2::Error>() {
             return reset_of_http2(error);
-        }
-        if error.is::<http_body_util::LengthLimitError>() {
-            return Status::new(Code::ResourceExhausted, "the body is above the listener's bound")
-                .with_hint("send less, or raise `limits.max_body_bytes`");
         }
         next = error.source();
     }

@@ -18,7 +18,7 @@ mod http3;
 mod http3_answer;
 mod limits;
 mod listener;
-mod proxy_protocol;
+pub mod proxy_protocol;
 pub mod quic;
 mod rate;
 mod replay;

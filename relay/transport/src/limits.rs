@@ -31,8 +31,10 @@ pub struct Limits {
     pub max_header_count: u32,
     /// Bytes of path and query; more are answered 414.
     pub max_uri_bytes: u32,
-    /// Bytes of one request body; a longer one breaks off.
+    /// Bytes of one request body, or of each message where it is gRPC's; a longer one breaks off.
     pub max_body_bytes: u64,
+    /// Bytes of all messages of one gRPC request together; a longer one breaks off.
+    pub max_stream_bytes: u64,
     /// Milliseconds from connecting until TLS is up.
     pub handshake_timeout_ms: u64,
     /// Milliseconds from the first byte of a request until its headers are complete; over HTTP/1.1
@@ -62,6 +64,7 @@ impl Default for Limits {
             max_header_count: 128,
             max_uri_bytes: 8 << 10,
             max_body_bytes: 64 << 20,
+            max_stream_bytes: 1 << 40,
             handshake_timeout_ms: 10_000,
             header_timeout_ms: 10_000,
             body_timeout_ms: 30_000,
@@ -103,11 +106,12 @@ impl Limits {
         problems
     }
 
-    /// Requests at once on a new HTTP/3 connection: quinn keeps memory for each that is allowed, and
-    /// most connections never need more than RFC 9114 (section 6.1) wants allowed. A connection that
-    /// does is allowed all once it has half of these in flight.
+    /// Requests at once on a new HTTP/3 connection. quinn keeps memory for each that is allowed, and
+    /// of ten thousand connections most are idle: one is allowed all once it has half of these in
+    /// flight or has made a few dozen, which is well before it could miss the hundred that RFC 9114
+    /// (section 6.1) wants allowed.
     pub(crate) fn first_streams(&self) -> u32 {
-        self.max_streams_per_connection.min(100)
+        self.max_streams_per_connection.min(20)
     }
 
     pub(crate) fn handshake_timeout(&self) -> Duration {

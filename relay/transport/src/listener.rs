@@ -217,6 +217,7 @@ impl Listener {
         let Bound { door, sockets, address } = bind::bind(config, !over_stream.is_empty(), wants_quic)?;
         let quic = match (sockets, &tls) {
             (Some(sockets), Some(tls)) => {
+                ListenerStats::udp_buffer(name, metrics, sockets.buffer);
                 let quic = endpoint::server_config(tls.rustls(&[Protocol::Http3])?, &config.limits)?;
                 Some(Workers::new(sockets, &quic, tls.clone())?)
             }

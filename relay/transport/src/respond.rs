@@ -162,12 +162,20 @@ fn percent_encode(text: &str) -> String {
     out
 }
 
+/// Reads the code alone of what [`put_grpc_status`] or another gRPC server wrote; `None` without
+/// `grpc-status`. What is no number is `unknown`.
+#[must_use]
+pub fn read_grpc_code(headers: &HeaderMap) -> Option<Code> {
+    let number = headers.get(headers::GRPC_STATUS)?.to_str().ok()?;
+    Some(Code::from_grpc(number.parse().unwrap_or(2)))
+}
+
 /// Reads what [`put_grpc_status`] or another gRPC server wrote; `None` without `grpc-status`.
 #[must_use]
 pub fn read_grpc_status(headers: &HeaderMap) -> Option<Status> {
-    let number = headers.get(headers::GRPC_STATUS)?.to_str().ok()?.parse().unwrap_or(2);
+    let code = read_grpc_code(headers)?;
     let message = headers.get(headers::GRPC_MESSAGE).map(|value| percent_decode(value.as_bytes()));
-    let status = Status::new(Code::from_grpc(number), message.unwrap_or_default());
+    let status = Status::new(code, message.unwrap_or_default());
     Some(status.with_details(read_details(headers, &headers::GRPC_STATUS_DETAILS)))
 }
 

@@ -3,15 +3,16 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use hyper::rt::Executor;
-use relay_core::Protocol;
+use relay_core::{Protocol, Status};
 use tokio::time::Sleep;
 use tracing::debug;
 
@@ -36,9 +37,12 @@ enum WaitsFor {
     Client,
 }
 
-/// An answer's body that keeps `held` for as long as it lives.
+/// An answer's body that keeps `held` for as long as it lives. A panic in it is one failed call: it is
+/// polled once more, as it may still say how its call ended, and breaks off after a second panic.
 pub(crate) struct ResponseBody<T> {
     body: Body,
+    stats: ListenerStats,
+    panics: u8,
     /// What is left of a piece that is handed over in several.
     rest: Bytes,
     protocol: Protocol,
@@ -46,9 +50,25 @@ pub(crate) struct ResponseBody<T> {
 }
 
 impl<T> ResponseBody<T> {
-    pub(crate) fn new(body: Body, protocol: Protocol, held: T) -> Self {
+    pub(crate) fn new(body: Body, protocol: Protocol, stats: ListenerStats, held: T) -> Self {
         WAITS_FOR.set(Some(WaitsFor::Client));
-        Self { body, rest: Bytes::new(), protocol, _held: held }
+        Self { body, stats, panics: 0, rest: Bytes::new(), protocol, _held: held }
+    }
+
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        while self.panics < 2 {
+            let body = &mut self.body;
+            match catch_unwind(AssertUnwindSafe(|| Pin::new(body).poll_frame(cx))) {
+                Ok(polled) => return polled,
+                Err(_logged_by_the_hook) => {
+                    if self.panics == 0 {
+                        self.stats.panicked();
+                    }
+                    self.panics += 1;
+                }
+            }
+        }
+        Poll::Ready(Some(Err(Status::internal("the answer broke off by a fault of the server").into())))
     }
 
     fn piece(&mut self, mut data: Bytes) -> Frame<Bytes> {
@@ -72,7 +92,7 @@ impl<T: Unpin> http_body::Body for ResponseBody<T> {
             let rest = std::mem::take(&mut self.rest);
             return Poll::Ready(Some(Ok(self.piece(rest))));
         }
-        match Pin::new(&mut self.body).poll_frame(cx) {
+        match self.poll_body(cx) {
             // Trailers that hold nothing are never sent; nothing follows trailers.
             Poll::Ready(Some(Ok(frame))) if frame.trailers_ref().is_some_and(HeaderMap::is_empty) => {
                 Poll::Ready(None)

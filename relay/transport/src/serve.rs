@@ -23,10 +23,13 @@ use crate::respond;
 use crate::response_body::ResponseBody;
 use crate::stats::{Bound, Held, ListenerStats};
 
-/// What the connections of one listener share.
+/// What the connections of one listener share. Cloning is cheap: each of them keeps some.
 #[derive(Clone)]
-pub(crate) struct Shared {
-    pub(crate) limits: Arc<Limits>,
+pub(crate) struct Shared(Arc<Common>);
+
+/// What stands behind [`Shared`].
+pub(crate) struct Common {
+    pub(crate) limits: Limits,
     pub(crate) stats: ListenerStats,
     pub(crate) admission: Admission,
     requests: Arc<Semaphore>,
@@ -53,17 +56,25 @@ impl Conn {
     }
 }
 
+impl std::ops::Deref for Shared {
+    type Target = Common;
+
+    fn deref(&self) -> &Common {
+        &self.0
+    }
+}
+
 impl Shared {
     pub(crate) fn new(limits: &Limits, stats: ListenerStats, udp_port: Option<u16>) -> Self {
         let in_flight = usize::try_from(limits.max_requests_in_flight).unwrap_or(usize::MAX);
         let alt_svc = udp_port.map(|port| HeaderValue::try_from(format!("h3=\":{port}\"; ma=3600")));
-        Self {
+        Self(Arc::new(Common {
             admission: Admission::new(limits, stats.clone()),
             requests: Arc::new(Semaphore::new(in_flight.min(Semaphore::MAX_PERMITS))),
-            limits: Arc::new(limits.clone()),
+            limits: limits.clone(),
             stats,
             alt_svc: alt_svc.and_then(Result::ok),
-        }
+        }))
     }
 
     /// A connection whose handshake is complete.
@@ -100,7 +111,8 @@ impl Shared {
             return respond::status(style, &busy);
         };
         let in_flight = InFlight { _permit: permit, _held: self.stats.hold_request() };
-        let (bounded, answered) = RequestBody::new(incoming.into().0, &self.limits, self.stats.clone());
+        let (bounded, answered) =
+            RequestBody::new(incoming.into().0, style, &self.limits, self.stats.clone());
         let mut request = Request::from_parts(parts, body::boxed(bounded));
         request.extensions_mut().insert(conn.info.clone());
         let waiting = Waiting { conn, answered: false };
@@ -120,7 +132,8 @@ impl Shared {
         {
             response.headers_mut().entry(http::header::ALT_SVC).or_insert_with(|| alt_svc.clone());
         }
-        response.map(|body| body::boxed(ResponseBody::new(body, conn.info.protocol, in_flight)))
+        let stats = self.stats.clone();
+        response.map(|body| body::boxed(ResponseBody::new(body, conn.info.protocol, stats, in_flight)))
     }
 
     fn refuse_head(&self, style: RpcStyle, parts: &http::request::Parts) -> Option<Response<Body>> {

@@ -1,5 +1,7 @@
 //! What a listener counts.
 
+use std::sync::Arc;
+
 use omnirelay_runtime::Metrics;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -35,6 +37,7 @@ struct Families {
     panics: Family<ByListener, Counter>,
     in_flight: Family<ByListener, Gauge>,
     open: Family<ByListener, Gauge>,
+    udp_buffer: Family<ByListener, Gauge>,
 }
 
 impl Families {
@@ -47,6 +50,8 @@ impl Families {
         registry.register("panics", "Requests that ended in a panic of ours", families.panics.clone());
         registry.register("in_flight", "Requests in flight", families.in_flight.clone());
         registry.register("open_connections", "Open connections", families.open.clone());
+        let granted = "Bytes of buffer that the kernel grants a QUIC socket";
+        registry.register("udp_buffer_bytes", granted, families.udp_buffer.clone());
         families
     }
 }
@@ -68,6 +73,7 @@ pub(crate) enum Bound {
     HeaderTime,
     UriBytes,
     BodyBytes,
+    StreamBytes,
     BodyTime,
     SendTime,
     Idle,
@@ -77,7 +83,7 @@ pub(crate) enum Bound {
 
 impl Bound {
     /// Each with its value of the label `bound`: the name of its setting, where it has one.
-    const ALL: [(Self, &'static str); 19] = [
+    const ALL: [(Self, &'static str); 20] = [
         (Self::Connections, "max_connections"),
         (Self::ConnectionsPerAddress, "max_connections_per_address"),
         (Self::Handshakes, "max_handshakes"),
@@ -92,17 +98,26 @@ impl Bound {
         (Self::HeaderTime, "header_timeout_ms"),
         (Self::UriBytes, "max_uri_bytes"),
         (Self::BodyBytes, "max_body_bytes"),
+        (Self::StreamBytes, "max_stream_bytes"),
         (Self::BodyTime, "body_timeout_ms"),
         (Self::SendTime, "send_timeout_ms"),
         (Self::Idle, "idle_timeout_ms"),
         (Self::ProxyProtocol, "proxy_protocol"),
         (Self::Malformed, "malformed"),
     ];
+
+    /// The value of the label `bound`.
+    pub(crate) fn name(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
 }
 
 /// The counters of one listener. Cloning is cheap; counting takes no lock.
 #[derive(Clone, Debug)]
-pub struct ListenerStats {
+pub struct ListenerStats(Arc<Counters>);
+
+#[derive(Debug)]
+struct Counters {
     requests: [Counter; 3],
     connections: [Counter; 3],
     refused: [Counter; Bound::ALL.len()],
@@ -120,7 +135,7 @@ impl ListenerStats {
             })
         };
         let labels = ByListener { listener };
-        Self {
+        Self(Arc::new(Counters {
             requests: by_protocol(&families.requests),
             connections: by_protocol(&families.connections),
             refused: Bound::ALL
@@ -128,43 +143,50 @@ impl ListenerStats {
             panics: families.panics.get_or_create(&labels).clone(),
             in_flight: families.in_flight.get_or_create(&labels).clone(),
             open: families.open.get_or_create(&labels).clone(),
-        }
+        }))
+    }
+
+    /// Notes how many bytes of buffer the kernel grants the UDP sockets of a listener.
+    pub(crate) fn udp_buffer(listener: &'static str, metrics: &Metrics, bytes: usize) {
+        let families = metrics.shared(Families::register);
+        let gauge = families.udp_buffer.get_or_create(&ByListener { listener });
+        gauge.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// Requests answered or in flight since the start.
     #[must_use]
     pub fn requests(&self) -> u64 {
-        self.requests.iter().map(Counter::get).sum()
+        self.0.requests.iter().map(Counter::get).sum()
     }
 
     /// Requests in flight.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
-        u64::try_from(self.in_flight.get()).unwrap_or_default()
+        u64::try_from(self.0.in_flight.get()).unwrap_or_default()
     }
 
     pub(crate) fn request(&self, protocol: Protocol) {
-        self.requests[protocol as usize].inc();
+        self.0.requests[protocol as usize].inc();
     }
 
     pub(crate) fn connection(&self, protocol: Protocol) {
-        self.connections[protocol as usize].inc();
+        self.0.connections[protocol as usize].inc();
     }
 
     pub(crate) fn refused(&self, bound: Bound) {
-        self.refused[bound as usize].inc();
+        self.0.refused[bound as usize].inc();
     }
 
     pub(crate) fn panicked(&self) {
-        self.panics.inc();
+        self.0.panics.inc();
     }
 
     pub(crate) fn hold_request(&self) -> Held {
-        Held::new(&self.in_flight)
+        Held::new(&self.0.in_flight)
     }
 
     pub(crate) fn hold_connection(&self) -> Held {
-        Held::new(&self.open)
+        Held::new(&self.0.open)
     }
 }
 

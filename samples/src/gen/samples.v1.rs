@@ -26,15 +26,37 @@ impl GreeterServer {
         dispatcher: ::relay_rpc::Dispatcher,
         service: &::std::sync::Arc<T>,
     ) -> Result<::relay_rpc::Dispatcher, ::relay_rpc::OperatorError> {
-        let one = ::std::sync::Arc::clone(service);
-        let dispatcher = dispatcher
-            .unary(
-                "/samples.v1.Greeter/Greet",
-                move |call, request| {
-                    let one = ::std::sync::Arc::clone(&one);
-                    async move { one.greet(call, request).await }
-                },
-            )?;
+        Self::procedures(service).register(dispatcher)
+    }
+    /// Every method on its own, to give some of them layers or aliases first.
+    pub fn procedures<T: Greeter>(service: &::std::sync::Arc<T>) -> GreeterProcedures {
+        GreeterProcedures {
+            greet: {
+                let one = ::std::sync::Arc::clone(service);
+                ::relay_rpc::proto("/samples.v1.Greeter/Greet")
+                    .unary(move |call, request| {
+                        let one = ::std::sync::Arc::clone(&one);
+                        async move { one.greet(call, request).await }
+                    })
+            },
+        }
+    }
+}
+/// The methods of a [`Greeter`] as they are registered.
+#[derive(Debug)]
+pub struct GreeterProcedures {
+    pub greet: ::relay_rpc::Registration,
+}
+impl GreeterProcedures {
+    /// Registers every method with the layers and aliases that it was given.
+    ///
+    /// # Errors
+    /// As of `relay_rpc::Dispatcher::add`.
+    pub fn register(
+        self,
+        dispatcher: ::relay_rpc::Dispatcher,
+    ) -> Result<::relay_rpc::Dispatcher, ::relay_rpc::OperatorError> {
+        let dispatcher = dispatcher.add(self.greet)?;
         Ok(dispatcher)
     }
 }
@@ -99,24 +121,50 @@ impl InventoryServer {
         dispatcher: ::relay_rpc::Dispatcher,
         service: &::std::sync::Arc<T>,
     ) -> Result<::relay_rpc::Dispatcher, ::relay_rpc::OperatorError> {
-        let one = ::std::sync::Arc::clone(service);
-        let dispatcher = dispatcher
-            .unary(
-                "/samples.v1.Inventory/GetStock",
-                move |call, request| {
-                    let one = ::std::sync::Arc::clone(&one);
-                    async move { one.get_stock(call, request).await }
-                },
-            )?;
-        let one = ::std::sync::Arc::clone(service);
-        let dispatcher = dispatcher
-            .unary(
-                "/samples.v1.Inventory/AdjustStock",
-                move |call, request| {
-                    let one = ::std::sync::Arc::clone(&one);
-                    async move { one.adjust_stock(call, request).await }
-                },
-            )?;
+        Self::procedures(service).register(dispatcher)
+    }
+    /// Every method on its own, to give some of them layers or aliases first.
+    pub fn procedures<T: Inventory>(
+        service: &::std::sync::Arc<T>,
+    ) -> InventoryProcedures {
+        InventoryProcedures {
+            get_stock: {
+                let one = ::std::sync::Arc::clone(service);
+                ::relay_rpc::proto("/samples.v1.Inventory/GetStock")
+                    .unary(move |call, request| {
+                        let one = ::std::sync::Arc::clone(&one);
+                        async move { one.get_stock(call, request).await }
+                    })
+            },
+            adjust_stock: {
+                let one = ::std::sync::Arc::clone(service);
+                ::relay_rpc::proto("/samples.v1.Inventory/AdjustStock")
+                    .unary(move |call, request| {
+                        let one = ::std::sync::Arc::clone(&one);
+                        async move { one.adjust_stock(call, request).await }
+                    })
+            },
+        }
+    }
+}
+/// The methods of a [`Inventory`] as they are registered.
+#[derive(Debug)]
+pub struct InventoryProcedures {
+    pub get_stock: ::relay_rpc::Registration,
+    /// Adds to the stock of an item. FAILED_PRECONDITION where it would fall below nought.
+    pub adjust_stock: ::relay_rpc::Registration,
+}
+impl InventoryProcedures {
+    /// Registers every method with the layers and aliases that it was given.
+    ///
+    /// # Errors
+    /// As of `relay_rpc::Dispatcher::add`.
+    pub fn register(
+        self,
+        dispatcher: ::relay_rpc::Dispatcher,
+    ) -> Result<::relay_rpc::Dispatcher, ::relay_rpc::OperatorError> {
+        let dispatcher = dispatcher.add(self.get_stock)?;
+        let dispatcher = dispatcher.add(self.adjust_stock)?;
         Ok(dispatcher)
     }
 }

@@ -54,8 +54,8 @@ ALLOWED: dict[str, set[str]] = {
     "meshkit-bench": _LIFE | {"meshkit-model", "meshkit-store", "meshkit-testkit"},
     "omnirelay-bench": _CONTRACTS | _LIFE | _CLIENT | {"relay-rpc", "relay-testkit"},
     "meshkit-host": _MODULE | _MODULES | {"relay-policy", "relay-enforcement", "relay-rpc", "meshkit-config"},
-    "omnirelay-samples": _CONTRACTS | _LIFE | _CLIENT | {"relay-rpc", "meshkit-client"},
-    "omnirelay-fuzz": _LIFE | _CLIENT | {"relay-config"},
+    "omnirelay-samples": _CONTRACTS | _LIFE | _CLIENT | {"relay-enforcement", "relay-rpc", "meshkit-client"},
+    "omnirelay-fuzz": _CONTRACTS | _LIFE | _CLIENT | {"relay-config", "relay-rpc"},
     "omnirelay-smoke": _CONTRACTS | _LIFE | _CLIENT | {"meshkit-client"},
     "ca-roots": set(),
 }

@@ -170,51 +170,79 @@ impl TestServiceServer {
         dispatcher: ::relay_rpc::Dispatcher,
         service: &::std::sync::Arc<T>,
     ) -> Result<::relay_rpc::Dispatcher, ::relay_rpc::OperatorError> {
-        let one = ::std::sync::Arc::clone(service);
-        let dispatcher = dispatcher
-            .unary(
-                "/grpc.testing.TestService/EmptyCall",
-                move |call, request| {
-                    let one = ::std::sync::Arc::clone(&one);
-                    async move { one.empty_call(call, request).await }
-                },
-            )?;
-        let one = ::std::sync::Arc::clone(service);
-        let dispatcher = dispatcher
-            .unary(
-                "/grpc.testing.TestService/UnaryCall",
-                move |call, request| {
-                    let one = ::std::sync::Arc::clone(&one);
-                    async move { one.unary_call(call, request).await }
-                },
-            )?;
-        let one = ::std::sync::Arc::clone(service);
-        let dispatcher = dispatcher
-            .server_stream(
-                "/grpc.testing.TestService/StreamingOutputCall",
-                move |call, request| {
-                    let one = ::std::sync::Arc::clone(&one);
-                    async move { one.streaming_output_call(call, request).await }
-                },
-            )?;
-        let one = ::std::sync::Arc::clone(service);
-        let dispatcher = dispatcher
-            .client_stream(
-                "/grpc.testing.TestService/StreamingInputCall",
-                move |call, request| {
-                    let one = ::std::sync::Arc::clone(&one);
-                    async move { one.streaming_input_call(call, request).await }
-                },
-            )?;
-        let one = ::std::sync::Arc::clone(service);
-        let dispatcher = dispatcher
-            .bidi(
-                "/grpc.testing.TestService/FullDuplexCall",
-                move |call, request| {
-                    let one = ::std::sync::Arc::clone(&one);
-                    async move { one.full_duplex_call(call, request).await }
-                },
-            )?;
+        Self::procedures(service).register(dispatcher)
+    }
+    /// Every method on its own, to give some of them layers or aliases first.
+    pub fn procedures<T: TestService>(
+        service: &::std::sync::Arc<T>,
+    ) -> TestServiceProcedures {
+        TestServiceProcedures {
+            empty_call: {
+                let one = ::std::sync::Arc::clone(service);
+                ::relay_rpc::proto("/grpc.testing.TestService/EmptyCall")
+                    .unary(move |call, request| {
+                        let one = ::std::sync::Arc::clone(&one);
+                        async move { one.empty_call(call, request).await }
+                    })
+            },
+            unary_call: {
+                let one = ::std::sync::Arc::clone(service);
+                ::relay_rpc::proto("/grpc.testing.TestService/UnaryCall")
+                    .unary(move |call, request| {
+                        let one = ::std::sync::Arc::clone(&one);
+                        async move { one.unary_call(call, request).await }
+                    })
+            },
+            streaming_output_call: {
+                let one = ::std::sync::Arc::clone(service);
+                ::relay_rpc::proto("/grpc.testing.TestService/StreamingOutputCall")
+                    .server_stream(move |call, request| {
+                        let one = ::std::sync::Arc::clone(&one);
+                        async move { one.streaming_output_call(call, request).await }
+                    })
+            },
+            streaming_input_call: {
+                let one = ::std::sync::Arc::clone(service);
+                ::relay_rpc::proto("/grpc.testing.TestService/StreamingInputCall")
+                    .client_stream(move |call, request| {
+                        let one = ::std::sync::Arc::clone(&one);
+                        async move { one.streaming_input_call(call, request).await }
+                    })
+            },
+            full_duplex_call: {
+                let one = ::std::sync::Arc::clone(service);
+                ::relay_rpc::proto("/grpc.testing.TestService/FullDuplexCall")
+                    .bidi(move |call, request| {
+                        let one = ::std::sync::Arc::clone(&one);
+                        async move { one.full_duplex_call(call, request).await }
+                    })
+            },
+        }
+    }
+}
+/// The methods of a [`TestService`] as they are registered.
+#[derive(Debug)]
+pub struct TestServiceProcedures {
+    pub empty_call: ::relay_rpc::Registration,
+    pub unary_call: ::relay_rpc::Registration,
+    pub streaming_output_call: ::relay_rpc::Registration,
+    pub streaming_input_call: ::relay_rpc::Registration,
+    pub full_duplex_call: ::relay_rpc::Registration,
+}
+impl TestServiceProcedures {
+    /// Registers every method with the layers and aliases that it was given.
+    ///
+    /// # Errors
+    /// As of `relay_rpc::Dispatcher::add`.
+    pub fn register(
+        self,
+        dispatcher: ::relay_rpc::Dispatcher,
+    ) -> Result<::relay_rpc::Dispatcher, ::relay_rpc::OperatorError> {
+        let dispatcher = dispatcher.add(self.empty_call)?;
+        let dispatcher = dispatcher.add(self.unary_call)?;
+        let dispatcher = dispatcher.add(self.streaming_output_call)?;
+        let dispatcher = dispatcher.add(self.streaming_input_call)?;
+        let dispatcher = dispatcher.add(self.full_duplex_call)?;
         Ok(dispatcher)
     }
 }

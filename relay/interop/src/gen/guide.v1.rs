@@ -78,51 +78,82 @@ impl JournalServer {
         dispatcher: ::relay_rpc::Dispatcher,
         service: &::std::sync::Arc<T>,
     ) -> Result<::relay_rpc::Dispatcher, ::relay_rpc::OperatorError> {
-        let one = ::std::sync::Arc::clone(service);
-        let dispatcher = dispatcher
-            .unary(
-                "/guide.v1.Journal/Append",
-                move |call, request| {
-                    let one = ::std::sync::Arc::clone(&one);
-                    async move { one.append(call, request).await }
-                },
-            )?;
-        let one = ::std::sync::Arc::clone(service);
-        let dispatcher = dispatcher
-            .oneway(
-                "/guide.v1.Journal/Note",
-                move |call, request| {
-                    let one = ::std::sync::Arc::clone(&one);
-                    async move { one.note(call, request).await }
-                },
-            )?;
-        let one = ::std::sync::Arc::clone(service);
-        let dispatcher = dispatcher
-            .server_stream(
-                "/guide.v1.Journal/Read",
-                move |call, request| {
-                    let one = ::std::sync::Arc::clone(&one);
-                    async move { one.read(call, request).await }
-                },
-            )?;
-        let one = ::std::sync::Arc::clone(service);
-        let dispatcher = dispatcher
-            .client_stream(
-                "/guide.v1.Journal/Import",
-                move |call, request| {
-                    let one = ::std::sync::Arc::clone(&one);
-                    async move { one.import(call, request).await }
-                },
-            )?;
-        let one = ::std::sync::Arc::clone(service);
-        let dispatcher = dispatcher
-            .bidi(
-                "/guide.v1.Journal/Converse",
-                move |call, request| {
-                    let one = ::std::sync::Arc::clone(&one);
-                    async move { one.converse(call, request).await }
-                },
-            )?;
+        Self::procedures(service).register(dispatcher)
+    }
+    /// Every method on its own, to give some of them layers or aliases first.
+    pub fn procedures<T: Journal>(service: &::std::sync::Arc<T>) -> JournalProcedures {
+        JournalProcedures {
+            append: {
+                let one = ::std::sync::Arc::clone(service);
+                ::relay_rpc::proto("/guide.v1.Journal/Append")
+                    .unary(move |call, request| {
+                        let one = ::std::sync::Arc::clone(&one);
+                        async move { one.append(call, request).await }
+                    })
+            },
+            note: {
+                let one = ::std::sync::Arc::clone(service);
+                ::relay_rpc::proto("/guide.v1.Journal/Note")
+                    .oneway(move |call, request| {
+                        let one = ::std::sync::Arc::clone(&one);
+                        async move { one.note(call, request).await }
+                    })
+            },
+            read: {
+                let one = ::std::sync::Arc::clone(service);
+                ::relay_rpc::proto("/guide.v1.Journal/Read")
+                    .server_stream(move |call, request| {
+                        let one = ::std::sync::Arc::clone(&one);
+                        async move { one.read(call, request).await }
+                    })
+            },
+            import: {
+                let one = ::std::sync::Arc::clone(service);
+                ::relay_rpc::proto("/guide.v1.Journal/Import")
+                    .client_stream(move |call, request| {
+                        let one = ::std::sync::Arc::clone(&one);
+                        async move { one.import(call, request).await }
+                    })
+            },
+            converse: {
+                let one = ::std::sync::Arc::clone(service);
+                ::relay_rpc::proto("/guide.v1.Journal/Converse")
+                    .bidi(move |call, request| {
+                        let one = ::std::sync::Arc::clone(&one);
+                        async move { one.converse(call, request).await }
+                    })
+            },
+        }
+    }
+}
+/// The methods of a [`Journal`] as they are registered.
+#[derive(Debug)]
+pub struct JournalProcedures {
+    /// Unary: adds one line.
+    pub append: ::relay_rpc::Registration,
+    /// Oneway: adds one line; the caller does not wait for it.
+    pub note: ::relay_rpc::Registration,
+    /// Server-streaming: the lines that there are.
+    pub read: ::relay_rpc::Registration,
+    /// Client-streaming: adds many lines.
+    pub import: ::relay_rpc::Registration,
+    /// Bidirectional: adds lines and hears of each how many there are.
+    pub converse: ::relay_rpc::Registration,
+}
+impl JournalProcedures {
+    /// Registers every method with the layers and aliases that it was given.
+    ///
+    /// # Errors
+    /// As of `relay_rpc::Dispatcher::add`.
+    pub fn register(
+        self,
+        dispatcher: ::relay_rpc::Dispatcher,
+    ) -> Result<::relay_rpc::Dispatcher, ::relay_rpc::OperatorError> {
+        let dispatcher = dispatcher.add(self.append)?;
+        let dispatcher = dispatcher.add(self.note)?;
+        let dispatcher = dispatcher.add(self.read)?;
+        let dispatcher = dispatcher.add(self.import)?;
+        let dispatcher = dispatcher.add(self.converse)?;
         Ok(dispatcher)
     }
 }

@@ -8,7 +8,7 @@ use relay_client::{Channel, ChannelConfig};
 use relay_core::Protocol;
 use relay_rpc::Dispatcher;
 use relay_testkit::TestCa;
-use relay_transport::{Listener, ListenerConfig};
+use relay_transport::{Limits, Listener, ListenerConfig};
 
 /// The protocols that gRPC goes over.
 pub(crate) const GRPC: [Protocol; 2] = [Protocol::Http3, Protocol::Http2];
@@ -16,19 +16,25 @@ pub(crate) const GRPC: [Protocol; 2] = [Protocol::Http3, Protocol::Http2];
 pub(crate) struct Server {
     pub(crate) ca: TestCa,
     pub(crate) url: String,
+    pub(crate) metrics: Metrics,
     _drain: DrainController,
 }
 
 impl Server {
     pub(crate) fn start(dispatcher: Dispatcher) -> Self {
-        let ca = TestCa::new();
-        let config = ListenerConfig::new(([127, 0, 0, 1], 0), ca.server_tls("spiffe://test/server/a"));
-        let listener = Listener::bind("test", &config, &Metrics::default()).unwrap();
+        Self::bounded(dispatcher, Limits::default())
+    }
+
+    pub(crate) fn bounded(dispatcher: Dispatcher, limits: Limits) -> Self {
+        let (ca, metrics) = (TestCa::new(), Metrics::default());
+        let tls = ca.server_tls("spiffe://test/server/a");
+        let config = ListenerConfig { limits, ..ListenerConfig::new(([127, 0, 0, 1], 0), tls) };
+        let listener = Listener::bind("test", &config, &metrics).unwrap();
         let url = format!("https://localhost:{}", listener.local_addr().port());
         let drain = DrainController::new();
         let serving = listener.serve(dispatcher.into_service(), drain.drain());
         omnirelay_runtime::spawn("test-server", serving);
-        Self { ca, url, _drain: drain }
+        Self { ca, url, metrics, _drain: drain }
     }
 
     /// A channel that speaks one protocol.

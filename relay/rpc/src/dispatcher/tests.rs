@@ -180,7 +180,7 @@ async fn layers_wrap_their_procedure_and_are_composed_once() {
         .layer(guard("test"))
         .add(crate::raw("A::Open").unary(same))
         .unwrap()
-        .add(crate::raw("A::Shut").layer(guard("somebody else")).unary(same))
+        .add(crate::raw("A::Shut").unary(same).layer(guard("somebody else")))
         .unwrap()
         .into_service();
     for _ in 0..3 {
@@ -197,7 +197,7 @@ async fn aliases_and_wildcards_find_their_procedure() {
         |name: &'static str| move |_: Call, _: bytes::Bytes| async move { Ok(bytes::Bytes::from(name)) };
     let dispatcher = Dispatcher::new("greeter", b"")
         .unwrap()
-        .add(crate::raw("Foo::Bar").alias("Old::Bar").unary(named("bar")))
+        .add(crate::raw("Foo::Bar").unary(named("bar")).alias("Old::Bar"))
         .unwrap()
         .add(crate::raw("Foo::*").unary(named("foo")))
         .unwrap()

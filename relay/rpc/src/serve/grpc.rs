@@ -1,6 +1,5 @@
 //! gRPC: framed messages, the outcome in trailers (`PROTOCOL-HTTP2.md`; over HTTP/3 proposal G2).
 
-use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -20,7 +19,7 @@ use crate::compression::{self, Compression, accepts_gzip};
 use crate::dispatcher::{Entry, Settings};
 use crate::frame::{Encoded, Frames};
 use crate::metadata;
-use crate::procedure::{Beside, Input, Output, Outputs, RpcRequest, RpcResponse, Shape};
+use crate::procedure::{Beside, Input, Output, Outputs, RpcRequest, RpcResponse, Shape, poll_output};
 use crate::reply::Control;
 
 pub(crate) async fn answer(settings: &Settings, entry: &Entry, call: Call, body: Body) -> Response<Body> {
@@ -209,19 +208,13 @@ impl Streamed {
         if self.deadline.poll_passed(cx) {
             return Poll::Ready(Err(exceeded(&self.name)));
         }
-        // A panic within a body would end the connection's task at worst, and look like nothing at
-        // best; here it is one failed call.
-        let next = std::panic::catch_unwind(AssertUnwindSafe(|| stream.as_mut().poll_next(cx)));
-        match next {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(None)) => Poll::Ready(Ok(None)),
-            Ok(Poll::Ready(Some(Ok(message)))) if message.len() > self.max => {
+        match poll_output(stream, cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(None) => Poll::Ready(Ok(None)),
+            Poll::Ready(Some(Ok(message))) if message.len() > self.max => {
                 Poll::Ready(Err(compression::too_large(self.max)))
             }
-            Ok(Poll::Ready(Some(next))) => Poll::Ready(next.map(Some)),
-            Err(_logged_by_the_hook) => {
-                Poll::Ready(Err(Status::internal("the call failed by a fault of the server")))
-            }
+            Poll::Ready(Some(next)) => Poll::Ready(next.map(Some)),
         }
     }
 

@@ -1,6 +1,5 @@
 //! A stream of answers as server-sent events (WHATWG HTML, section 9.2): one event a message.
 
-use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -16,7 +15,7 @@ use super::Deadline;
 use super::deadline::exceeded;
 use crate::compression::too_large;
 use crate::frame::Encoded;
-use crate::procedure::Outputs;
+use crate::procedure::{Outputs, poll_output};
 
 /// The answer to a call whose stream has begun.
 ///
@@ -67,15 +66,13 @@ impl Events {
         if self.deadline.poll_passed(cx) {
             return Poll::Ready(Some(Err(exceeded(&self.name))));
         }
-        let next = std::panic::catch_unwind(AssertUnwindSafe(|| stream.as_mut().poll_next(cx)));
-        if let Ok(Poll::Ready(Some(Ok(message)))) = &next
+        let next = poll_output(stream, cx);
+        if let Poll::Ready(Some(Ok(message))) = &next
             && message.len() > self.max
         {
             return Poll::Ready(Some(Err(too_large(self.max))));
         }
-        next.unwrap_or_else(|_logged_by_the_hook| {
-            Poll::Ready(Some(Err(Status::internal("the call failed by a fault of the server"))))
-        })
+        next
     }
 }
 

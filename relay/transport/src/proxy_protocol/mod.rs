@@ -102,8 +102,11 @@ impl Trusted {
 }
 
 /// Reads exactly one header. `None` where the proxy speaks for itself (`LOCAL`, a health check), or
-/// of an address that is no IP address.
-pub(crate) async fn read(io: &mut (impl AsyncRead + Unpin)) -> Result<Option<SocketAddr>, BoxError> {
+/// of an address that is no IP address. How long to wait for it is the caller's to decide.
+///
+/// # Errors
+/// What is no whole header of version 2, or breaks off; the connection cannot be used any more.
+pub async fn read(io: &mut (impl AsyncRead + Unpin)) -> Result<Option<SocketAddr>, BoxError> {
     let mut header = vec![0; FIXED];
     // The signature's twelve bytes are enough to tell version 1 and garbage: neither has to send
     // more before it is refused.

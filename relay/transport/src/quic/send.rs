@@ -14,7 +14,8 @@ use super::{Closing, H3_REQUEST_CANCELLED, stream_id};
 pub struct SendStream<B> {
     stream: quinn::SendStream,
     id: StreamId,
-    writing: Option<WriteBuf<B>>,
+    /// In a box: it is large, and of the streams of an idle connection none is being written.
+    writing: Option<Box<WriteBuf<B>>>,
     guarded: bool,
     closing: Closing,
     acknowledged: Option<Acknowledged>,
@@ -56,7 +57,7 @@ impl<B: Buf + Send> quic::SendStream<B> for SendStream<B> {
         if self.writing.is_some() {
             return Err(StreamErrorIncoming::Unknown("a write is still under way".into()));
         }
-        self.writing = Some(data.into());
+        self.writing = Some(Box::new(data.into()));
         Ok(())
     }
 

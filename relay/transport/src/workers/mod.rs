@@ -13,7 +13,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -24,7 +24,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use crate::body::Body;
 use crate::http3;
@@ -45,6 +45,8 @@ pub(crate) struct Sockets {
     sockets: Vec<Socket>,
     key: Key,
     pub(crate) address: SocketAddr,
+    /// Bytes of buffer each way that the kernel grants each of them.
+    pub(crate) buffer: usize,
 }
 
 impl Sockets {
@@ -59,15 +61,17 @@ impl Sockets {
         // Alone first: whoever listens here already must be noticed and not be joined.
         let first = socket(address, false)?;
         let address = first.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+        let buffer = granted(&first)?;
+        tell_small(buffer);
         if wanted > 1 && cfg!(target_os = "linux") {
             drop(first);
             match shared(address, wanted, key) {
-                Ok(sockets) => return Ok(Self { sockets, key, address }),
+                Ok(sockets) => return Ok(Self { sockets, key, address, buffer }),
                 Err(error) => warn!(%error, "datagrams cannot be led to workers; QUIC has one"),
             }
-            return Ok(Self { sockets: vec![socket(address, false)?], key, address });
+            return Ok(Self { sockets: vec![socket(address, false)?], key, address, buffer });
         }
-        Ok(Self { sockets: vec![first], key, address })
+        Ok(Self { sockets: vec![first], key, address, buffer })
     }
 }
 
@@ -85,15 +89,33 @@ fn shared(_address: SocketAddr, _count: usize, _key: Key) -> io::Result<Vec<Sock
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// Bytes of buffer that the kernel grants, of the smaller direction; Linux tells twice as many
+/// (socket(7), `SO_RCVBUF`).
+fn granted(socket: &Socket) -> io::Result<usize> {
+    let told = socket.recv_buffer_size()?.min(socket.send_buffer_size()?);
+    Ok(if cfg!(target_os = "linux") { told / 2 } else { told })
+}
+
+/// Tells the operator once, whatever the number of listeners: the kernel is the same for all.
+fn tell_small(granted: usize) {
+    static TOLD: Once = Once::new();
+    if granted < UDP_BUFFER {
+        TOLD.call_once(|| {
+            warn!(
+                granted,
+                asked = UDP_BUFFER,
+                hint = "sysctl -w net.core.rmem_max=4194304 net.core.wmem_max=4194304",
+                "the kernel grants small UDP buffers: bursts of HTTP/3 will lose datagrams"
+            );
+        });
+    }
+}
+
 fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None)?;
     socket.set_nonblocking(true)?;
     socket.set_recv_buffer_size(UDP_BUFFER)?;
     socket.set_send_buffer_size(UDP_BUFFER)?;
-    let granted = socket.recv_buffer_size()?;
-    if granted < UDP_BUFFER {
-        debug!(granted, asked = UDP_BUFFER, "the kernel grants a smaller UDP buffer (net.core.rmem_max)");
-    }
     #[cfg(target_os = "linux")]
     socket.set_reuse_port(shared)?;
     #[cfg(not(target_os = "linux"))]
