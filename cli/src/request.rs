@@ -11,7 +11,7 @@ mod tests;
 use std::io::Read as _;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -47,7 +47,7 @@ pub(crate) fn run(context: Option<&Path>, args: &Request) -> Result<ExitCode> {
     let answer = remote::runtime()?.block_on(async {
         tokio::time::timeout(args.timeout, send(&context, &relay, protocols, &call))
             .await
-            .unwrap_or_else(|_| Err(too_late(&relay, args.timeout)))
+            .unwrap_or_else(|_| Err(too_late(&relay, args)))
     })?;
     answer.print(args.output, &relay, &call)
 }
@@ -131,10 +131,7 @@ async fn send(context: &Context, relay: &str, protocols: Vec<Protocol>, call: &C
     let began = Instant::now();
     let response = channel.send(request).await.map_err(|error| {
         if error.got_no_quic_answer() {
-            return OperatorError::from(error).hint(
-                "UDP may be blocked between here and the relay: try `--protocol http2`, and let UDP pass to this port; \
-                 or the relay does not run",
-            );
+            return OperatorError::from(error).hint(NO_UDP);
         }
         let error = OperatorError::from(error);
         // In TLS 1.3 a client hears late, or not at all, that a certificate was missing.
@@ -164,9 +161,17 @@ async fn send(context: &Context, relay: &str, protocols: Vec<Protocol>, call: &C
     })
 }
 
-fn too_late(relay: &str, timeout: Duration) -> OperatorError {
-    OperatorError::new(ErrorKind::Deadline, format!("no answer from {relay} within {timeout:?}"))
-        .hint("allow more with `--timeout`, and check the relay with `omnirelay introspect`")
+/// What HTTP/3 alone and no answer may mean.
+const NO_UDP: &str = "UDP may be blocked between here and the relay: try `--protocol http2`, and let UDP pass to this port; \
+                      or the relay does not run";
+
+fn too_late(relay: &str, args: &Request) -> OperatorError {
+    let timeout = args.timeout;
+    let error = OperatorError::new(ErrorKind::Deadline, format!("no answer from {relay} within {timeout:?}"));
+    error.hint(match args.protocol {
+        WireProtocol::Http3 => format!("allow more with `--timeout`, or {NO_UDP}"),
+        _ => "allow more with `--timeout`, and check the relay with `omnirelay introspect`".to_owned(),
+    })
 }
 
 /// Puts a header in whose value the user wrote.

@@ -95,9 +95,9 @@ fn a_call_over_http3_alone_that_nothing_answers_suspects_udp() {
         finish(command.args(["--protocol", protocol]).env("OMNIRELAY_CONTEXT", &context).output().unwrap())
     };
     let (code, out, err) = ask("http3");
-    assert_eq!((code, out.as_str()), (ask("http2").0, ""), "{err}");
-    assert!(err.contains("no QUIC answer") && err.contains("UDP may be blocked"), "{err}");
-    assert!(err.contains("--protocol http2"), "{err}");
+    // No connection, or on a busy machine no answer: which of them is first does not matter.
+    assert!((7..=8).contains(&code) && out.is_empty(), "{code} {err}");
+    assert!(err.contains("UDP may be blocked") && err.contains("--protocol http2"), "{err}");
     // Nothing listens on TCP either, which is another matter.
     assert!(!ask("http2").2.contains("UDP may be blocked"));
 }
