@@ -65,10 +65,10 @@ fn of_one_key(calls: &[&Call]) -> Option<String> {
     for call in calls {
         match &call.what {
             // A refusal is an answer too: it must not have been carried out.
-            What::Write { version, value, done: false } if call.ended.is_some() => {
-                if made.get(version).is_some_and(|maker| maker == value) {
-                    return Some(format!("refused and carried out: {call:?}"));
-                }
+            What::Write { version, value, done: false }
+                if call.ended.is_some() && made.get(version).is_some_and(|maker| maker == value) =>
+            {
+                return Some(format!("refused and carried out: {call:?}"));
             }
             What::Read { version, value } if *version > 0 => {
                 let writer = calls.iter().find(|other| {
