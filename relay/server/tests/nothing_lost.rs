@@ -34,8 +34,13 @@ fn peer(ca: &TestCa) -> Relay {
 
 /// A relay before three peers that speak one protocol.
 fn before(ca: &TestCa, peers: [&str; 3], protocol: Protocol) -> Relay {
+    // In turn, so that the peer that fails is asked again and again until it is left out.
     let outbound = format!(
-        "protocols = [\"{protocol}\"]\nconnect_timeout_ms = 300\noutliers = {{ base_ms = 60000, interval_ms = 100 }}\n"
+        r#"protocols = ["{protocol}"]
+connect_timeout_ms = 300
+balance = {{ strategy = "round-robin" }}
+outliers = {{ base_ms = 60000, interval_ms = 100 }}
+"#
     );
     Relay::start(ca, &config(ca, &peers, &outbound, ROUTE))
 }
