@@ -42,9 +42,9 @@ impl Gate {
     pub fn sse<R: Record, S: serde::Serialize + 'static>(&self, watch: Watch, shown: fn(R) -> S) -> Response {
         let events = watch.stream(move |watch, told| frame(&watch.token(), &told, shown));
         // A store that cannot be read now ends the stream; the client comes back with its token.
-        let events = events.take_while(|event| std::future::ready(event.is_ok())).filter_map(async |event| {
-            event.ok().map(Ok::<_, Infallible>)
-        });
+        let events = events
+            .take_while(|event| std::future::ready(event.is_ok()))
+            .filter_map(async |event| event.ok().map(Ok::<_, Infallible>));
         let hello = stream::iter([Ok(Bytes::from_static(b"retry: 1000\n\n"))]);
         let drain = self.drain.clone();
         let ended = Box::pin(async move { drain.started().await });
@@ -115,7 +115,8 @@ fn shown_json<R: Record, S: serde::Serialize>(event: &Event, shown: fn(R) -> S) 
 }
 
 fn message<R: Record>(resume_token: String, told: &Told) -> (v1::WatchEvent, Option<R>) {
-    let event = |kind: WatchEventType| v1::WatchEvent { r#type: kind.into(), resume_token, ..Default::default() };
+    let event =
+        |kind: WatchEventType| v1::WatchEvent { r#type: kind.into(), resume_token, ..Default::default() };
     match told {
         Told::Event { event: change, matches } => {
             let kind = if *matches { WatchEventType::Put } else { WatchEventType::Deleted };

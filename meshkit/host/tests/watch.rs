@@ -58,6 +58,16 @@ impl Events {
         }
     }
 
+    /// The next event about a key that begins so.
+    async fn next_of(&mut self, prefix: &str) -> Event {
+        loop {
+            let event = self.next().await;
+            if event.data["key"].as_str().is_some_and(|key| key.starts_with(prefix)) {
+                return event;
+            }
+        }
+    }
+
     async fn any(&mut self) -> Event {
         loop {
             if let Some((frame, rest)) = self.text.split_once("\n\n") {
@@ -101,13 +111,14 @@ async fn events_come_in_order_over_every_protocol_and_resume_by_their_id() {
         drop(events);
         let mut resumed = Events::open(&channel, &path, Some(&first.id)).await;
         for m in 1..3 {
-            let event = resumed.next().await;
-            assert_eq!(event.data["key"], format!("p{n}-{m}"));
+            // From history also those are told as deleted that may never have passed the filter.
+            let event = resumed.next_of(&format!("p{n}-")).await;
+            assert_eq!((event.name.as_str(), &event.data["key"]), ("put", &json!(format!("p{n}-{m}"))));
             assert!(event.data["revision"].as_u64() > first.data["revision"].as_u64());
         }
         // It leaves the filter: its record is not told any more.
         client.register(peer(&format!("p{n}-1"), "elsewhere")).await.unwrap();
-        let gone = resumed.next().await;
+        let gone = resumed.next_of(&format!("p{n}-")).await;
         assert_eq!((gone.name.as_str(), &gone.data["key"]), ("deleted", &json!(format!("p{n}-1"))));
         assert!(gone.data.get("record").is_none());
         for odd in ["zzz", "%00", &first.id[1..]] {

@@ -8,8 +8,8 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use axum::routing::get;
 use meshkit_api::{
-    Changed, Filter, Listing, NoQuery, Problem, Reply, Sort, Sparse, Verb, change_reply, etag_of_record, invalid,
-    resume_token, valid,
+    Changed, Filter, Listing, NoQuery, Problem, Reply, Sort, Sparse, Verb, change_reply, etag_of_record,
+    invalid, resume_token, valid,
 };
 use meshkit_model::{Endpoint, HoldVerb, Invalid, Kind, LabelPatch, Peer, PeerId, PeerSpec, PeerStatus};
 use meshkit_store::Filter as WatchFilter;
