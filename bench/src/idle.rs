@@ -127,6 +127,7 @@ async fn measure(args: &IdleArgs) -> Result<Outcome, Failure> {
         .await?;
     tokio::time::sleep(Duration::from_secs_f64(args.rest)).await;
     let after = resident(&status)?;
+    drop(server);
     let connections = open.len();
     let each = after.saturating_sub(before) / u64::try_from(connections)?.max(1);
     Ok(Outcome { connections, before, after, per_connection: each })

@@ -1,4 +1,5 @@
 //! The targets, one a file.
+#![allow(clippy::panic, reason = "a target says by panicking what is wrong")]
 
 pub(crate) mod config_layers;
 pub(crate) mod deadlines;

@@ -66,10 +66,12 @@ fn response<T>(
     Ok(RpcResponse { metadata, trailers, compressed, control, output: output(message)? })
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "every shape gives in the same way")]
 fn nothing<C>(_codec: Arc<C>, _encoding: Encoding, (): ()) -> Result<RpcResponse, Status> {
     response(Reply::new(()), |()| Ok(Output::One(Encoded::new(b""))))
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "every shape gives in the same way")]
 fn single<C, A>(codec: Arc<C>, encoding: Encoding, answer: A) -> Result<RpcResponse, Status>
 where
     C: Encode<A::Message>,

@@ -272,6 +272,7 @@ enum Phase {
     Lingering,
 }
 
+#[allow(clippy::large_enum_variant, reason = "one lives for a turn of the loop")]
 enum Step {
     Accepted(RequestResolver<Connection, Bytes>),
     GraceIsOver,
