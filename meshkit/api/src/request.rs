@@ -175,14 +175,14 @@ fn json(headers: &HeaderMap, bytes: &[u8]) -> Result<Value, Status> {
         return Err(Status::invalid_argument("the body is not declared as JSON")
             .with_hint("send `content-type: application/json`"));
     }
-    serde_json::from_slice(bytes).map_err(off)
+    serde_json::from_slice(bytes).map_err(|error| off(&error))
 }
 
 fn shaped<T: DeserializeOwned>(value: Value) -> Result<T, Status> {
-    serde_json::from_value(value).map_err(off)
+    serde_json::from_value(value).map_err(|error| off(&error))
 }
 
-fn off(error: serde_json::Error) -> Status {
+fn off(error: &serde_json::Error) -> Status {
     Status::invalid_argument(format!("the body is off: {error}"))
         .with_hint("docs/reference/meshkit.md shows the fields")
 }
