@@ -35,7 +35,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Mesh(Mesh::Config(ConfigCommand::Patch(args))) => mesh::config::patch(context, &args)?,
         Command::Mesh(Mesh::Config(ConfigCommand::History(args))) => mesh::config::history(context, &args)?,
         Command::Mesh(Mesh::Config(ConfigCommand::Rollback(args))) => {
-            mesh::config::roll_back(context, &args)?
+            mesh::config::roll_back(context, &args)?;
         }
         Command::Mesh(Mesh::Shards(Shards::List(args))) => mesh::shards::list(context, &args)?,
         Command::Mesh(Mesh::Config(ConfigCommand::Validate(args))) => return mesh::validate::run(args),

@@ -35,7 +35,7 @@ pub(super) fn confirm<T>(
     context: Option<&Path>,
     args: &Changing,
     describe: impl FnOnce(&T) -> String,
-    call: impl AsyncFn(&MeshClient, &Change) -> Result<Answer<Changed<T>>, MeshError>,
+    call: &impl AsyncFn(&MeshClient, &Change) -> Result<Answer<Changed<T>>, MeshError>,
 ) -> Result<Changed<T>> {
     let rehearsal = change(args).dry_run();
     let rehearsed = reading::call(context, async |client| call(client, &rehearsal).await)?.value;

@@ -68,7 +68,7 @@ pub(crate) fn update(context: Option<&Path>, args: &SaidCluster) -> Result<()> {
 
 /// Takes a cluster one step towards serving.
 pub(crate) fn promote(context: Option<&Path>, args: &PromoteCluster) -> Result<()> {
-    let changed = changing::confirm(context, &args.changing, moving, async |client, change| {
+    let changed = changing::confirm(context, &args.changing, moving, &async |client, change| {
         client.promote_cluster(&args.id, args.pass_over, change).await
     })?;
     changing::print(&args.changing, &changed, "cluster", record, one)
@@ -81,7 +81,7 @@ pub(crate) fn demote(context: Option<&Path>, args: &DemoteCluster) -> Result<()>
         DemotedState::Passive => ClusterState::Passive,
         DemotedState::Maintenance => ClusterState::Maintenance,
     });
-    let changed = changing::confirm(context, &args.changing, moving, async |client, change| {
+    let changed = changing::confirm(context, &args.changing, moving, &async |client, change| {
         client.demote_cluster(&args.id, to, change).await
     })?;
     changing::print(&args.changing, &changed, "cluster", record, one)

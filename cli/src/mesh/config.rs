@@ -48,7 +48,7 @@ pub(crate) fn roll_back(context: Option<&Path>, args: &ConfigRollback) -> Result
             config.number, args.number
         )
     };
-    let changed = changing::confirm(context, &args.changing, describe, async |client, change| {
+    let changed = changing::confirm(context, &args.changing, describe, &async |client, change| {
         client.rollback_config(args.number, change).await
     })?;
     changing::print(&args.changing, &changed, "config", record, one)

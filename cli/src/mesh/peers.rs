@@ -154,7 +154,7 @@ pub(crate) fn hold_back(context: Option<&Path>, args: &HoldPeer, verb: Verb) -> 
         Verb::Uncordon => changing::carry_out(context, &args.changing, async |client, change| {
             client.uncordon_peer(id, change).await
         }),
-        Verb::Drain => changing::confirm(context, &args.changing, draining, async |client, change| {
+        Verb::Drain => changing::confirm(context, &args.changing, draining, &async |client, change| {
             client.drain_peer(id, change).await
         }),
     }?;

@@ -216,7 +216,6 @@ impl MeshClient {
         &self,
         request: v1::ListAuditRequest,
     ) -> Result<Answer<v1::ListAuditResponse>, MeshError> {
-        let request = request;
         let mut client = self.audit_service();
         let answer = self.call(request, async |request| client.list_audit(request).await).await?;
         self.present(answer, Some)

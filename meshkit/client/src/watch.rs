@@ -21,7 +21,7 @@ pub enum PeerChange {
     /// before is to be forgotten.
     Listed(Vec<v1::Peer>),
     /// This one is new or changed.
-    Put(v1::Peer),
+    Put(Box<v1::Peer>),
     /// The one of this id is gone, or is none that the filter asks for any more.
     Deleted(String),
 }
@@ -91,7 +91,7 @@ impl PeerWatch {
         };
         let event = answer.event.unwrap_or_default();
         match event.r#type() {
-            WatchEventType::Put => self.told.extend(answer.peer.map(PeerChange::Put)),
+            WatchEventType::Put => self.told.extend(answer.peer.map(|peer| PeerChange::Put(Box::new(peer)))),
             WatchEventType::Deleted => self.told.push_back(PeerChange::Deleted(event.key)),
             WatchEventType::ResyncRequired => {
                 self.token.clear();

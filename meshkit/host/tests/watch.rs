@@ -83,7 +83,7 @@ impl Events {
                 let data = serde_json::from_str(&field("data")).unwrap();
                 return Event { id: field("id"), name: field("event"), data };
             }
-            let frame = self.body.frame().await.expect("the stream ended").unwrap();
+            let frame = self.body.frame().await.unwrap().unwrap();
             let data = frame.into_data().unwrap();
             self.text.push_str(std::str::from_utf8(&data).unwrap());
         }

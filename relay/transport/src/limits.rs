@@ -107,11 +107,10 @@ impl Limits {
     }
 
     /// Requests at once on a new HTTP/3 connection. quinn keeps memory for each that is allowed, and
-    /// of ten thousand connections most are idle: one is allowed all once it has half of these in
-    /// flight or has made a few dozen, which is well before it could miss the hundred that RFC 9114
-    /// (section 6.1) wants allowed.
+    /// of ten thousand connections most are idle: these are as many as RFC 9114 (section 6.1) wants
+    /// allowed, and one is allowed all once it has half of these in flight or has made a few dozen.
     pub(crate) fn first_streams(&self) -> u32 {
-        self.max_streams_per_connection.min(20)
+        self.max_streams_per_connection.min(100)
     }
 
     pub(crate) fn handshake_timeout(&self) -> Duration {
