@@ -155,7 +155,7 @@ pub(crate) fn known<T: Listed>(parameter: &str, name: &str) -> Result<(), Invali
         Some(_) => name.len() > known.len() && name.starts_with(*known),
         None => name == *known,
     };
-    if T::NAMES.iter().any(|known| is_known(known)) {
+    if T::NAMES.iter().any(is_known) {
         return Ok(());
     }
     let names = T::NAMES.join(", ");
