@@ -304,6 +304,22 @@ _NORMAL_DEPENDENCIES = {
     "meshkit/api": {
         _COMMON_CONDITION: {
             "axum": Label("//:axum-0.8.9"),
+            "base64": Label("//:base64-0.22.1"),
+            "futures-util": Label("//:futures-util-0.3.34"),
+            "http": Label("//:http-1.5.0"),
+            "prost-types": Label("//:prost-types-0.14.4"),
+            "ring": Label("//:ring-0.17.14"),
+            "serde": Label("//:serde-1.0.229"),
+            "serde_json": Label("//:serde_json-1.0.154"),
+            "tokio": Label("//:tokio-1.54.1"),
+            "tonic": Label("//:tonic-0.14.9"),
+            "tracing": Label("//:tracing-0.1.44"),
+        },
+    },
+    "meshkit/audit": {
+        _COMMON_CONDITION: {
+            "axum": Label("//:axum-0.8.9"),
+            "futures-util": Label("//:futures-util-0.3.34"),
             "http": Label("//:http-1.5.0"),
             "prost-types": Label("//:prost-types-0.14.4"),
             "serde": Label("//:serde-1.0.229"),
@@ -311,14 +327,36 @@ _NORMAL_DEPENDENCIES = {
             "tonic": Label("//:tonic-0.14.9"),
         },
     },
+    "bench/mesh": {
+        _COMMON_CONDITION: {
+            "clap": Label("//:clap-4.6.7"),
+            "mimalloc": Label("//:mimalloc-0.1.52"),
+            "serde": Label("//:serde-1.0.229"),
+            "serde_json": Label("//:serde_json-1.0.154"),
+            "tempfile": Label("//:tempfile-3.27.0"),
+            "tokio": Label("//:tokio-1.54.1"),
+        },
+    },
     "meshkit/client": {
         _COMMON_CONDITION: {
             "http": Label("//:http-1.5.0"),
+            "prost-types": Label("//:prost-types-0.14.4"),
             "thiserror": Label("//:thiserror-2.0.21"),
             "tokio": Label("//:tokio-1.54.1"),
             "tonic": Label("//:tonic-0.14.9"),
             "tower": Label("//:tower-0.5.3"),
             "tracing": Label("//:tracing-0.1.44"),
+        },
+    },
+    "meshkit/clusters": {
+        _COMMON_CONDITION: {
+            "axum": Label("//:axum-0.8.9"),
+            "futures-util": Label("//:futures-util-0.3.34"),
+            "prometheus-client": Label("//:prometheus-client-0.25.2"),
+            "serde": Label("//:serde-1.0.229"),
+            "serde_json": Label("//:serde_json-1.0.154"),
+            "tokio": Label("//:tokio-1.54.1"),
+            "tonic": Label("//:tonic-0.14.9"),
         },
     },
     "meshkit/config": {
@@ -365,12 +403,20 @@ _NORMAL_DEPENDENCIES = {
         _COMMON_CONDITION: {
             "axum": Label("//:axum-0.8.9"),
             "futures-util": Label("//:futures-util-0.3.34"),
-            "http": Label("//:http-1.5.0"),
             "prometheus-client": Label("//:prometheus-client-0.25.2"),
             "serde": Label("//:serde-1.0.229"),
             "tokio": Label("//:tokio-1.54.1"),
             "tonic": Label("//:tonic-0.14.9"),
             "tracing": Label("//:tracing-0.1.44"),
+        },
+    },
+    "meshkit/settings": {
+        _COMMON_CONDITION: {
+            "axum": Label("//:axum-0.8.9"),
+            "futures-util": Label("//:futures-util-0.3.34"),
+            "serde": Label("//:serde-1.0.229"),
+            "serde_json": Label("//:serde_json-1.0.154"),
+            "tonic": Label("//:tonic-0.14.9"),
         },
     },
     "meshkit/shards": {
@@ -455,9 +501,15 @@ _NORMAL_DEPENDENCIES = {
     },
     "fuzz": {
         _COMMON_CONDITION: {
+            "bytes": Label("//:bytes-1.12.1"),
+            "futures-util": Label("//:futures-util-0.3.34"),
             "http": Label("//:http-1.5.0"),
+            "http-body": Label("//:http-body-1.1.0"),
+            "http-body-util": Label("//:http-body-util-0.1.5"),
             "jiff": Label("//:jiff-0.2.43"),
             "serde_json": Label("//:serde_json-1.0.154"),
+            "tokio": Label("//:tokio-1.54.1"),
+            "tower": Label("//:tower-0.5.3"),
         },
     },
     "proto": {
@@ -487,6 +539,7 @@ _NORMAL_DEPENDENCIES = {
         _COMMON_CONDITION: {
             "clap": Label("//:clap-4.6.7"),
             "http": Label("//:http-1.5.0"),
+            "jiff": Label("//:jiff-0.2.43"),
             "serde": Label("//:serde-1.0.229"),
             "tower": Label("//:tower-0.5.3"),
         },
@@ -510,6 +563,8 @@ _NORMAL_DEPENDENCIES = {
             "protox": Label("//:protox-0.10.0"),
             "tonic-prost-build": Label("//:tonic-prost-build-0.14.9"),
         },
+    },
+    "relay/balance": {
     },
     "relay/client": {
         _COMMON_CONDITION: {
@@ -561,6 +616,7 @@ _NORMAL_DEPENDENCIES = {
             "serde": Label("//:serde-1.0.229"),
             "serde_json": Label("//:serde_json-1.0.154"),
             "tokio": Label("//:tokio-1.54.1"),
+            "tower": Label("//:tower-0.5.3"),
             "tracing": Label("//:tracing-0.1.44"),
         },
     },
@@ -604,9 +660,13 @@ _NORMAL_DEPENDENCIES = {
     },
     "relay/server": {
         _COMMON_CONDITION: {
+            "arc-swap": Label("//:arc-swap-1.9.3"),
             "bytes": Label("//:bytes-1.12.1"),
             "clap": Label("//:clap-4.6.7"),
+            "domain": Label("//:domain-0.12.3"),
+            "futures-util": Label("//:futures-util-0.3.34"),
             "http": Label("//:http-1.5.0"),
+            "http-body-util": Label("//:http-body-util-0.1.5"),
             "jiff": Label("//:jiff-0.2.43"),
             "mimalloc": Label("//:mimalloc-0.1.52"),
             "prometheus-client": Label("//:prometheus-client-0.25.2"),
@@ -648,6 +708,7 @@ _NORMAL_DEPENDENCIES = {
             "serde_json": Label("//:serde_json-1.0.154"),
             "sha2": Label("//:sha2-0.11.1"),
             "socket2": Label("//:socket2-0.6.5"),
+            "thiserror": Label("//:thiserror-2.0.21"),
             "tokio": Label("//:tokio-1.54.1"),
             "tokio-rustls": Label("//:tokio-rustls-0.26.6"),
             "tokio-util": Label("//:tokio-util-0.7.20"),
@@ -671,7 +732,19 @@ _NORMAL_ALIASES = {
         _COMMON_CONDITION: {
         },
     },
+    "meshkit/audit": {
+        _COMMON_CONDITION: {
+        },
+    },
+    "bench/mesh": {
+        _COMMON_CONDITION: {
+        },
+    },
     "meshkit/client": {
+        _COMMON_CONDITION: {
+        },
+    },
+    "meshkit/clusters": {
         _COMMON_CONDITION: {
         },
     },
@@ -692,6 +765,10 @@ _NORMAL_ALIASES = {
         },
     },
     "meshkit/registry": {
+        _COMMON_CONDITION: {
+        },
+    },
+    "meshkit/settings": {
         _COMMON_CONDITION: {
         },
     },
@@ -740,6 +817,8 @@ _NORMAL_ALIASES = {
     "proto/gen": {
         _COMMON_CONDITION: {
         },
+    },
+    "relay/balance": {
     },
     "relay/client": {
         _COMMON_CONDITION: {
@@ -795,10 +874,16 @@ _NORMAL_DEV_DEPENDENCIES = {
     },
     "meshkit/api": {
     },
+    "meshkit/audit": {
+    },
+    "bench/mesh": {
+    },
     "meshkit/client": {
         _COMMON_CONDITION: {
             "tempfile": Label("//:tempfile-3.27.0"),
         },
+    },
+    "meshkit/clusters": {
     },
     "meshkit/config": {
     },
@@ -826,6 +911,8 @@ _NORMAL_DEV_DEPENDENCIES = {
             "tempfile": Label("//:tempfile-3.27.0"),
             "tower": Label("//:tower-0.5.3"),
         },
+    },
+    "meshkit/settings": {
     },
     "meshkit/shards": {
         _COMMON_CONDITION: {
@@ -863,13 +950,16 @@ _NORMAL_DEV_DEPENDENCIES = {
         },
     },
     "samples": {
-        _COMMON_CONDITION: {
-            "tempfile": Label("//:tempfile-3.27.0"),
-        },
     },
     "smoke": {
     },
     "proto/gen": {
+    },
+    "relay/balance": {
+        _COMMON_CONDITION: {
+            "criterion": Label("//:criterion-0.8.2"),
+            "proptest": Label("//:proptest-1.12.0"),
+        },
     },
     "relay/client": {
         _COMMON_CONDITION: {
@@ -895,7 +985,7 @@ _NORMAL_DEV_DEPENDENCIES = {
     "relay/interop": {
         _COMMON_CONDITION: {
             "http-body-util": Label("//:http-body-util-0.1.5"),
-            "tempfile": Label("//:tempfile-3.27.0"),
+            "tower": Label("//:tower-0.5.3"),
         },
     },
     "relay/policy": {
@@ -916,9 +1006,6 @@ _NORMAL_DEV_DEPENDENCIES = {
         },
     },
     "relay/server": {
-        _COMMON_CONDITION: {
-            "http-body-util": Label("//:http-body-util-0.1.5"),
-        },
     },
     "relay/testkit": {
     },
@@ -937,9 +1024,15 @@ _NORMAL_DEV_ALIASES = {
     },
     "meshkit/api": {
     },
+    "meshkit/audit": {
+    },
+    "bench/mesh": {
+    },
     "meshkit/client": {
         _COMMON_CONDITION: {
         },
+    },
+    "meshkit/clusters": {
     },
     "meshkit/config": {
     },
@@ -958,6 +1051,8 @@ _NORMAL_DEV_ALIASES = {
     "meshkit/registry": {
         _COMMON_CONDITION: {
         },
+    },
+    "meshkit/settings": {
     },
     "meshkit/shards": {
         _COMMON_CONDITION: {
@@ -988,12 +1083,14 @@ _NORMAL_DEV_ALIASES = {
         },
     },
     "samples": {
-        _COMMON_CONDITION: {
-        },
     },
     "smoke": {
     },
     "proto/gen": {
+    },
+    "relay/balance": {
+        _COMMON_CONDITION: {
+        },
     },
     "relay/client": {
         _COMMON_CONDITION: {
@@ -1028,8 +1125,6 @@ _NORMAL_DEV_ALIASES = {
         },
     },
     "relay/server": {
-        _COMMON_CONDITION: {
-        },
     },
     "relay/testkit": {
     },
@@ -1045,7 +1140,13 @@ _PROC_MACRO_DEPENDENCIES = {
     },
     "meshkit/api": {
     },
+    "meshkit/audit": {
+    },
+    "bench/mesh": {
+    },
     "meshkit/client": {
+    },
+    "meshkit/clusters": {
     },
     "meshkit/config": {
     },
@@ -1056,6 +1157,8 @@ _PROC_MACRO_DEPENDENCIES = {
     "meshkit/model": {
     },
     "meshkit/registry": {
+    },
+    "meshkit/settings": {
     },
     "meshkit/shards": {
     },
@@ -1078,6 +1181,8 @@ _PROC_MACRO_DEPENDENCIES = {
     "smoke": {
     },
     "proto/gen": {
+    },
+    "relay/balance": {
     },
     "relay/client": {
     },
@@ -1109,7 +1214,13 @@ _PROC_MACRO_ALIASES = {
     },
     "meshkit/api": {
     },
+    "meshkit/audit": {
+    },
+    "bench/mesh": {
+    },
     "meshkit/client": {
+    },
+    "meshkit/clusters": {
     },
     "meshkit/config": {
     },
@@ -1120,6 +1231,8 @@ _PROC_MACRO_ALIASES = {
     "meshkit/model": {
     },
     "meshkit/registry": {
+    },
+    "meshkit/settings": {
     },
     "meshkit/shards": {
     },
@@ -1142,6 +1255,8 @@ _PROC_MACRO_ALIASES = {
     "smoke": {
     },
     "proto/gen": {
+    },
+    "relay/balance": {
     },
     "relay/client": {
     },
@@ -1173,7 +1288,13 @@ _PROC_MACRO_DEV_DEPENDENCIES = {
     },
     "meshkit/api": {
     },
+    "meshkit/audit": {
+    },
+    "bench/mesh": {
+    },
     "meshkit/client": {
+    },
+    "meshkit/clusters": {
     },
     "meshkit/config": {
     },
@@ -1184,6 +1305,8 @@ _PROC_MACRO_DEV_DEPENDENCIES = {
     "meshkit/model": {
     },
     "meshkit/registry": {
+    },
+    "meshkit/settings": {
     },
     "meshkit/shards": {
     },
@@ -1206,6 +1329,8 @@ _PROC_MACRO_DEV_DEPENDENCIES = {
     "smoke": {
     },
     "proto/gen": {
+    },
+    "relay/balance": {
     },
     "relay/client": {
     },
@@ -1237,9 +1362,15 @@ _PROC_MACRO_DEV_ALIASES = {
     },
     "meshkit/api": {
     },
+    "meshkit/audit": {
+    },
+    "bench/mesh": {
+    },
     "meshkit/client": {
         _COMMON_CONDITION: {
         },
+    },
+    "meshkit/clusters": {
     },
     "meshkit/config": {
     },
@@ -1258,6 +1389,8 @@ _PROC_MACRO_DEV_ALIASES = {
     "meshkit/registry": {
         _COMMON_CONDITION: {
         },
+    },
+    "meshkit/settings": {
     },
     "meshkit/shards": {
         _COMMON_CONDITION: {
@@ -1288,12 +1421,14 @@ _PROC_MACRO_DEV_ALIASES = {
         },
     },
     "samples": {
-        _COMMON_CONDITION: {
-        },
     },
     "smoke": {
     },
     "proto/gen": {
+    },
+    "relay/balance": {
+        _COMMON_CONDITION: {
+        },
     },
     "relay/client": {
         _COMMON_CONDITION: {
@@ -1328,8 +1463,6 @@ _PROC_MACRO_DEV_ALIASES = {
         },
     },
     "relay/server": {
-        _COMMON_CONDITION: {
-        },
     },
     "relay/testkit": {
     },
@@ -1345,7 +1478,13 @@ _BUILD_DEPENDENCIES = {
     },
     "meshkit/api": {
     },
+    "meshkit/audit": {
+    },
+    "bench/mesh": {
+    },
     "meshkit/client": {
+    },
+    "meshkit/clusters": {
     },
     "meshkit/config": {
     },
@@ -1356,6 +1495,8 @@ _BUILD_DEPENDENCIES = {
     "meshkit/model": {
     },
     "meshkit/registry": {
+    },
+    "meshkit/settings": {
     },
     "meshkit/shards": {
     },
@@ -1378,6 +1519,8 @@ _BUILD_DEPENDENCIES = {
     "smoke": {
     },
     "proto/gen": {
+    },
+    "relay/balance": {
     },
     "relay/client": {
     },
@@ -1409,7 +1552,13 @@ _BUILD_ALIASES = {
     },
     "meshkit/api": {
     },
+    "meshkit/audit": {
+    },
+    "bench/mesh": {
+    },
     "meshkit/client": {
+    },
+    "meshkit/clusters": {
     },
     "meshkit/config": {
     },
@@ -1420,6 +1569,8 @@ _BUILD_ALIASES = {
     "meshkit/model": {
     },
     "meshkit/registry": {
+    },
+    "meshkit/settings": {
     },
     "meshkit/shards": {
     },
@@ -1442,6 +1593,8 @@ _BUILD_ALIASES = {
     "smoke": {
     },
     "proto/gen": {
+    },
+    "relay/balance": {
     },
     "relay/client": {
     },
@@ -1473,7 +1626,13 @@ _BUILD_PROC_MACRO_DEPENDENCIES = {
     },
     "meshkit/api": {
     },
+    "meshkit/audit": {
+    },
+    "bench/mesh": {
+    },
     "meshkit/client": {
+    },
+    "meshkit/clusters": {
     },
     "meshkit/config": {
     },
@@ -1484,6 +1643,8 @@ _BUILD_PROC_MACRO_DEPENDENCIES = {
     "meshkit/model": {
     },
     "meshkit/registry": {
+    },
+    "meshkit/settings": {
     },
     "meshkit/shards": {
     },
@@ -1506,6 +1667,8 @@ _BUILD_PROC_MACRO_DEPENDENCIES = {
     "smoke": {
     },
     "proto/gen": {
+    },
+    "relay/balance": {
     },
     "relay/client": {
     },
@@ -1537,7 +1700,13 @@ _BUILD_PROC_MACRO_ALIASES = {
     },
     "meshkit/api": {
     },
+    "meshkit/audit": {
+    },
+    "bench/mesh": {
+    },
     "meshkit/client": {
+    },
+    "meshkit/clusters": {
     },
     "meshkit/config": {
     },
@@ -1548,6 +1717,8 @@ _BUILD_PROC_MACRO_ALIASES = {
     "meshkit/model": {
     },
     "meshkit/registry": {
+    },
+    "meshkit/settings": {
     },
     "meshkit/shards": {
     },
@@ -1570,6 +1741,8 @@ _BUILD_PROC_MACRO_ALIASES = {
     "smoke": {
     },
     "proto/gen": {
+    },
+    "relay/balance": {
     },
     "relay/client": {
     },
@@ -2182,6 +2355,26 @@ def crate_repositories():
         urls = [crate_url("displaydoc", "0.2.7")],
         strip_prefix = "displaydoc-0.2.7",
         build_file = Label("//third_party/crates:BUILD.displaydoc-0.2.7.bazel"),
+    )
+
+    maybe(
+        http_archive,
+        name = "crates__domain-0.12.3",
+        sha256 = "5b68712c02bff2348323c1441ab2e8528e32af4f8f9edf29356356290328c8e6",
+        type = "tar.gz",
+        urls = [crate_url("domain", "0.12.3")],
+        strip_prefix = "domain-0.12.3",
+        build_file = Label("//third_party/crates:BUILD.domain-0.12.3.bazel"),
+    )
+
+    maybe(
+        http_archive,
+        name = "crates__domain-macros-0.12.3",
+        sha256 = "4fba8fbc4580c745dfeab102232dcb729f030ac3e2c9ff5374a9dfd6dc9ddf8e",
+        type = "tar.gz",
+        urls = [crate_url("domain-macros", "0.12.3")],
+        strip_prefix = "domain-macros-0.12.3",
+        build_file = Label("//third_party/crates:BUILD.domain-macros-0.12.3.bazel"),
     )
 
     maybe(
@@ -2972,6 +3165,16 @@ def crate_repositories():
         urls = [crate_url("num-traits", "0.2.19")],
         strip_prefix = "num-traits-0.2.19",
         build_file = Label("//third_party/crates:BUILD.num-traits-0.2.19.bazel"),
+    )
+
+    maybe(
+        http_archive,
+        name = "crates__octseq-0.6.1",
+        sha256 = "182eab3e1cd9cdc0ecf1ce3342d9844f3dc7d098f0694569bfdf327b612d69fd",
+        type = "tar.gz",
+        urls = [crate_url("octseq", "0.6.1")],
+        strip_prefix = "octseq-0.6.1",
+        build_file = Label("//third_party/crates:BUILD.octseq-0.6.1.bazel"),
     )
 
     maybe(
@@ -4522,6 +4725,7 @@ def crate_repositories():
        struct(repo="crates__bytes-1.12.1", is_dev_dep = False),
        struct(repo="crates__clap-4.6.7", is_dev_dep = False),
        struct(repo="crates__clap_complete-4.6.11", is_dev_dep = False),
+       struct(repo="crates__domain-0.12.3", is_dev_dep = False),
        struct(repo="crates__flate2-1.1.10", is_dev_dep = False),
        struct(repo="crates__futures-util-0.3.34", is_dev_dep = False),
        struct(repo="crates__h2-0.4.20", is_dev_dep = False),
