@@ -49,7 +49,7 @@ async fn watched(watch: &mut Watch) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_and_watches_outlive_any_one_member() {
-    let Some(cluster) = EtcdCluster::start(3) else { return };
+    let cluster = EtcdCluster::start(3);
     let mut cluster = cluster.with_users(PREFIX);
     let client = Client::new(&config(&cluster)).unwrap();
     let mut watch = client.watch(PREFIX.into(), prefix_end(PREFIX.as_bytes()), 0);
@@ -91,7 +91,7 @@ async fn calls_and_watches_outlive_any_one_member() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_compacted_away_is_said_and_read_anew() {
-    let Some(cluster) = EtcdCluster::start(3) else { return };
+    let cluster = EtcdCluster::start(3);
     let cluster = cluster.with_users(PREFIX);
     let client = Client::new(&config(&cluster)).unwrap();
     let first = put(&client, 0).await;
@@ -113,7 +113,7 @@ async fn what_is_compacted_away_is_said_and_read_anew() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_may_not_is_told_so_and_what_changed_is_followed() {
-    let Some(cluster) = EtcdCluster::start(1) else { return };
+    let cluster = EtcdCluster::start(1);
     let cluster = cluster.with_users(PREFIX);
     let good = config(&cluster);
     let client = Client::new(&good).unwrap();

@@ -48,7 +48,7 @@ async fn register(bench: &Bench, meshkitd: &Meshkitd, id: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_one_wrote_all_show_and_no_death_loses_it() {
-    let Some(cluster) = EtcdCluster::start(3) else { return };
+    let cluster = EtcdCluster::start(3);
     let mut cluster = cluster.with_users(PREFIX);
     let bench = bench(&cluster);
     let mut first = bench.start(&["--set", "node.name=first"]);
@@ -76,7 +76,7 @@ async fn what_one_wrote_all_show_and_no_death_loses_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readiness_says_that_etcd_is_away_and_that_it_is_back() {
-    let Some(cluster) = EtcdCluster::start(3) else { return };
+    let cluster = EtcdCluster::start(3);
     let cluster = cluster.with_users(PREFIX);
     let bench = bench(&cluster);
     let meshkitd = bench.start(&[]);
@@ -103,7 +103,7 @@ async fn readiness_says_that_etcd_is_away_and_that_it_is_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_speaks_to_one_is_alive_to_all() {
-    let Some(cluster) = EtcdCluster::start(3) else { return };
+    let cluster = EtcdCluster::start(3);
     let cluster = cluster.with_users(PREFIX);
     let bench = bench(&cluster);
     let quick = ["--set", "registry.heartbeat_interval_ms=100", "--set", "registry.suspect_after_ms=2500"];
@@ -141,7 +141,7 @@ fn check(bench: &Bench, args: &[&str], code: i32, words: &[&str]) {
 
 #[test]
 fn an_etcd_that_cannot_be_used_is_refused() {
-    let Some(cluster) = EtcdCluster::start(1) else { return };
+    let cluster = EtcdCluster::start(1);
     let cluster = cluster.with_users(PREFIX);
     let bench = bench(&cluster);
     let set = |set: &'static str| ["--set", set];

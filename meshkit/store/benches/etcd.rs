@@ -21,10 +21,7 @@ const SECONDS: u64 = 4;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn main() {
-    let Some(cluster) = EtcdCluster::start(3) else {
-        println!("there is no etcd here");
-        return;
-    };
+    let cluster = EtcdCluster::start(3);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let config = Config { endpoints: cluster.endpoints(), tls: cluster.tls(), user: None };

@@ -19,8 +19,8 @@ struct Sqlite {
 }
 
 impl Sqlite {
-    fn new(reopen: bool) -> Option<Self> {
-        Some(Self { directory: tempfile::tempdir().unwrap(), store: None, reopen, kept: 10_000 })
+    fn new(reopen: bool) -> Self {
+        Self { directory: tempfile::tempdir().unwrap(), store: None, reopen, kept: 10_000 }
     }
 }
 

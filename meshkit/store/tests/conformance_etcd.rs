@@ -23,9 +23,8 @@ struct Etcd {
 }
 
 impl Etcd {
-    fn new(reopen: bool) -> Option<Self> {
-        let options = support::options(support::shared()?);
-        Some(Self { options, store: None, reopen })
+    fn new(reopen: bool) -> Self {
+        Self { options: support::options(support::shared()), store: None, reopen }
     }
 }
 

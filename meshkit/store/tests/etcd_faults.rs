@@ -42,11 +42,7 @@ const KEYS: u64 = 4;
 async fn nodes_and_members_fail_and_nothing_is_lost() {
     match std::env::var(NODE) {
         Ok(place) => node(&place).await,
-        Err(_) => {
-            if let Some(cluster) = EtcdCluster::start(3) {
-                disturb(cluster.with_users(support::PREFIX)).await;
-            }
-        }
+        Err(_) => disturb(EtcdCluster::start(3).with_users(support::PREFIX)).await,
     }
 }
 

@@ -57,7 +57,7 @@ async fn a_killed_writer_leaves_all_of_it_or_nothing() {
     if let Ok(place) = std::env::var(NODE) {
         return write_for_ever(&place).await;
     }
-    let Some(cluster) = support::shared() else { return };
+    let cluster = support::shared();
     let options = support::options(cluster);
     let mut acknowledged = 0;
     for kill in 0..KILLS {
@@ -104,7 +104,7 @@ async fn write_for_ever(place: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_largest_mutations_are_carried_out_and_others_see_them() {
-    let Some(cluster) = support::shared() else { return };
+    let cluster = support::shared();
     let options: EtcdOptions = support::options(cluster);
     let (one, other) = (EtcdStore::open(&options).await.unwrap(), EtcdStore::open(&options).await.unwrap());
     for step in 0..3_u64 {

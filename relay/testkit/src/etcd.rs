@@ -66,19 +66,14 @@ impl EtcdCluster {
     /// The password of that user.
     pub const PASSWORD: &str = "correct horse battery staple";
 
-    /// Starts a cluster and waits until it answers. `None` on a developer's machine without etcd; the build's root
-    /// has it, and there its absence is a failure.
+    /// Starts a cluster and waits until it answers.
     ///
     /// # Panics
-    /// Where it does not start.
+    /// Where etcd is not installed, or does not start.
     #[must_use]
-    pub fn start(count: usize) -> Option<Self> {
+    pub fn start(count: usize) -> Self {
         let Some(programs) = Programs::find() else {
-            assert!(
-                std::env::var_os("TEST_SRCDIR").is_none(),
-                "the build's root lacks etcd-server or etcd-client"
-            );
-            return None;
+            panic!("no etcd: install Debian's etcd-server and etcd-client, or name their folder by {FOLDER}");
         };
         let ca = TestCa::new();
         let hosts = hosts(count);
@@ -100,7 +95,7 @@ impl EtcdCluster {
             cluster.launch(n);
         }
         cluster.wait();
-        Some(cluster)
+        cluster
     }
 
     /// Turns users on: from here on only those with a password do anything, and [`EtcdCluster::USER`] below `prefix`

@@ -10,10 +10,10 @@ use relay_testkit::EtcdCluster;
 /// All stores of tests lie below it.
 pub const PREFIX: &str = "/mesh/";
 
-/// The etcd that the tests of one file share; none on a machine without etcd.
-pub fn shared() -> Option<&'static EtcdCluster> {
-    static SHARED: OnceLock<Option<EtcdCluster>> = OnceLock::new();
-    SHARED.get_or_init(|| Some(EtcdCluster::start(3)?.with_users(PREFIX))).as_ref()
+/// The etcd that the tests of one file share.
+pub fn shared() -> &'static EtcdCluster {
+    static SHARED: OnceLock<EtcdCluster> = OnceLock::new();
+    SHARED.get_or_init(|| EtcdCluster::start(3).with_users(PREFIX))
 }
 
 /// A store in a cluster where nobody else's is.
