@@ -19,7 +19,7 @@ _FLAGS = RUSTC_LINTS + ["-Dwarnings"]
 _OPTIMIZE = {
     "none": [],
     "size": ["-Clto=fat", "-Ccodegen-units=1", "-Copt-level=z", "-Cllvm-args=-inline-threshold=10", _RELR],
-    "speed": ["-Clto=thin", "-Ccodegen-units=1", _RELR],
+    "speed": ["-Clto=thin", "-Ccodegen-units=1", "-Cllvm-args=-inline-threshold=120", _RELR],
 }
 
 # Tests run crates that are optimised as they ship; only their own code is compiled quickly.
@@ -52,6 +52,7 @@ def rust_crate(
       deps: first-party libraries, the same as in Cargo.toml.
       bins: names of binaries: src/bin/NAME.rs, or src/main.rs for one that has no such file.
       optimize: what the binaries are for: `speed` (daemons), `size` (programs one waits for), `none` (tools of the build).
+        A library through which no call passes is compiled for `size` too.
       compile_data: files which the sources include at compile time.
       data: files which the binaries read when they run.
       test_compile_data: files which the tests include at compile time.
@@ -84,7 +85,7 @@ def rust_crate(
             srcs = [file for file in sources if file != "src/main.rs" and not file.startswith("src/bin/")],
             crate_name = crate_name.replace("-", "_"),
             crate_root = "src/lib.rs",
-            rustc_flags = _FLAGS,
+            rustc_flags = _FLAGS + (["-Copt-level=s"] if optimize == "size" else []),
             visibility = visibility,
             deps = crate_deps,
             **common

@@ -99,8 +99,10 @@ async fn what_is_compacted_away_is_said_and_read_anew() {
     for n in 1..10 {
         last = put(&client, n).await;
     }
-    client.compact(last, PATIENCE).await.unwrap();
-    assert_eq!(client.compact(last, PATIENCE).await, Err(EtcdError::Compacted));
+    cluster.ctl(&["compact", &last.to_string()]);
+    // Later versions of etcd let nobody but root compact, whatever there is to be compacted.
+    let again = client.compact(last, PATIENCE).await;
+    assert!(matches!(again, Err(EtcdError::Compacted | EtcdError::Auth(_))), "{again:?}");
     let mut watch = client.watch(PREFIX.into(), prefix_end(PREFIX.as_bytes()), first);
     let Told::Resync(why) = tokio::time::timeout(PATIENCE, watch.next()).await.unwrap().unwrap() else {
         panic!("history is gone");

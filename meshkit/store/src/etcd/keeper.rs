@@ -24,6 +24,11 @@ pub(super) async fn keep(shared: Arc<Shared>, instance: [u8; 16], kept: Duration
         let Some(id) = *lease.borrow() else { continue };
         match turn(&shared, instance, id, earlier).await {
             Ok(revision) => earlier = Some(revision),
+            Err(error @ EtcdError::Auth(_)) => tracing::warn!(
+                %error,
+                hint = "give etcd `--auto-compaction-retention`: its later versions let only root compact",
+                "etcd's history is not compacted"
+            ),
             Err(error) => tracing::warn!(%error, "etcd's history is not compacted; trying again later"),
         }
     }
