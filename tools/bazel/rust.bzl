@@ -85,7 +85,7 @@ def rust_crate(
             srcs = [file for file in sources if file != "src/main.rs" and not file.startswith("src/bin/")],
             crate_name = crate_name.replace("-", "_"),
             crate_root = "src/lib.rs",
-            rustc_flags = _FLAGS + (["-Copt-level=s"] if optimize == "size" else []),
+            rustc_flags = _FLAGS + (["-Copt-level=z"] if optimize == "size" else []),
             visibility = visibility,
             deps = crate_deps,
             **common
