@@ -666,7 +666,6 @@ _NORMAL_DEPENDENCIES = {
             "domain": Label("//:domain-0.12.3"),
             "futures-util": Label("//:futures-util-0.3.34"),
             "http": Label("//:http-1.5.0"),
-            "http-body-util": Label("//:http-body-util-0.1.5"),
             "jiff": Label("//:jiff-0.2.43"),
             "mimalloc": Label("//:mimalloc-0.1.52"),
             "prometheus-client": Label("//:prometheus-client-0.25.2"),
@@ -1006,6 +1005,10 @@ _NORMAL_DEV_DEPENDENCIES = {
         },
     },
     "relay/server": {
+        _COMMON_CONDITION: {
+            "http-body": Label("//:http-body-1.1.0"),
+            "http-body-util": Label("//:http-body-util-0.1.5"),
+        },
     },
     "relay/testkit": {
     },
@@ -1125,6 +1128,8 @@ _NORMAL_DEV_ALIASES = {
         },
     },
     "relay/server": {
+        _COMMON_CONDITION: {
+        },
     },
     "relay/testkit": {
     },
@@ -1463,6 +1468,8 @@ _PROC_MACRO_DEV_ALIASES = {
         },
     },
     "relay/server": {
+        _COMMON_CONDITION: {
+        },
     },
     "relay/testkit": {
     },

@@ -107,14 +107,14 @@ fn held(response: Response<Body>, place: Option<Place>) -> Response<Body> {
     }
 }
 
-/// A request's body of at most `max` bytes.
+/// A request's body of at most `max` bytes: refused at once where its length says so.
 fn bounded(body: Body, length: Option<u64>, max: u64) -> Result<Body, Status> {
+    let above = Status::resource_exhausted(format!("the request's body is above {max} bytes"))
+        .with_hint("send less, or raise `limits.max_request_bytes` of the route");
     if length.is_some_and(|length| length > max) {
-        return Err(Status::resource_exhausted(format!("the request's body is above {max} bytes"))
-            .with_hint("send less, or raise `limits.max_request_bytes` of the route"));
+        return Err(above);
     }
-    let max = usize::try_from(max).unwrap_or(usize::MAX);
-    Ok(body::boxed(http_body_util::Limited::new(body, max)))
+    Ok(body::limited(body, max, above))
 }
 
 /// Removes what is for one hop only (RFC 9110, section 7.6.1). `TE: trailers` stays: gRPC needs it

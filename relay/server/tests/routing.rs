@@ -4,10 +4,13 @@
 mod support;
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use http::Response;
+use http_body::Frame;
+use http_body_util::StreamBody;
 use relay_core::Protocol;
 use relay_testkit::TestCa;
 use relay_transport::{Body, body};
@@ -92,6 +95,16 @@ limits = { max_request_bytes = 4 }
     let large = caller.send(call("s", "Small::a", "12345")).await.unwrap();
     assert_eq!(large.headers()["rpc-error-code"], "resource-exhausted");
     assert!(text(large).await.contains("max_request_bytes"));
+    // The same of a body whose length nobody said.
+    for protocol in [Protocol::Http3, Protocol::Http2] {
+        let pieces = ["123", "45"].map(|piece| Ok::<_, Infallible>(Frame::data(piece.into())));
+        let streamed = body::boxed(StreamBody::new(futures_util::stream::iter(pieces)));
+        let mut request = call("s", "Small::a", "").map(|_| streamed);
+        request.headers_mut().remove("content-length");
+        let large = channel(&ca, &relay.data, protocol).send(request).await.unwrap();
+        assert_eq!(large.headers()["rpc-error-code"], "resource-exhausted", "{protocol:?}");
+        assert!(text(large).await.contains("max_request_bytes"));
+    }
 }
 
 #[tokio::test]

@@ -170,6 +170,47 @@ impl<T: Unpin> http_body::Body for Holding<T> {
     }
 }
 
+/// A body of at most `max` bytes: one that goes on ends with `above`, whatever has been passed on by then.
+pub fn limited(body: Body, max: u64, above: Status) -> Body {
+    boxed(Limited { body, left: max, above: Some(above) })
+}
+
+struct Limited {
+    body: Body,
+    left: u64,
+    /// Taken where the body ended with it.
+    above: Option<Status>,
+}
+
+impl http_body::Body for Limited {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if self.above.is_none() {
+            return Poll::Ready(None);
+        }
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx)?);
+        let size = frame.as_ref().and_then(Frame::data_ref).map_or(0, Bytes::len);
+        match u64::try_from(size).ok().and_then(|size| self.left.checked_sub(size)) {
+            Some(left) => self.left = left,
+            None => return Poll::Ready(self.above.take().map(|above| Err(above.into()))),
+        }
+        Poll::Ready(frame.map(Ok))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.above.is_none() || self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 /// Reads a body of at most `max` bytes into one piece; trailers are dropped.
 ///
 /// # Errors
