@@ -181,7 +181,8 @@ fn put(headers: &mut HeaderMap, name: &str, value: &str, what: &str) -> Result<(
             .hint("names hold letters, digits and `-`; values hold printable ASCII")
     };
     let name = HeaderName::try_from(name).map_err(|_| wrong())?;
-    let value = HeaderValue::try_from(value).map_err(|_| wrong())?;
+    // Other bytes are legal in a field and are read by nobody as text (RFC 9110, section 5.5).
+    let value = HeaderValue::try_from(value).ok().filter(|_| value.is_ascii()).ok_or_else(wrong)?;
     headers.append(name, value);
     Ok(())
 }
