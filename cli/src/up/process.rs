@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use omnirelay_runtime::{ErrorKind, OperatorError, Result};
 use tokio::process::{Child, Command};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::events::{Event, Sender};
 use crate::dev::Component;
@@ -23,6 +23,8 @@ pub(super) struct Process {
     pub(super) began: Instant,
     /// How long it took to answer; none before it did.
     pub(super) ready: Option<Duration>,
+    /// Why it is not ready, as far as it says so.
+    pub(super) reason: watch::Receiver<String>,
     /// How it ended; none while it runs.
     pub(super) ended: Option<std::io::Result<ExitStatus>>,
     kill: Option<oneshot::Sender<()>>,
@@ -36,6 +38,7 @@ impl Process {
         component: &Component,
         logs: &Path,
         index: usize,
+        reason: watch::Receiver<String>,
         events: Sender,
     ) -> Result<Self> {
         let log = logs.join(format!("{}.log", component.name));
@@ -65,7 +68,16 @@ impl Process {
         let pid = child.id().unwrap_or_default();
         let (kill, killed) = oneshot::channel();
         omnirelay_runtime::spawn("child", watch(child, killed, index, events));
-        Ok(Self { component: component.clone(), pid, log, began, ready: None, ended: None, kill: Some(kill) })
+        Ok(Self {
+            component: component.clone(),
+            pid,
+            log,
+            began,
+            ready: None,
+            reason,
+            ended: None,
+            kill: Some(kill),
+        })
     }
 
     /// Asks the process to drain and end.

@@ -78,10 +78,11 @@ impl Supervisor<'_> {
         for component in self.mesh.components.iter().filter(|component| which(component.kind)) {
             let index = self.processes.len();
             let binary = self.binaries.of(component.kind);
-            let process = Process::start(binary, component, &self.mesh.logs, index, self.sender.clone())
+            let probe = ready::Probe::new(self.mesh, component).map_err(End::Failure)?;
+            let (logs, sender) = (&self.mesh.logs, self.sender.clone());
+            let process = Process::start(binary, component, logs, index, probe.reason(), sender)
                 .map_err(End::Failure)?;
             self.progress.line(&format!("{} starts as process {}", component.name, process.pid));
-            let probe = ready::Probe::new(self.mesh, component).map_err(End::Failure)?;
             let (sender, began) = (self.sender.clone(), process.began);
             self.processes.push(process);
             leftovers::note(&self.mesh.directory, &self.processes);
@@ -157,12 +158,14 @@ impl Supervisor<'_> {
     }
 
     fn too_slow(&self, name: &str) -> OperatorError {
-        let message = format!("{name} does not answer {} s after its start", READY_MAX.as_secs());
+        let message = format!("{name} is not ready {} s after its start", READY_MAX.as_secs());
         let error = OperatorError::new(ErrorKind::Deadline, message);
-        match self.processes.iter().find(|process| process.component.name == name) {
-            Some(process) => with_log(error, process),
-            None => error,
-        }
+        let Some(process) = self.processes.iter().find(|process| process.component.name == name) else {
+            return error;
+        };
+        let reason = process.reason.borrow().clone();
+        let reason = if reason.is_empty() { "it does not answer".to_owned() } else { reason };
+        with_log(error.because(reason), process)
     }
 
     /// Stops relays, then samples, then the control plane; a second signal ends them at once.
