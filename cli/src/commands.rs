@@ -8,8 +8,8 @@ use clap::CommandFactory as _;
 use omnirelay_runtime::Result;
 
 use crate::args::{
-    AuditCommand, Cli, Clusters, Command, ConfigCommand, DebugCommand, Dev, Init, Mesh, Peers, Shards,
-    TransportCommand,
+    AuditCommand, Cli, Clusters, Command, ConfigCommand, DebugCommand, Dev, Init, Mesh, Namespaces, Peers,
+    Shards, TransportCommand,
 };
 use crate::dev::Hosts;
 use crate::mesh::peers::Verb;
@@ -37,7 +37,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Mesh(Mesh::Config(ConfigCommand::Rollback(args))) => {
             mesh::config::roll_back(context, &args)?;
         }
-        Command::Mesh(Mesh::Shards(Shards::List(args))) => mesh::shards::list(context, &args)?,
+        Command::Mesh(Mesh::Shards(args)) => shards(context, &args)?,
+        Command::Mesh(Mesh::Namespaces(args)) => namespaces(context, &args)?,
         Command::Mesh(Mesh::Config(ConfigCommand::Validate(args))) => return mesh::validate::run(args),
         Command::Mesh(Mesh::Transport(TransportCommand::Stats(args))) => {
             mesh::transport::stats(context, &args)?;
@@ -121,6 +122,30 @@ fn peers(context: Option<&Path>, args: &Peers) -> Result<()> {
         Peers::Uncordon(args) => mesh::peers::hold_back(context, args, Verb::Uncordon),
         Peers::Drain(args) => mesh::peers::hold_back(context, args, Verb::Drain),
         Peers::Label(args) => mesh::peers::label(context, args),
+    }
+}
+
+fn shards(context: Option<&Path>, args: &Shards) -> Result<()> {
+    match args {
+        Shards::List(args) => mesh::shards::list(context, args),
+        Shards::Get(args) => mesh::shards::get(context, args),
+        Shards::Lookup(args) => mesh::shards::lookup(context, args),
+        Shards::Owners(args) => mesh::shards::owners::owners(context, args),
+        Shards::Diff(args) => mesh::shards::past::diff(context, args),
+        Shards::History(args) => mesh::shards::past::history(context, args),
+        Shards::Simulate(args) => mesh::shards::owners::simulate(context, args),
+        Shards::Assign(args) => mesh::shards::assign(context, args),
+        Shards::Watch(args) => mesh::shards::watch::watch(context, args),
+    }
+}
+
+fn namespaces(context: Option<&Path>, args: &Namespaces) -> Result<()> {
+    match args {
+        Namespaces::List(args) => mesh::namespaces::list(context, args),
+        Namespaces::Get(args) => mesh::namespaces::get(context, args),
+        Namespaces::Create(args) => mesh::namespaces::create(context, args),
+        Namespaces::Update(args) => mesh::namespaces::update(context, args),
+        Namespaces::Delete(args) => mesh::namespaces::delete(context, args),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
-use meshkit_model::{PeerId, Shard, ShardStatus, Strategy};
+use meshkit_model::{Namespace, PeerId, Shard};
 use meshkit_store::{Expect, Mutation, Rows as _, ShardQuery, SqliteOptions, SqliteStore, View, Write};
 use meshkit_testkit::records::{at, mutation};
 use meshkit_testkit::validator::Dice;
@@ -51,16 +51,10 @@ pub(crate) async fn run(args: &ShardsArgs, path: &Path) -> Outcome {
 }
 
 fn shard(n: u64) -> Result<Shard, meshkit_model::Invalid> {
-    Ok(Shard {
-        namespace: format!("namespace-{}", n / 65_536),
-        id: u32::try_from(n % 65_536).unwrap_or_default(),
-        strategy: Strategy::Rendezvous,
-        owner: Some(PeerId::new(format!("inventory-{}", n % OWNERS))?),
-        status: ShardStatus::Active,
-        fence: 1,
-        record_version: 0,
-        changed_at: at(1_795_266_437_168),
-    })
+    let namespace = Namespace::new(format!("namespace-{}", n / 65_536), 65_536, "inventory");
+    let id = u32::try_from(n % 65_536).unwrap_or_default();
+    let owner = Some(PeerId::new(format!("inventory-{}", n % OWNERS))?);
+    Ok(Shard { owner, ..Shard::new(&namespace, id, at(1_795_266_437_168)) })
 }
 
 pub(crate) async fn start(args: &StartArgs) -> Outcome {

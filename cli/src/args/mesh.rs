@@ -7,8 +7,10 @@ use clap::{Args, Subcommand, ValueEnum};
 use crate::output::{ListFormat, VerdictFormat};
 
 mod operate;
+mod shards;
 
 pub(crate) use operate::*;
+pub(crate) use shards::*;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Mesh {
@@ -18,6 +20,9 @@ pub(crate) enum Mesh {
     /// Who owns what
     #[command(subcommand)]
     Shards(Shards),
+    /// What is cut into shards, and how those are placed
+    #[command(subcommand)]
+    Namespaces(Namespaces),
     /// The clusters of the mesh and which of them serve
     #[command(subcommand)]
     Clusters(Clusters),
@@ -107,12 +112,6 @@ pub(crate) enum Peers {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Shards {
-    /// List shards by namespace and id
-    List(ShardsList),
-}
-
-#[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Check a configuration as a daemon does before it opens the files that it names
     Validate(Validate),
@@ -175,36 +174,6 @@ pub(crate) enum PeerState {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ShardsList {
-    /// Only shards of this namespace
-    #[arg(long, value_name = "NAME")]
-    pub(crate) namespace: Option<String>,
-
-    /// Only shards of this owner, by peer id
-    #[arg(long, value_name = "PEER")]
-    pub(crate) owner: Option<String>,
-
-    /// Only shards in this state
-    #[arg(long, value_enum, value_name = "STATUS")]
-    pub(crate) status: Option<ShardState>,
-
-    #[command(flatten)]
-    pub(crate) listing: Listing,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ShardState {
-    /// Serves
-    Active,
-    /// On its way to another owner
-    Draining,
-    /// Held by an operator
-    Paused,
-    /// Out of service
-    Disabled,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct Listing {
     /// Stop after so many [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -251,7 +220,8 @@ impl Mesh {
             Self::Config(ConfigCommand::Patch(patch)) => patch.changing.shown.output == ListFormat::Json,
             Self::Config(ConfigCommand::History(history)) => history.shown.output == ListFormat::Json,
             Self::Config(ConfigCommand::Rollback(back)) => back.changing.shown.output == ListFormat::Json,
-            Self::Shards(Shards::List(list)) => list.listing.output == ListFormat::Json,
+            Self::Shards(shards) => shards.wants_json(),
+            Self::Namespaces(namespaces) => namespaces.wants_json(),
             Self::Config(ConfigCommand::Validate(validate)) => validate.output != VerdictFormat::Text,
             Self::Transport(TransportCommand::Stats(stats)) => stats.output == ListFormat::Json,
             Self::Debug(DebugCommand::DowngradeEvents(events)) => events.output == ListFormat::Json,

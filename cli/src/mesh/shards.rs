@@ -3,18 +3,22 @@
 use std::path::Path;
 
 use jiff::Timestamp;
-use meshkit_client::v1::{Shard, ShardStatus};
-use meshkit_client::{Answer, ShardFilter};
+use meshkit_client::v1::{OwnershipPhase, Shard, ShardStatus};
+use meshkit_client::{Answer, AssignShard, ShardFilter};
 use omnirelay_runtime::Result;
 use serde_json::{Value, json};
 
+use super::changing;
 use super::reading::{self, ago, rfc3339};
-use crate::args::{ShardState, ShardsList};
+use crate::args::{Assign, LookupKey, OneShard, ShardState, ShardsList, Shown};
 use crate::output::{self, ListFormat};
 use crate::table::Table;
 
+pub(crate) mod owners;
+pub(crate) mod past;
 #[cfg(test)]
 mod tests;
+pub(crate) mod watch;
 
 /// Lists shards.
 pub(crate) fn list(context: Option<&Path>, args: &ShardsList) -> Result<()> {
@@ -43,13 +47,69 @@ pub(crate) fn list(context: Option<&Path>, args: &ShardsList) -> Result<()> {
     }
 }
 
+/// Shows one shard.
+pub(crate) fn get(context: Option<&Path>, args: &OneShard) -> Result<()> {
+    let shard = reading::call(context, async |client| client.get_shard(&args.namespace, args.id).await)?;
+    one(&shard.value, &args.shown)
+}
+
+/// Finds the shard of a key.
+pub(crate) fn lookup(context: Option<&Path>, args: &LookupKey) -> Result<()> {
+    let key = args.key.as_bytes();
+    let shard = reading::call(context, async |client| client.lookup_shard(&args.namespace, key).await)?;
+    one(&shard.value, &args.shown)
+}
+
+/// Binds a shard to a peer, or to none.
+pub(crate) fn assign(context: Option<&Path>, args: &Assign) -> Result<()> {
+    let fence = match args.fence {
+        Some(fence) => fence,
+        None => {
+            let shard =
+                reading::call(context, async |client| client.get_shard(&args.namespace, args.id).await)?;
+            shard.value.fence
+        }
+    };
+    let (namespace, peer) = (args.namespace.clone(), args.peer.clone().unwrap_or_default());
+    let asked = AssignShard { namespace, id: args.id, peer, fence };
+    let changed = changing::carry_out(context, &args.changing, async |client, change| {
+        client.assign_shard(&asked, change).await
+    })?;
+    let shown = |shard: &Shard| {
+        table(std::slice::from_ref(shard), Timestamp::now()).render(0, output::color_on_stdout())
+    };
+    changing::print(&args.changing, &changed, "shard", record, shown)
+}
+
+fn one(shard: &Shard, shown: &Shown) -> Result<()> {
+    match shown.output {
+        ListFormat::Json => output::print_json(&record(shard)),
+        ListFormat::Table => {
+            let table = table(std::slice::from_ref(shard), Timestamp::now());
+            output::print(&table.render(0, output::color_on_stdout()))
+        }
+    }
+}
+
 fn table(shards: &[Shard], now: Timestamp) -> Table {
-    let mut table = Table::new(&["NAMESPACE", ">ID", "OWNER", "STATUS", ">FENCE", "STRATEGY", "CHANGED"]);
+    let mut table = Table::new(&[
+        "NAMESPACE",
+        ">ID",
+        "OWNER",
+        "PHASE",
+        "SUCCESSOR",
+        "STATUS",
+        ">FENCE",
+        "STRATEGY",
+        "CHANGED",
+    ]);
     for shard in shards {
         table.row([
             shard.shard_namespace.clone(),
             shard.id.to_string(),
             shard.owner.clone(),
+            phase(shard).to_owned(),
+            successor(shard),
             status(shard).to_owned(),
             shard.fence.to_string(),
             shard.strategy.clone(),
@@ -65,9 +125,18 @@ fn record(shard: &Shard) -> Value {
         "namespace": shard.shard_namespace,
         "id": shard.id,
         "strategy": shard.strategy,
-        "owner": Some(&shard.owner).filter(|owner| !owner.is_empty()),
+        "owner": named(&shard.owner),
+        "leader": named(&shard.leader),
         "status": status(shard),
+        "phase": phase(shard),
+        "successor": named(&shard.successor)
+            .map(|peer| json!({ "peer": peer, "ready": shard.successor_ready })),
+        "standbys": shard.standbys,
+        "pinned": named(&shard.pinned),
+        "capacityHint": shard.capacity_hint,
+        "ticket": shard.ticket,
         "fence": shard.fence,
+        "checksum": format!("{:016x}", shard.checksum),
         "recordVersion": shard.record_version,
         "changedAt": at(shard),
     })
@@ -81,6 +150,29 @@ fn status(shard: &Shard) -> &'static str {
         ShardStatus::Paused => "paused",
         ShardStatus::Disabled => "disabled",
     }
+}
+
+fn phase(shard: &Shard) -> &'static str {
+    match shard.phase() {
+        OwnershipPhase::Unspecified => "unknown",
+        OwnershipPhase::Assigned => "assigned",
+        OwnershipPhase::Warming => "warming",
+        OwnershipPhase::Active => "active",
+        OwnershipPhase::Draining => "draining",
+    }
+}
+
+/// Who takes over, in a cell.
+fn successor(shard: &Shard) -> String {
+    match (shard.successor.as_str(), shard.successor_ready) {
+        ("", _) => String::new(),
+        (peer, true) => format!("{peer} (ready)"),
+        (peer, false) => peer.to_owned(),
+    }
+}
+
+fn named(peer: &str) -> Option<&str> {
+    Some(peer).filter(|peer| !peer.is_empty())
 }
 
 fn at(shard: &Shard) -> Option<Timestamp> {

@@ -23,11 +23,13 @@ pub struct Decision<R> {
     pub record: R,
     /// What is written or must hold beside it, in the same transaction.
     pub beside: Vec<Write>,
+    /// Whether the record goes; it is answered as it was.
+    pub is_deletion: bool,
 }
 
 impl<R> From<R> for Decision<R> {
     fn from(record: R) -> Self {
-        Self { record, beside: Vec::new() }
+        Self { record, beside: Vec::new(), is_deletion: false }
     }
 }
 
@@ -103,13 +105,13 @@ impl Gate {
                 change.ask.seen.check(&change.name, version)?;
             }
             let done = |record, outcome| Ok(Changed { record, outcome });
-            if found.as_ref() == Some(&decision.record) {
+            if found.as_ref() == Some(&decision.record) && !decision.is_deletion {
                 return done(decision.record, Outcome { unchanged: true, ..Outcome::default() });
             }
             if let Some(outcome) = self.rehearsed(change, version)? {
                 return done(decision.record, outcome);
             }
-            match self.write(change, version, decision).await {
+            match self.write(change, found.as_ref(), decision).await {
                 Ok(record) => return done(record, Outcome::default()),
                 Err(StoreError::Conflict { .. }) => {}
                 Err(error) => return Err(store_status(&error)),
@@ -158,17 +160,25 @@ impl Gate {
     async fn write<R: Viewed>(
         &self,
         change: &Change<'_>,
-        version: u64,
+        found: Option<&R>,
         decision: Decision<R>,
     ) -> Result<R, StoreError> {
         let mut record = decision.record;
-        let expect = if version == 0 { Expect::Absent } else { Expect::Version(version) };
+        let expect = found.map_or(Expect::Absent, |found| Expect::Version(found.version()));
+        let acting = found.and_then(Record::fence).map_or(0, |fence| fence.number);
+        let write = match (decision.is_deletion, record.fence()) {
+            (true, _) => Write::delete(&record),
+            (false, Some(_)) => Write::put_fenced(&record, expect, acting)?,
+            (false, None) => Write::put(&record, expect)?,
+        };
         let ask = change.ask;
         let mut mutation = Mutation::new(change.caller.id(), ask.verb.name(), now())
             .reason(&ask.reason)
             .ticket(&ask.ticket)
-            .write(Write::put(&record, expect)?);
-        record.set_version(expect.next());
+            .write(write);
+        if !decision.is_deletion {
+            record.set_version(expect.next());
+        }
         for write in decision.beside {
             mutation = mutation.write(write);
         }

@@ -57,6 +57,24 @@ impl Caller {
     }
 }
 
+impl Caller {
+    /// Whoever shows a certificate speaks for the peer that it names, unless it may operate the mesh.
+    ///
+    /// # Errors
+    /// `permission-denied` for another peer.
+    pub fn may_speak_for(&self, peer: &str) -> Result<(), Status> {
+        match self.spiffe_name() {
+            Some(name) if name != peer && self.scope() < Scope::Operate => {
+                Err(Status::permission_denied(format!("`{}` may not speak for the peer `{peer}`", self.id()))
+                    .with_hint(format!(
+                        "register as `{name}`, the name in the certificate, or call with mesh.operate"
+                    )))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl From<Principal> for Caller {
     fn from(principal: Principal) -> Self {
         Self(principal)

@@ -93,6 +93,19 @@ verbs! {
     AuditExport: "audit.export", "GET /meshkit/audit:export", "AuditService/ExportAudit", Operate, Read, "Read the whole audit as JSON lines";
     AuditVerify: "audit.verify", "GET /meshkit/audit:verify", "AuditService/VerifyAudit", Operate, Read, "Check the audit's chain of hashes";
     ShardsList: "shard.list", "GET /meshkit/shards", "ShardsService/ListShards", Read, Read, "List shards";
+    NamespacesList: "namespace.list", "GET /meshkit/namespaces", "NamespacesService/ListNamespaces", Read, Read, "List what is cut into shards";
+    NamespacesGet: "namespace.get", "GET /meshkit/namespaces/{id}", "NamespacesService/GetNamespace", Read, Read, "Read one namespace";
+    NamespacesCreate: "namespace.create", "POST /meshkit/namespaces", "NamespacesService/CreateNamespace", Admin, Change, "Add a namespace";
+    NamespacesUpdate: "namespace.update", "PATCH /meshkit/namespaces/{id}", "NamespacesService/UpdateNamespace", Admin, Change, "Change how its shards are placed and handed over";
+    NamespacesDelete: "namespace.delete", "DELETE /meshkit/namespaces/{id}", "NamespacesService/DeleteNamespace", Admin, Destructive, "Remove a namespace with its shards";
+    ShardsGet: "shard.get", "GET /meshkit/shards/{namespace}/{id}", "ShardsService/GetShard", Read, Read, "Read one shard";
+    ShardsHistory: "shard.history", "GET /meshkit/shards/{namespace}/{id}/history", "ShardsService/ListShardHistory", Read, Read, "Read the changes of one shard";
+    ShardsWatch: "shard.watch", "GET /meshkit/shards:watch", "ShardsService/WatchShards", Observe, Read, "Follow shards as they change";
+    ShardsDiff: "shard.diff", "GET /meshkit/shards:diff", "ShardsService/DiffShards", Read, Read, "Tell what changed between two revisions";
+    ShardsOwners: "shard.owners", "GET /meshkit/shards:owners", "ShardsService/ListShardOwners", Read, Read, "Tell what each owner has";
+    ShardsSimulate: "shard.simulate", "GET /meshkit/shards:simulate", "ShardsService/SimulateShards", Read, Read, "Tell what would move if peers came or went";
+    ShardsAssign: "shard.assign", "POST /meshkit/shards/{namespace}/{id}:assign", "ShardsService/AssignShard", Operate, Change, "Bind a shard to a peer, or to none";
+    ShardsReport: "shard.report", "POST /meshkit/shards:report", "ShardsService/ReportOwnership", Observe, Report, "Renew an owner's lease and tell how far its shards are";
     ShardsLookup: "shard.lookup", "GET /meshkit/shards/lookup", "ShardsService/LookupShard", Read, Read, "Find the shard of a key";
 }
 

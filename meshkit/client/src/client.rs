@@ -243,7 +243,7 @@ impl MeshClient {
         RegistryServiceClient::new(self.wire.clone())
     }
 
-    fn shards_service(&self) -> ShardsServiceClient<Wire> {
+    pub(crate) fn shards_service(&self) -> ShardsServiceClient<Wire> {
         ShardsServiceClient::new(self.wire.clone())
     }
 

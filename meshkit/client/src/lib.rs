@@ -1,7 +1,7 @@
 //! MeshKit's SDK: typed calls over HTTP/3 first, with the negotiated protocol on every answer.
 //!
 //! Read first: [`MeshClient`] makes the calls; [`Registration`] keeps a peer registered for as
-//! long as its process lives.
+//! long as its process lives; [`ShardMap`] tells who owns what, [`ShardHost`] owns some of it.
 //!
 //! It stands on the contracts and on [`relay_client::Channel`] alone, so whatever it does another
 //! language can do with the `.proto` files.
@@ -14,6 +14,7 @@ mod govern;
 mod operate;
 mod pages;
 mod registration;
+mod shards;
 mod watch;
 mod wire;
 
@@ -24,6 +25,10 @@ pub use error::MeshError;
 pub use govern::ClusterFilter;
 pub use pages::{PeerPages, ShardPages};
 pub use registration::{Registration, RegistrationHandle, RegistrationState};
+pub use shards::{
+    Action, AssignShard, Entered, HostCore, Located, MapError, NotOwner, Place, ShardHost, ShardMap,
+    ShardMessages, ShardOwner, Simulation, hash, shard_of_key,
+};
 pub use watch::{PeerChange, PeerWatch};
 pub use wire::{Carrier, Sending};
 

@@ -1,6 +1,9 @@
 //! Keeping a peer registered for as long as its process lives.
 
+use std::fmt;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use omnirelay_proto::meshkit::v1;
@@ -20,10 +23,17 @@ const ATTEMPT: Duration = Duration::from_secs(2);
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// A peer to keep registered.
-#[derive(Debug)]
 pub struct Registration {
     client: MeshClient,
     peer: v1::Peer,
+    /// Behind a lock so that tasks share the rest.
+    before_goodbye: Mutex<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl fmt::Debug for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registration").field("peer", &self.peer).finish_non_exhaustive()
+    }
 }
 
 /// Where a registration stands.
@@ -65,19 +75,34 @@ impl Registration {
     #[must_use]
     pub fn new(client: MeshClient, peer: v1::Peer) -> Self {
         let client = client.with_timeout(ATTEMPT);
-        Self { client, peer }
+        Self { client, peer, before_goodbye: Mutex::new(Box::pin(async {})) }
+    }
+
+    /// Says goodbye only after this has ended too, such as
+    /// [`ShardHost::ended`](crate::ShardHost::ended): who said goodbye owns nothing.
+    #[must_use]
+    pub fn goodbye_after(mut self, ended: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.before_goodbye = Mutex::new(Box::pin(ended));
+        self
     }
 
     /// Registers and sends heartbeats until the drain begins, then says goodbye. While the control
     /// plane is away or refuses it tries again, from 100 ms up to every 5 s, with jitter; when the
     /// control plane has forgotten the peer it registers again.
     #[must_use]
-    pub fn spawn(self, drain: Drain) -> RegistrationHandle {
+    pub fn spawn(mut self, drain: Drain) -> RegistrationHandle {
         let (state, handle) = watch::channel(RegistrationState::Pending);
         let guard = drain.guard();
         omnirelay_runtime::spawn("mesh-registration", async move {
+            let nothing = Mutex::new(Box::pin(async {}) as Pin<Box<dyn Future<Output = ()> + Send>>);
+            let before_goodbye = std::mem::replace(&mut self.before_goodbye, nothing);
+            let before_goodbye = before_goodbye.into_inner().unwrap_or_else(PoisonError::into_inner);
+            let is_time = async {
+                drain.started().await;
+                before_goodbye.await;
+            };
             let was_known = tokio::select! {
-                () = drain.started() => *state.borrow() != RegistrationState::Pending,
+                () = is_time => *state.borrow() != RegistrationState::Pending,
                 () = self.keep(&state) => false,
             };
             if was_known {

@@ -120,7 +120,7 @@ impl Clusters {
                     Write::guard(Kind::Cluster, other.key(), Holds::Version(other.record_version))
                 };
                 let record = changed(caller, ask, Cluster { state, state_since: now(), ..found.clone() });
-                Ok(Decision { record, beside: rests_on.iter().map(guard).collect() })
+                Ok(Decision { beside: rests_on.iter().map(guard).collect(), ..record.into() })
             })
             .await
     }

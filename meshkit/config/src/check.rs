@@ -134,6 +134,8 @@ fn check_namespaces(config: &MeshkitConfig, found: &mut Problems<'_, MeshkitConf
             let problem = format!("`{key}.{}` {}", invalid.field, invalid.problem);
             let remedy = match invalid.field.as_str() {
                 "shards" => "choose 1 to 65536; many more than owners, since it is fixed once it exists",
+                "replicas" => "choose 1 to 5",
+                "zones" => "name the zones of `locality-aware` namespaces, and of no others",
                 _ => "use lower-case letters, digits, `.` and `-`",
             };
             found.say(&format!("{key}.{}", invalid.field), &problem, remedy);

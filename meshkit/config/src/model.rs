@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use meshkit_model::{Liveness, Namespace, Strategy};
+use meshkit_model::{Handover, Liveness, Namespace, Strategy};
 use relay_policy::PolicyConfig;
 use relay_transport::ListenerConfig;
 use relay_transport::auth::AuthConfig;
@@ -188,6 +188,21 @@ pub struct NamespaceConfig {
     pub shards: u32,
     /// The service whose peers own them.
     pub service: String,
+    /// How owners are chosen.
+    #[serde(default)]
+    pub strategy: Strategy,
+    /// How many peers keep each shard, its owner included: 1 to 5.
+    #[serde(default = "one")]
+    pub replicas: u32,
+    /// Whether those stand in different zones as long as there are enough of them.
+    #[serde(default = "yes")]
+    pub spread_zones: bool,
+    /// The zones whose peers own, of `locality-aware` alone.
+    #[serde(default)]
+    pub zones: Vec<String>,
+    /// How ownership is handed over.
+    #[serde(default)]
+    pub handover: Handover,
 }
 
 impl NamespaceConfig {
@@ -195,13 +210,22 @@ impl NamespaceConfig {
     #[must_use]
     pub fn to_namespace(&self) -> Namespace {
         Namespace {
-            name: self.name.clone(),
-            shards: self.shards,
-            service: self.service.clone(),
-            strategy: Strategy::Rendezvous,
-            record_version: 0,
+            strategy: self.strategy,
+            replicas: self.replicas,
+            spread_zones: self.spread_zones,
+            zones: self.zones.clone(),
+            handover: self.handover,
+            ..Namespace::new(&self.name, self.shards, &self.service)
         }
     }
+}
+
+const fn one() -> u32 {
+    1
+}
+
+const fn yes() -> bool {
+    true
 }
 
 fn default_cluster() -> String {

@@ -42,7 +42,7 @@ async fn every_verb_is_open_to_its_scope_and_to_no_lesser_one() {
     for verb in Verb::ALL {
         let row = verb.row();
         let (method, path) = row.rest.split_once(' ').unwrap();
-        let path = path.replace("{id}", "x");
+        let path = path.replace("{namespace}", "x").replace("{id}", "1");
         for (token, scope) in CALLERS {
             let wanted = expected(*verb, scope);
             let authorized = |ask: Ask| match token {

@@ -9,9 +9,11 @@ mod config;
 mod hold;
 mod idempotency;
 mod invalid;
+pub mod lifecycle;
 mod listed;
 mod liveness;
 mod merge;
+mod namespace;
 mod peer;
 pub mod placement;
 mod record;
@@ -29,9 +31,10 @@ pub use invalid::Invalid;
 pub use listed::{Field, Listed};
 pub use liveness::Liveness;
 pub use merge::merge_patch;
+pub use namespace::{Handover, Namespace, Strategy};
 pub use peer::{Endpoint, Peer, PeerId, PeerProtocol, PeerSpec, PeerStatus};
 pub use record::{Fence, Fields, Kind, Record};
-pub use shard::{Namespace, Shard, ShardStatus, Strategy};
+pub use shard::{Phase, Shard, ShardStatus, Successor};
 pub use unmet::Unmet;
 
 /// A point in time; stored and sent with the precision of a millisecond.

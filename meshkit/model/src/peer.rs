@@ -275,6 +275,9 @@ pub struct Peer {
     /// That an operator holds it back; none where nobody does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
+    /// Whether it said that it is about to end, so that it gives all its shards away.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leaving: bool,
     /// The labels that an operator set over the peer's own.
     #[serde(default, skip_serializing_if = "LabelPatch::is_empty")]
     pub label_patch: LabelPatch,

@@ -1,7 +1,9 @@
 //! Which shard a key falls into, and which peer a shard belongs to.
 //!
-//! Both are pinned: every SDK in every language computes the same, for ever. All arithmetic is on
-//! unsigned 64-bit integers and wraps.
+//! The way from a key to its shard is pinned: every SDK in every language computes the same, for ever
+//! (`docs/reference/shard-hash.md`, vectors in `proto/shard-hash.json`). Owners stand in the records:
+//! [`place`] names them, and nobody else computes them. All arithmetic is on unsigned 64-bit integers
+//! and wraps.
 //!
 //! ```text
 //! mix(x):           x ^= x >> 33; x *= 0xff51afd7ed558ccd;
@@ -12,7 +14,6 @@
 //!                   mix(h)
 //! shard(key, n):    hash(key) mod n
 //! score(ns, s, p):  mix(mix(hash(ns) + s) ^ hash(p))
-//! owner(ns, s):     the peer with the highest score; among equals the least id
 //! ```
 //!
 //! Neither is a defence against chosen keys: whoever picks keys can crowd a shard.
@@ -30,12 +31,16 @@
 //! | `score("orders", 63, "greeter-1")` | `0xdfa9ec88bc404cd6` |
 //! | `score("orders", 63, "greeter-2")` | `0x68d9a9dd36f18a05` |
 //!
-//! Scores depend on the shard and the one peer alone. So a peer that joins takes exactly the shards
-//! it scores highest on, one that leaves gives up exactly its own, and no other shard moves.
+//! A score depends on the shard and the one peer alone.
+
+mod place;
+mod preference;
+
+pub use place::{Node, Placed, Takes, place, standbys};
 
 use crate::peer::PeerId;
 
-const fn mix(mut x: u64) -> u64 {
+pub(crate) const fn mix(mut x: u64) -> u64 {
     x ^= x >> 33;
     x = x.wrapping_mul(0xff51_afd7_ed55_8ccd);
     x ^= x >> 33;
@@ -96,30 +101,6 @@ impl PeerHash {
     #[must_use]
     pub const fn score(self, shard: ShardHash) -> u64 {
         mix(shard.0 ^ self.0)
-    }
-}
-
-/// The peers that may own shards of a namespace, hashed once.
-#[derive(Clone, Debug, Default)]
-pub struct Candidates(Vec<(PeerHash, PeerId)>);
-
-impl Candidates {
-    /// Collects peers; naming one twice is naming it once.
-    pub fn new<'a>(peers: impl IntoIterator<Item = &'a PeerId>) -> Self {
-        Self(peers.into_iter().map(|peer| (PeerHash::new(peer), peer.clone())).collect())
-    }
-
-    /// The owner of a shard by rendezvous; none where there is no candidate.
-    #[must_use]
-    pub fn owner(&self, namespace: &str, shard: u32) -> Option<&PeerId> {
-        let shard = ShardHash::new(namespace, shard);
-        self.0
-            .iter()
-            .max_by(|(a_hash, a), (b_hash, b)| {
-                let by_score = a_hash.score(shard).cmp(&b_hash.score(shard));
-                by_score.then_with(|| b.cmp(a))
-            })
-            .map(|(_, peer)| peer)
     }
 }
 

@@ -10,8 +10,9 @@ use crate::cluster::Cluster;
 use crate::config::ConfigDocument;
 use crate::idempotency::IdempotentAnswer;
 use crate::invalid::Invalid;
+use crate::namespace::Namespace;
 use crate::peer::{Peer, PeerId};
-use crate::shard::{Namespace, Shard};
+use crate::shard::Shard;
 
 /// The kinds of records. A new one takes a variant here, its name and its check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

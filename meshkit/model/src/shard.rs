@@ -5,77 +5,10 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::invalid::{Invalid, check_name};
+use crate::invalid::{Invalid, at_most, check_name, check_text};
+use crate::namespace::{Namespace, Strategy};
 use crate::peer::PeerId;
-
-/// How owners are chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Strategy {
-    /// The peer with the highest score: see [`placement`](crate::placement).
-    #[default]
-    Rendezvous,
-}
-
-impl Strategy {
-    /// The lower-case name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Rendezvous => "rendezvous",
-        }
-    }
-}
-
-impl FromStr for Strategy {
-    type Err = Invalid;
-
-    fn from_str(name: &str) -> Result<Self, Invalid> {
-        match name {
-            "rendezvous" => Ok(Self::Rendezvous),
-            other => Err(Invalid::new("strategy", format!("is {other:?}; it is one of rendezvous"))),
-        }
-    }
-}
-
-/// A key space that is cut into shards which the peers of one service own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Namespace {
-    /// Its name: 1 to 64 of `[a-z0-9.-]`.
-    pub name: String,
-    /// How many shards it has: 1 to 65536, fixed once created because keys hash over it.
-    pub shards: u32,
-    /// The service whose peers own the shards: 1 to 128 of `[a-z0-9.-]`.
-    pub service: String,
-    /// How owners are chosen.
-    #[serde(default)]
-    pub strategy: Strategy,
-    /// Grows with every change of this record; 1 at first.
-    #[serde(default)]
-    pub record_version: u64,
-}
-
-impl Namespace {
-    /// The most shards of a namespace.
-    pub const MAX_SHARDS: u32 = 65_536;
-
-    /// Checks every field against its bounds.
-    ///
-    /// # Errors
-    /// The first field that is off.
-    pub fn validate(&self) -> Result<(), Invalid> {
-        check_name("name", &self.name, 1, 64)?;
-        check_name("service", &self.service, 1, 128)?;
-        if self.shards == 0 || self.shards > Self::MAX_SHARDS {
-            return Err(Invalid::new(
-                "shards",
-                format!("is {}; a namespace has 1 to {}", self.shards, Self::MAX_SHARDS),
-            ));
-        }
-        Ok(())
-    }
-}
+use crate::placement::hash;
 
 /// What may happen to a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -117,6 +50,48 @@ impl FromStr for ShardStatus {
     }
 }
 
+/// How far its owner's ownership has come. Where hand-over is immediate it is always active.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Named, and not heard yet. Without an owner a shard is here too.
+    Assigned,
+    /// Makes itself ready; takes no calls.
+    Warming,
+    /// Takes calls.
+    #[default]
+    Active,
+    /// Finishes what it has and takes nothing new.
+    Draining,
+}
+
+impl Phase {
+    /// Every phase, in order.
+    pub const ALL: [Self; 4] = [Self::Assigned, Self::Warming, Self::Active, Self::Draining];
+
+    /// The lower-case name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Assigned => "assigned",
+            Self::Warming => "warming",
+            Self::Active => "active",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+/// Who takes a shard over from its owner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Successor {
+    /// The peer.
+    pub peer: PeerId,
+    /// Whether it said that it is ready to serve.
+    #[serde(default)]
+    pub ready: bool,
+}
+
 /// One shard of a namespace and who owns it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -131,12 +106,44 @@ pub struct Shard {
     pub owner: Option<PeerId>,
     /// What may happen to it.
     pub status: ShardStatus,
+    /// How far the owner's ownership has come.
+    #[serde(default, skip_serializing_if = "is_active")]
+    pub phase: Phase,
+    /// Who takes over; none where nobody is to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub successor: Option<Successor>,
+    /// The other peers that keep it, best first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub standbys: Vec<PeerId>,
+    /// The peer that an operator chose; none where the strategy chooses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<PeerId>,
+    /// How much load it is expected to carry, where 1 is usual: 1 to 1000.
+    #[serde(default = "usual", skip_serializing_if = "is_usual")]
+    pub capacity_hint: u32,
+    /// The ticket of the last change by an operator, up to 256 bytes; empty where none was named.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub ticket: String,
     /// Grows with every change of owner; whoever acts on ownership presents it.
     pub fence: u64,
     /// Grows with every change of this record; 1 at first.
     pub record_version: u64,
     /// When this record changed last.
     pub changed_at: Timestamp,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_active(phase: &Phase) -> bool {
+    *phase == Phase::Active
+}
+
+const fn usual() -> u32 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_usual(hint: &u32) -> bool {
+    *hint == 1
 }
 
 impl Shard {
@@ -153,11 +160,58 @@ impl Shard {
         Some((namespace, id.parse().ok()?))
     }
 
+    /// A shard without an owner.
+    #[must_use]
+    pub fn new(namespace: &Namespace, id: u32, now: Timestamp) -> Self {
+        Self {
+            namespace: namespace.name.clone(),
+            id,
+            strategy: namespace.strategy,
+            owner: None,
+            status: ShardStatus::Active,
+            phase: Phase::Active,
+            successor: None,
+            standbys: Vec::new(),
+            pinned: None,
+            capacity_hint: 1,
+            ticket: String::new(),
+            fence: 1,
+            record_version: 0,
+            changed_at: now,
+        }
+    }
+
+    /// Who takes its calls now; none while nobody does.
+    #[must_use]
+    pub fn leader(&self) -> Option<&PeerId> {
+        self.owner.as_ref().filter(|_| self.phase == Phase::Active)
+    }
+
+    /// Whether an operator stopped it where it is.
+    #[must_use]
+    pub const fn is_held(&self) -> bool {
+        matches!(self.status, ShardStatus::Paused | ShardStatus::Disabled)
+    }
+
+    /// A digest of what callers act on, the same in every SDK: the pinned
+    /// [`hash`](crate::placement::hash) of `NAMESPACE/ID|OWNER|FENCE|PHASE|STATUS`.
+    #[must_use]
+    pub fn checksum(&self) -> u64 {
+        let owner = self.owner.as_ref().map_or("", PeerId::as_str);
+        let (phase, status) = (self.phase.as_str(), self.status.as_str());
+        hash(format!("{}/{}|{owner}|{}|{phase}|{status}", self.namespace, self.id, self.fence).as_bytes())
+    }
+
     /// Checks every field against its bounds.
     ///
     /// # Errors
     /// The first field that is off.
     pub fn validate(&self) -> Result<(), Invalid> {
+        check_text("ticket", &self.ticket, 256)?;
+        at_most("standbys", self.standbys.len(), Namespace::MAX_REPLICAS as usize)?;
+        if self.capacity_hint == 0 || self.capacity_hint > 1_000 {
+            return Err(Invalid::new("capacityHint", format!("is {}; it is 1 to 1000", self.capacity_hint)));
+        }
         check_name("namespace", &self.namespace, 1, 64)?;
         if self.id >= Namespace::MAX_SHARDS {
             return Err(Invalid::new(

@@ -9,7 +9,7 @@ use meshkit_model::{
     Timestamp,
 };
 use meshkit_store::{Expect, Mutation, Rows as _, StoreError, Tables, View, Write};
-use relay_core::{Scope, Status};
+use relay_core::Status;
 
 use crate::Settings;
 use crate::metrics::RegistryMetrics;
@@ -101,14 +101,14 @@ impl Registry {
     /// Adds or renews a peer. Says also whether it is new.
     pub(crate) async fn register(&self, caller: &Caller, spec: PeerSpec) -> Result<(Peer, bool), Status> {
         spec.validate().map_err(|error| invalid(&error))?;
-        may_speak_for(caller, &spec.id)?;
+        caller.may_speak_for(spec.id.as_str())?;
         for _ in 0..TRIES {
             let at = now();
             let known = self.find(&spec.id);
             let is_new = known.is_none();
             let (mut peer, expect) = match known {
                 // It says what is written already: being heard is all there is to it.
-                Some(known) if known.spec == spec && known.status == PeerStatus::Alive => {
+                Some(known) if known.spec == spec && known.status == PeerStatus::Alive && !known.leaving => {
                     self.note(&spec.id, at);
                     self.metrics.registrations.inc();
                     let mut known = known;
@@ -141,7 +141,7 @@ impl Registry {
     /// Notes that a peer lives, or that it leaves.
     pub(crate) async fn heartbeat(&self, caller: &Caller, id: &str, leaving: bool) -> Result<(), Status> {
         let id = PeerId::new(id).map_err(|error| invalid(&error))?;
-        may_speak_for(caller, &id)?;
+        caller.may_speak_for(id.as_str())?;
         for _ in 0..TRIES {
             let at = now();
             let known = self.find(&id);
@@ -227,6 +227,7 @@ fn alive(spec: PeerSpec, registered_at: Timestamp, at: Timestamp) -> Peer {
         registered_at,
         last_seen_at: at,
         hold: None,
+        leaving: false,
         label_patch: LabelPatch::new(),
         record_version: 0,
     }
@@ -248,19 +249,6 @@ pub(crate) fn seen(peer: &Peer, tables: &Tables) -> Peer {
 fn overlay(peer: &mut Peer, heard: &HashMap<PeerId, Timestamp>) {
     if let Some(at) = heard.get(&peer.spec.id) {
         peer.last_seen_at = peer.last_seen_at.max(*at);
-    }
-}
-
-/// Whoever shows a certificate speaks for the peer that it names, unless it may operate the mesh.
-fn may_speak_for(caller: &Caller, id: &PeerId) -> Result<(), Status> {
-    match caller.spiffe_name() {
-        Some(name) if name != id.as_str() && caller.scope() < Scope::Operate => {
-            Err(Status::permission_denied(format!("`{}` may not speak for the peer `{id}`", caller.id()))
-                .with_hint(format!(
-                    "register as `{name}`, the name in the certificate, or call with mesh.operate"
-                )))
-        }
-        _ => Ok(()),
     }
 }
 

@@ -105,6 +105,6 @@ impl Settings {
             rolled_back_to,
             record_version: before.record_version,
         };
-        Ok(Decision { record, beside })
+        Ok(Decision { beside, ..record.into() })
     }
 }

@@ -1,23 +1,36 @@
-//! Shards: who owns what, over REST at `/meshkit/shards` and gRPC `meshkit.v1.ShardsService`, one
-//! to one, and the reconciler that gives every shard an owner.
+//! Shards: what is cut into them and who owns what, over REST at `/meshkit/namespaces` and `/meshkit/shards` and gRPC
+//! `meshkit.v1.NamespacesService` and `ShardsService`, one to one, and the reconciler that gives every shard an owner.
 //!
-//! Read first: [`plan`] decides without clock or disk; `reconcile.rs` carries plans out whenever
-//! membership changes. The module knows peers from the store alone, not from the registry.
+//! Read first: `plan.rs` decides without clock or disk, by the model's `placement` and `lifecycle`; `reconcile.rs` carries
+//! plans out whenever what they stand on changes; `owners.rs` hears what owners say. The module knows peers
+//! from the store alone, not from the registry.
 
+mod assign;
 mod grpc;
+mod lease;
 mod metrics;
-pub mod plan;
+mod namespaces;
+mod namespaces_grpc;
+mod namespaces_rest;
+mod owners;
+mod past;
+mod plan;
 mod reconcile;
 mod rest;
 mod shards;
+mod simulate;
+mod snapshot;
+mod wire;
 
 use std::sync::Arc;
 
 use meshkit_api::{Context, Module, Readiness};
 use meshkit_model::Namespace;
-use omnirelay_proto::meshkit::v1::shards_service_server::{SERVICE_NAME, ShardsServiceServer};
+use omnirelay_proto::meshkit::v1::{namespaces_service_server, shards_service_server};
 use omnirelay_runtime::OperatorError;
 
+use namespaces::Namespaces;
+use owners::Owners;
 use shards::Shards;
 
 /// What the module is to keep.
@@ -35,9 +48,17 @@ pub async fn start(context: &Context, settings: Settings) -> Result<Module, Oper
     reconcile::declare(&context.view, &settings.namespaces).await?;
     let readiness = Readiness::not_yet("shards are not assigned yet");
     let metrics = metrics::ShardsMetrics::new(&context.metrics);
-    reconcile::spawn(context.view.clone(), metrics, readiness.clone(), context.drain.clone());
-    let shards = Arc::new(Shards::new(context));
-    let grpc = ShardsServiceServer::new(grpc::Service(Arc::clone(&shards)));
-    let routes = rest::routes(shards).route_service(&format!("/{SERVICE_NAME}/{{*method}}"), grpc);
+    let owners = Arc::new(Owners::new(context.view.clone()));
+    reconcile::spawn(Arc::clone(&owners), metrics, readiness.clone(), context.drain.clone());
+    let shards = Arc::new(Shards::new(context, owners));
+    let namespaces = Arc::new(Namespaces { view: context.view.clone(), gate: context.gate.clone() });
+    let of_shards = shards_service_server::ShardsServiceServer::new(grpc::Service(Arc::clone(&shards)));
+    let of_namespaces = namespaces_service_server::NamespacesServiceServer::new(namespaces_grpc::Service(
+        Arc::clone(&namespaces),
+    ));
+    let routes = rest::routes(shards)
+        .merge(namespaces_rest::routes(namespaces))
+        .route_service(&format!("/{}/{{*method}}", shards_service_server::SERVICE_NAME), of_shards)
+        .route_service(&format!("/{}/{{*method}}", namespaces_service_server::SERVICE_NAME), of_namespaces);
     Ok(Module { name: "shards", routes, readiness })
 }

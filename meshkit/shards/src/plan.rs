@@ -1,114 +1,139 @@
-//! Who should own what: from peers, namespaces and shards as they are to the changes that make
-//! every shard's owner the one that rendezvous names.
+//! Who should own what: from a namespace, its peers and its shards as they are to the changes that
+//! take each shard one step to where it belongs.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
-use meshkit_model::placement::Candidates;
-use meshkit_model::{HoldState, Namespace, PeerId, PeerStatus, Shard, ShardStatus, Timestamp};
-
-/// What the plan has to know of a peer.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Member {
-    /// Its name.
-    pub id: PeerId,
-    /// The service it serves.
-    pub service: String,
-    /// How the mesh sees it. Suspect peers keep their place, so that a hiccup moves nothing.
-    pub status: PeerStatus,
-    /// How far an operator holds it back.
-    pub hold: Option<HoldState>,
-}
+use meshkit_model::lifecycle::{Hold, direct};
+use meshkit_model::placement::{Node, Placed, Takes, place, standbys};
+use meshkit_model::{Handover, Namespace, PeerId, Phase, Shard, Timestamp};
+use meshkit_store::NamespaceShards;
 
 /// One record to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub(crate) struct Change {
     /// The shard as it should be.
-    pub shard: Shard,
+    pub(crate) shard: Shard,
     /// The shard as it was; none where it is new.
-    pub before: Option<Before>,
+    pub(crate) before: Option<Before>,
 }
 
 /// What the writer saw, for the store to check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Before {
+pub(crate) struct Before {
     /// The record's version.
-    pub version: u64,
+    pub(crate) version: u64,
     /// Its fence.
-    pub fence: u64,
+    pub(crate) fence: u64,
+    /// Whether its owner is another one now.
+    pub(crate) moves: bool,
 }
 
-/// The changes that take `shards` to where they should be; none where they are there.
+/// What a plan stands on, beside the shards.
+pub(crate) struct Ground<'a> {
+    pub(crate) now: Timestamp,
+    pub(crate) namespace: &'a Namespace,
+    /// The peers that can own its shards, in the order of their ids.
+    pub(crate) nodes: &'a [Node],
+    /// The fence of new shards: above that of any shard that had their place before.
+    pub(crate) fence: u64,
+}
+
+/// The changes that take shards one step further; none where they are where they belong.
 ///
-/// The outcome depends on the arguments alone. `now` becomes the time of the changes. Every change
-/// of owner makes the fence one more than it was. Paused and disabled shards keep their owner for
-/// as long as it lives: an operator stopped them where they are. A cordoned peer keeps what it has and
-/// gets nothing, one that drains gives all away. Shards of namespaces that are not
-/// named are left alone.
-#[must_use]
-pub fn plan(now: Timestamp, members: &[Member], namespaces: &[Namespace], shards: &[Shard]) -> Vec<Change> {
-    let mut known: BTreeMap<(&str, u32), &Shard> = BTreeMap::new();
-    for shard in shards {
-        known.insert((&shard.namespace, shard.id), shard);
-    }
+/// The outcome depends on the arguments alone. Every change of owner makes the fence one more than it was.
+/// Pinned shards go to their peer, and paused and disabled ones keep their owner, for as long as those can own and do
+/// not leave.
+pub(crate) fn plan(
+    ground: &Ground<'_>,
+    shards: &NamespaceShards,
+    hold: impl Fn(&PeerId) -> Hold,
+) -> Vec<Change> {
+    let placed = placed(ground.namespace, ground.nodes, shards);
+    let owners = place(ground.namespace, ground.nodes, &placed);
+    let mut kept = standbys(ground.namespace, ground.nodes, &owners).into_iter();
+    let name = |at: usize| ground.nodes.get(at).map(|node| node.id.clone());
     let mut changes = Vec::new();
-    for namespace in namespaces {
-        let living: Vec<&Member> = members
-            .iter()
-            .filter(|member| member.service == namespace.service && member.status.may_own())
-            .collect();
-        let candidates = Candidates::new(takers(&living));
-        let living: BTreeMap<&PeerId, &Member> = living.into_iter().map(|m| (&m.id, m)).collect();
-        for id in 0..namespace.shards {
-            let wanted = candidates.owner(&namespace.name, id);
-            match known.get(&(namespace.name.as_str(), id)) {
-                None => changes.push(Change { shard: new_shard(now, namespace, id, wanted), before: None }),
-                Some(shard) => {
-                    let owner = shard.owner.as_ref().and_then(|owner| living.get(owner));
-                    let is_held = matches!(shard.status, ShardStatus::Paused | ShardStatus::Disabled);
-                    let stays = owner.is_some_and(|o| is_held || o.hold == Some(HoldState::Cordoned));
-                    if shard.owner.as_ref() != wanted && !stays {
-                        changes.push(moved(now, shard, wanted));
-                    }
-                }
-            }
-        }
+    for (id, owner) in (0..ground.namespace.shards).zip(owners) {
+        let standbys: Vec<PeerId> = kept.next().unwrap_or_default().into_iter().filter_map(name).collect();
+        let wanted = owner.and_then(|at| ground.nodes.get(at)).map(|node| &node.id);
+        changes.extend(match shards.at(id) {
+            None => Some(fresh(ground, id, wanted, standbys)),
+            Some(shard) => step(ground, shard, wanted, standbys, &hold),
+        });
     }
     changes
 }
 
-/// Who takes shards: those whom nobody holds back. Where there are none the cordoned ones, and at
-/// last those that drain: a drain moves shards, it never leaves one without an owner.
-fn takers<'a>(living: &[&'a Member]) -> Vec<&'a PeerId> {
-    let free = |member: &Member| member.hold.is_none();
-    let keeping = |member: &Member| member.hold.is_none_or(HoldState::keeps_shards);
-    let any = |_: &Member| true;
-    for admits in [&free as &dyn Fn(&Member) -> bool, &keeping, &any] {
-        let takers: Vec<_> = living.iter().filter(|member| admits(member)).map(|member| &member.id).collect();
-        if !takers.is_empty() {
-            return takers;
+/// Where the shards of a namespace are heading.
+pub(crate) fn placed(namespace: &Namespace, nodes: &[Node], shards: &NamespaceShards) -> Vec<Placed> {
+    let places: HashMap<&PeerId, usize> = nodes.iter().map(|node| &node.id).zip(0..).collect();
+    let find = |peer: Option<&PeerId>| peer.and_then(|peer| places.get(peer)).copied();
+    // Whoever leaves gives everything away, also what was bound to it.
+    let stays = |at: &usize| nodes.get(*at).is_some_and(|node| node.takes != Takes::Leave);
+    let of = |id: u32| {
+        let Some(shard) = shards.at(id) else { return Placed::default() };
+        if let Some(pinned) = find(shard.pinned.as_ref()).filter(stays) {
+            return Placed { owner: Some(pinned), stays: true };
         }
-    }
-    Vec::new()
+        let owner = find(shard.owner.as_ref());
+        if shard.is_held() && owner.is_some_and(|at| stays(&at)) {
+            return Placed { owner, stays: true };
+        }
+        let next = find(shard.successor.as_ref().map(|next| &next.peer));
+        Placed { owner: next.or(owner), stays: false }
+    };
+    (0..namespace.shards).map(of).collect()
 }
 
-fn new_shard(now: Timestamp, namespace: &Namespace, id: u32, owner: Option<&PeerId>) -> Shard {
-    Shard {
-        namespace: namespace.name.clone(),
-        id,
-        strategy: namespace.strategy,
-        owner: owner.cloned(),
-        status: ShardStatus::Active,
-        fence: 1,
-        record_version: 0,
-        changed_at: now,
-    }
+fn fresh(ground: &Ground<'_>, id: u32, wanted: Option<&PeerId>, standbys: Vec<PeerId>) -> Change {
+    let phase = match ground.namespace.handover {
+        Handover::Immediate => Phase::Active,
+        Handover::Acknowledged => Phase::Assigned,
+    };
+    let shard = Shard {
+        owner: wanted.cloned(),
+        phase,
+        standbys,
+        fence: ground.fence,
+        ..Shard::new(ground.namespace, id, ground.now)
+    };
+    Change { shard, before: None }
 }
 
-fn moved(now: Timestamp, shard: &Shard, owner: Option<&PeerId>) -> Change {
-    Change {
-        shard: Shard { owner: owner.cloned(), fence: shard.fence + 1, changed_at: now, ..shard.clone() },
-        before: Some(Before { version: shard.record_version, fence: shard.fence }),
+fn step(
+    ground: &Ground<'_>,
+    shard: &Shard,
+    wanted: Option<&PeerId>,
+    standbys: Vec<PeerId>,
+    hold: impl Fn(&PeerId) -> Hold,
+) -> Option<Change> {
+    let stepped = match ground.namespace.handover {
+        Handover::Immediate => at_once(shard, wanted),
+        Handover::Acknowledged => direct(shard, wanted, hold, ground.now),
+    };
+    let strategy = ground.namespace.strategy;
+    if stepped.is_none() && shard.standbys == standbys && shard.strategy == strategy {
+        return None;
     }
+    let next = stepped.unwrap_or_else(|| shard.clone());
+    let moves = next.owner != shard.owner;
+    let before = Before { version: shard.record_version, fence: shard.fence, moves };
+    let shard = Shard { standbys, strategy, changed_at: ground.now, ..next };
+    Some(Change { shard, before: Some(before) })
+}
+
+fn at_once(shard: &Shard, wanted: Option<&PeerId>) -> Option<Shard> {
+    let is_there = shard.owner.as_ref() == wanted;
+    if is_there && shard.phase == Phase::Active && shard.successor.is_none() {
+        return None;
+    }
+    Some(Shard {
+        owner: wanted.cloned(),
+        phase: Phase::Active,
+        successor: None,
+        fence: shard.fence + u64::from(!is_there),
+        ..shard.clone()
+    })
 }
 
 #[cfg(test)]

@@ -26,6 +26,8 @@ pub use etcd::{EtcdOptions, EtcdStore};
 pub use meshkit_etcd::{Config as EtcdConfig, UserConfig as EtcdUser};
 pub use mutation::{Committed, Mutation, Refused};
 pub use sqlite::{SqliteOptions, SqliteStore};
-pub use view::{Page, PeerQuery, Peers, Rows, ShardQuery, Shards, Snapshot, Table, Tables, View, Viewed};
+pub use view::{
+    NamespaceShards, Page, PeerQuery, Peers, Rows, ShardQuery, Shards, Snapshot, Table, Tables, View, Viewed,
+};
 pub use watch::{Event, Filter, Form, Position, Start, Told, Watch};
 pub use write::{Delete, Expect, Fencing, Guard, Holds, Put, Standing, Write};

@@ -16,14 +16,14 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use meshkit_model::{PeerId, Timestamp};
 use tokio::sync::watch;
 
-use crate::api::{Identity, Store};
+use crate::api::{Change, Identity, Store};
 use crate::audit::{AuditEntry, AuditQuery};
 use crate::error::StoreError;
 use crate::mutation::{Committed, Mutation};
 use crate::watch::Hub;
 
 pub use peers::{PeerQuery, Peers};
-pub use shards::{ShardQuery, Shards};
+pub use shards::{NamespaceShards, ShardQuery, Shards};
 pub use tables::{Rows, Table, Tables, Viewed};
 
 /// The store as modules use it: reads from memory, writes through to the backend. Cloning shares it.
@@ -103,7 +103,7 @@ impl View {
 
     /// Lists shards in the order of namespace and id.
     #[must_use]
-    pub fn shards(&self, query: &ShardQuery) -> Page<meshkit_model::Shard> {
+    pub fn shards(&self, query: &ShardQuery) -> Page<Arc<meshkit_model::Shard>> {
         let tables = self.read();
         tables.shards().page(query, tables.revision())
     }
@@ -156,6 +156,12 @@ impl View {
         Ok(())
     }
 
+    /// Whether other processes write to the store too.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.0.store.is_shared()
+    }
+
     /// How many watch now.
     #[must_use]
     pub fn watchers(&self) -> usize {
@@ -168,6 +174,14 @@ impl View {
 
     pub(crate) fn store(&self) -> &dyn Store {
         &*self.0.store
+    }
+
+    /// The changes after a revision in order, as [`Store::changes`].
+    ///
+    /// # Errors
+    /// As [`Store::changes`].
+    pub async fn changes(&self, after: u64, limit: u32) -> Result<Option<Vec<Change>>, StoreError> {
+        self.0.store.changes(after, limit).await
     }
 
     /// Audit entries that a query asks for.

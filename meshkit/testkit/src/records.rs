@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use meshkit_model::{
-    Namespace, Peer, PeerId, PeerSpec, PeerStatus, Record, Shard, ShardStatus, Strategy, Timestamp,
-};
+use meshkit_model::{Namespace, Peer, PeerId, PeerSpec, PeerStatus, Record, Shard, Timestamp};
 use meshkit_store::{Committed, Expect, Mutation, Store, StoreError, Write};
 
 /// A time in milliseconds.
@@ -37,6 +35,7 @@ pub fn peer(name: &str) -> Peer {
         registered_at: at(1_000),
         last_seen_at: at(1_000),
         hold: None,
+        leaving: false,
         label_patch: Default::default(),
         record_version: 0,
     }
@@ -45,28 +44,13 @@ pub fn peer(name: &str) -> Peer {
 /// The namespace `orders`.
 #[must_use]
 pub fn namespace(shards: u32) -> Namespace {
-    Namespace {
-        name: "orders".to_owned(),
-        shards,
-        service: "greeter".to_owned(),
-        strategy: Strategy::Rendezvous,
-        record_version: 0,
-    }
+    Namespace::new("orders", shards, "greeter")
 }
 
 /// A shard of the namespace `orders`.
 #[must_use]
 pub fn shard(number: u32, owner: Option<&str>, fence: u64) -> Shard {
-    Shard {
-        namespace: "orders".to_owned(),
-        id: number,
-        strategy: Strategy::Rendezvous,
-        owner: owner.map(id),
-        status: ShardStatus::Active,
-        fence,
-        record_version: 0,
-        changed_at: at(1_000),
-    }
+    Shard { owner: owner.map(id), fence, ..Shard::new(&namespace(1), number, at(1_000)) }
 }
 
 /// Writes a record without a fence.

@@ -3754,12 +3754,733 @@ pub mod config_service_server {
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Namespace {
+    /// 1 to 64 of \[a-z0-9.-\].
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// 1 to 65536, fixed once created: keys hash over it.
+    #[prost(uint32, tag = "2")]
+    pub shards: u32,
+    /// Whose peers own the shards; fixed once created.
+    #[prost(string, tag = "3")]
+    pub service: ::prost::alloc::string::String,
+    /// "ring", "rendezvous" (where empty), "weighted-rendezvous", "jump" or "locality-aware".
+    #[prost(string, tag = "4")]
+    pub strategy: ::prost::alloc::string::String,
+    /// How many peers keep each shard, its owner included: 1 (where 0) to 5.
+    #[prost(uint32, tag = "5")]
+    pub replicas: u32,
+    /// Whether those stand in different zones as long as there are enough of them; true where it is not set.
+    #[prost(bool, optional, tag = "6")]
+    pub spread_zones: ::core::option::Option<bool>,
+    /// The zones whose peers own, of "locality-aware" alone: 1 to 16.
+    #[prost(string, repeated, tag = "7")]
+    pub zones: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// "immediate" (where empty), or "acknowledged": step by step, as owners say (ReportOwnership).
+    #[prost(string, tag = "8")]
+    pub handover: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "9")]
+    pub record_version: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListNamespacesRequest {
+    /// 1 to 1000; 0 means 100.
+    #[prost(uint32, tag = "1")]
+    pub page_size: u32,
+    #[prost(string, tag = "2")]
+    pub page_token: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListNamespacesResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub namespaces: ::prost::alloc::vec::Vec<Namespace>,
+    /// Empty on the last page.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+    /// The store revision that the page was read at.
+    #[prost(uint64, tag = "3")]
+    pub revision: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetNamespaceRequest {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetNamespaceResponse {
+    #[prost(message, optional, tag = "1")]
+    pub shard_namespace: ::core::option::Option<Namespace>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CreateNamespaceRequest {
+    #[prost(message, optional, tag = "1")]
+    pub shard_namespace: ::core::option::Option<Namespace>,
+    #[prost(message, optional, tag = "2")]
+    pub options: ::core::option::Option<ChangeOptions>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CreateNamespaceResponse {
+    #[prost(message, optional, tag = "1")]
+    pub shard_namespace: ::core::option::Option<Namespace>,
+    #[prost(message, optional, tag = "2")]
+    pub outcome: ::core::option::Option<ChangeOutcome>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UpdateNamespaceRequest {
+    /// The name says which one; the fields of the mask say what becomes of it.
+    #[prost(message, optional, tag = "1")]
+    pub shard_namespace: ::core::option::Option<Namespace>,
+    #[prost(message, optional, tag = "2")]
+    pub update_mask: ::core::option::Option<::prost_types::FieldMask>,
+    #[prost(message, optional, tag = "3")]
+    pub options: ::core::option::Option<ChangeOptions>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UpdateNamespaceResponse {
+    #[prost(message, optional, tag = "1")]
+    pub shard_namespace: ::core::option::Option<Namespace>,
+    #[prost(message, optional, tag = "2")]
+    pub outcome: ::core::option::Option<ChangeOutcome>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteNamespaceRequest {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub options: ::core::option::Option<ChangeOptions>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteNamespaceResponse {
+    /// As it was.
+    #[prost(message, optional, tag = "1")]
+    pub shard_namespace: ::core::option::Option<Namespace>,
+    #[prost(message, optional, tag = "2")]
+    pub outcome: ::core::option::Option<ChangeOutcome>,
+}
+/// Generated client implementations.
+pub mod namespaces_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// What is cut into shards, and by which rules they are placed. REST twin: /meshkit/namespaces.
+    #[derive(Debug, Clone)]
+    pub struct NamespacesServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> NamespacesServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> NamespacesServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            NamespacesServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Lists namespaces by name, one page at a time. Scope: mesh.read.
+        pub async fn list_namespaces(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListNamespacesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListNamespacesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/meshkit.v1.NamespacesService/ListNamespaces",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("meshkit.v1.NamespacesService", "ListNamespaces"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Reads one. Scope: mesh.read.
+        pub async fn get_namespace(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetNamespaceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetNamespaceResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/meshkit.v1.NamespacesService/GetNamespace",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("meshkit.v1.NamespacesService", "GetNamespace"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Adds one; its shards follow at once. Scope: mesh.admin.
+        pub async fn create_namespace(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CreateNamespaceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreateNamespaceResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/meshkit.v1.NamespacesService/CreateNamespace",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("meshkit.v1.NamespacesService", "CreateNamespace"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Changes the rules of placement: strategy, replicas, spread_zones, zones, handover. Scope: mesh.admin.
+        pub async fn update_namespace(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UpdateNamespaceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::UpdateNamespaceResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/meshkit.v1.NamespacesService/UpdateNamespace",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("meshkit.v1.NamespacesService", "UpdateNamespace"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Removes one with all its shards. To be confirmed. Scope: mesh.admin.
+        pub async fn delete_namespace(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeleteNamespaceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteNamespaceResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/meshkit.v1.NamespacesService/DeleteNamespace",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("meshkit.v1.NamespacesService", "DeleteNamespace"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod namespaces_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with NamespacesServiceServer.
+    #[async_trait]
+    pub trait NamespacesService: std::marker::Send + std::marker::Sync + 'static {
+        /// Lists namespaces by name, one page at a time. Scope: mesh.read.
+        async fn list_namespaces(
+            &self,
+            request: tonic::Request<super::ListNamespacesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListNamespacesResponse>,
+            tonic::Status,
+        >;
+        /// Reads one. Scope: mesh.read.
+        async fn get_namespace(
+            &self,
+            request: tonic::Request<super::GetNamespaceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetNamespaceResponse>,
+            tonic::Status,
+        >;
+        /// Adds one; its shards follow at once. Scope: mesh.admin.
+        async fn create_namespace(
+            &self,
+            request: tonic::Request<super::CreateNamespaceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreateNamespaceResponse>,
+            tonic::Status,
+        >;
+        /// Changes the rules of placement: strategy, replicas, spread_zones, zones, handover. Scope: mesh.admin.
+        async fn update_namespace(
+            &self,
+            request: tonic::Request<super::UpdateNamespaceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::UpdateNamespaceResponse>,
+            tonic::Status,
+        >;
+        /// Removes one with all its shards. To be confirmed. Scope: mesh.admin.
+        async fn delete_namespace(
+            &self,
+            request: tonic::Request<super::DeleteNamespaceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteNamespaceResponse>,
+            tonic::Status,
+        >;
+    }
+    /// What is cut into shards, and by which rules they are placed. REST twin: /meshkit/namespaces.
+    #[derive(Debug)]
+    pub struct NamespacesServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> NamespacesServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for NamespacesServiceServer<T>
+    where
+        T: NamespacesService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/meshkit.v1.NamespacesService/ListNamespaces" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListNamespacesSvc<T: NamespacesService>(pub Arc<T>);
+                    impl<
+                        T: NamespacesService,
+                    > tonic::server::UnaryService<super::ListNamespacesRequest>
+                    for ListNamespacesSvc<T> {
+                        type Response = super::ListNamespacesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListNamespacesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as NamespacesService>::list_namespaces(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListNamespacesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/meshkit.v1.NamespacesService/GetNamespace" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetNamespaceSvc<T: NamespacesService>(pub Arc<T>);
+                    impl<
+                        T: NamespacesService,
+                    > tonic::server::UnaryService<super::GetNamespaceRequest>
+                    for GetNamespaceSvc<T> {
+                        type Response = super::GetNamespaceResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetNamespaceRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as NamespacesService>::get_namespace(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetNamespaceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/meshkit.v1.NamespacesService/CreateNamespace" => {
+                    #[allow(non_camel_case_types)]
+                    struct CreateNamespaceSvc<T: NamespacesService>(pub Arc<T>);
+                    impl<
+                        T: NamespacesService,
+                    > tonic::server::UnaryService<super::CreateNamespaceRequest>
+                    for CreateNamespaceSvc<T> {
+                        type Response = super::CreateNamespaceResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CreateNamespaceRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as NamespacesService>::create_namespace(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CreateNamespaceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/meshkit.v1.NamespacesService/UpdateNamespace" => {
+                    #[allow(non_camel_case_types)]
+                    struct UpdateNamespaceSvc<T: NamespacesService>(pub Arc<T>);
+                    impl<
+                        T: NamespacesService,
+                    > tonic::server::UnaryService<super::UpdateNamespaceRequest>
+                    for UpdateNamespaceSvc<T> {
+                        type Response = super::UpdateNamespaceResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UpdateNamespaceRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as NamespacesService>::update_namespace(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UpdateNamespaceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/meshkit.v1.NamespacesService/DeleteNamespace" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeleteNamespaceSvc<T: NamespacesService>(pub Arc<T>);
+                    impl<
+                        T: NamespacesService,
+                    > tonic::server::UnaryService<super::DeleteNamespaceRequest>
+                    for DeleteNamespaceSvc<T> {
+                        type Response = super::DeleteNamespaceResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeleteNamespaceRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as NamespacesService>::delete_namespace(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeleteNamespaceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for NamespacesServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "meshkit.v1.NamespacesService";
+    impl<T> tonic::server::NamedService for NamespacesServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Shard {
     #[prost(string, tag = "1")]
     pub shard_namespace: ::prost::alloc::string::String,
     #[prost(uint32, tag = "2")]
     pub id: u32,
-    /// "rendezvous".
+    /// "ring", "rendezvous", "weighted-rendezvous", "jump" or "locality-aware".
     #[prost(string, tag = "3")]
     pub strategy: ::prost::alloc::string::String,
     /// Peer id; empty where no living peer can own it.
@@ -3774,6 +4495,32 @@ pub struct Shard {
     pub record_version: u64,
     #[prost(message, optional, tag = "8")]
     pub changed_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// How far the owner's ownership has come; always ACTIVE where hand-over is immediate.
+    #[prost(enumeration = "OwnershipPhase", tag = "9")]
+    pub phase: i32,
+    /// Who takes over, and whether it is ready; empty where nobody is to.
+    #[prost(string, tag = "10")]
+    pub successor: ::prost::alloc::string::String,
+    #[prost(bool, tag = "11")]
+    pub successor_ready: bool,
+    /// The other peers that keep it, best first.
+    #[prost(string, repeated, tag = "12")]
+    pub standbys: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The peer that an operator chose; empty where the strategy chooses.
+    #[prost(string, tag = "13")]
+    pub pinned: ::prost::alloc::string::String,
+    /// How much load it is expected to carry, where 1 is usual.
+    #[prost(uint32, tag = "14")]
+    pub capacity_hint: u32,
+    /// Of the last change by an operator.
+    #[prost(string, tag = "15")]
+    pub ticket: ::prost::alloc::string::String,
+    /// Who takes its calls now; empty while nobody does.
+    #[prost(string, tag = "16")]
+    pub leader: ::prost::alloc::string::String,
+    /// The pinned hash of `NAMESPACE/ID|OWNER|FENCE|PHASE|STATUS`: docs/reference/shard-hash.md.
+    #[prost(fixed64, tag = "17")]
+    pub checksum: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListShardsRequest {
@@ -3813,6 +4560,312 @@ pub struct LookupShardResponse {
     #[prost(message, optional, tag = "1")]
     pub shard: ::core::option::Option<Shard>,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetShardRequest {
+    #[prost(string, tag = "1")]
+    pub shard_namespace: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub id: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetShardResponse {
+    #[prost(message, optional, tag = "1")]
+    pub shard: ::core::option::Option<Shard>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchShardsRequest {
+    /// Exact match; empty means any.
+    #[prost(string, tag = "1")]
+    pub shard_namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub owner: ::prost::alloc::string::String,
+    /// Begins behind this revision, as a listing told it; 0 means with the next change.
+    #[prost(uint64, tag = "3")]
+    pub after_revision: u64,
+    /// Begins where another watch with the same filter stood; counts before `after_revision`.
+    #[prost(string, tag = "4")]
+    pub resume_token: ::prost::alloc::string::String,
+    /// Begins with all shards and namespaces as of one revision; counts where neither of the above is set.
+    #[prost(bool, tag = "5")]
+    pub snapshot: bool,
+}
+/// One part of a snapshot, or one event behind it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WatchShardsResponse {
+    /// Left out in the parts of a snapshot.
+    #[prost(message, optional, tag = "1")]
+    pub event: ::core::option::Option<WatchEvent>,
+    /// What an event of PUT shows.
+    #[prost(message, optional, tag = "2")]
+    pub shard: ::core::option::Option<Shard>,
+    /// A part of the snapshot.
+    #[prost(message, repeated, tag = "3")]
+    pub snapshot: ::prost::alloc::vec::Vec<Shard>,
+    /// The end of the snapshot. Without it a snapshot is not to be applied, least of all an empty one.
+    #[prost(message, optional, tag = "4")]
+    pub complete: ::core::option::Option<SnapshotComplete>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SnapshotComplete {
+    /// The one revision that all parts are of.
+    #[prost(uint64, tag = "1")]
+    pub revision: u64,
+    /// How many shards there were in all parts.
+    #[prost(uint64, tag = "2")]
+    pub shards: u64,
+    /// The exclusive or of their checksums.
+    #[prost(fixed64, tag = "3")]
+    pub checksum: u64,
+    /// How many shards each namespace has that the filter admits: what keys hash over.
+    #[prost(message, repeated, tag = "4")]
+    pub namespaces: ::prost::alloc::vec::Vec<NamespaceSize>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NamespaceSize {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub shards: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DiffShardsRequest {
+    /// Exact match; empty means any.
+    #[prost(string, tag = "1")]
+    pub shard_namespace: ::prost::alloc::string::String,
+    /// Behind this revision...
+    #[prost(uint64, tag = "2")]
+    pub from_revision: u64,
+    /// ...up to this one; 0 means now.
+    #[prost(uint64, tag = "3")]
+    pub to_revision: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ShardDiff {
+    #[prost(string, tag = "1")]
+    pub shard_namespace: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub id: u32,
+    /// Left out where it did not exist, or what it was is not known any more.
+    #[prost(message, optional, tag = "3")]
+    pub before: ::core::option::Option<Shard>,
+    /// Left out where it does not exist any more.
+    #[prost(message, optional, tag = "4")]
+    pub after: ::core::option::Option<Shard>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DiffShardsResponse {
+    /// By namespace and id; at most 1000.
+    #[prost(message, repeated, tag = "1")]
+    pub changes: ::prost::alloc::vec::Vec<ShardDiff>,
+    #[prost(uint64, tag = "2")]
+    pub from_revision: u64,
+    #[prost(uint64, tag = "3")]
+    pub to_revision: u64,
+    /// Whether there are more changes than these.
+    #[prost(bool, tag = "4")]
+    pub truncated: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListShardHistoryRequest {
+    #[prost(string, tag = "1")]
+    pub shard_namespace: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub id: u32,
+    /// 1 to 1000; 0 means 100.
+    #[prost(uint32, tag = "3")]
+    pub page_size: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ShardHistoryEntry {
+    #[prost(uint64, tag = "1")]
+    pub revision: u64,
+    #[prost(message, optional, tag = "2")]
+    pub at: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(string, tag = "3")]
+    pub actor: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub action: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub ticket: ::prost::alloc::string::String,
+    /// The shard as the change left it.
+    #[prost(message, optional, tag = "7")]
+    pub shard: ::core::option::Option<Shard>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListShardHistoryResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub entries: ::prost::alloc::vec::Vec<ShardHistoryEntry>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SimulatedNode {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub zone: ::prost::alloc::string::String,
+    /// 1 (where 0) to 1000.
+    #[prost(uint32, tag = "3")]
+    pub weight: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SimulateShardsRequest {
+    /// One namespace; empty means all of them.
+    #[prost(string, tag = "1")]
+    pub shard_namespace: ::prost::alloc::string::String,
+    /// Peers that would come; at most 1000. Of the service of each namespace.
+    #[prost(message, repeated, tag = "2")]
+    pub add: ::prost::alloc::vec::Vec<SimulatedNode>,
+    /// Peers that would be gone.
+    #[prost(string, repeated, tag = "3")]
+    pub remove: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Peers that would have another weight.
+    #[prost(message, repeated, tag = "4")]
+    pub reweight: ::prost::alloc::vec::Vec<SimulatedNode>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SimulatedMove {
+    #[prost(string, tag = "1")]
+    pub shard_namespace: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub id: u32,
+    #[prost(string, tag = "3")]
+    pub from: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub to: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SimulatedLoad {
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    /// Shards.
+    #[prost(uint32, tag = "2")]
+    pub before: u32,
+    #[prost(uint32, tag = "3")]
+    pub after: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SimulateShardsResponse {
+    /// The first 1000 of them.
+    #[prost(message, repeated, tag = "1")]
+    pub moves: ::prost::alloc::vec::Vec<SimulatedMove>,
+    #[prost(uint32, tag = "2")]
+    pub moved: u32,
+    #[prost(uint32, tag = "3")]
+    pub shards: u32,
+    /// Of all shards, 0 to 100.
+    #[prost(double, tag = "4")]
+    pub moved_percent: f64,
+    #[prost(message, repeated, tag = "5")]
+    pub loads: ::prost::alloc::vec::Vec<SimulatedLoad>,
+    #[prost(uint64, tag = "6")]
+    pub revision: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListShardOwnersRequest {
+    /// Exact match; empty means any.
+    #[prost(string, tag = "1")]
+    pub shard_namespace: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ShardOwner {
+    /// Peer id; empty for shards that nobody owns.
+    #[prost(string, tag = "1")]
+    pub owner: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub zone: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "3")]
+    pub shards: u32,
+    /// Of these, how many take calls.
+    #[prost(uint32, tag = "4")]
+    pub active: u32,
+    /// How many it is to take over.
+    #[prost(uint32, tag = "5")]
+    pub incoming: u32,
+    /// What it reported last.
+    #[prost(double, tag = "6")]
+    pub calls_per_second: f64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListShardOwnersResponse {
+    /// By id.
+    #[prost(message, repeated, tag = "1")]
+    pub owners: ::prost::alloc::vec::Vec<ShardOwner>,
+    #[prost(uint64, tag = "2")]
+    pub revision: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AssignShardRequest {
+    #[prost(string, tag = "1")]
+    pub shard_namespace: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub id: u32,
+    /// Who is to own it; empty gives it back to the strategy.
+    #[prost(string, tag = "3")]
+    pub peer: ::prost::alloc::string::String,
+    /// The fence that the caller saw.
+    #[prost(uint64, tag = "4")]
+    pub fence: u64,
+    #[prost(message, optional, tag = "5")]
+    pub options: ::core::option::Option<ChangeOptions>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AssignShardResponse {
+    #[prost(message, optional, tag = "1")]
+    pub shard: ::core::option::Option<Shard>,
+    #[prost(message, optional, tag = "2")]
+    pub outcome: ::core::option::Option<ChangeOutcome>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReportOwnershipRequest {
+    #[prost(string, tag = "1")]
+    pub peer: ::prost::alloc::string::String,
+    /// What it says of shards; at most 1000.
+    #[prost(message, repeated, tag = "2")]
+    pub words: ::prost::alloc::vec::Vec<OwnershipWord>,
+    /// What its shards carry; at most 1000.
+    #[prost(message, repeated, tag = "3")]
+    pub loads: ::prost::alloc::vec::Vec<ShardLoad>,
+    /// It is about to end: all its shards are to be handed over.
+    #[prost(bool, tag = "4")]
+    pub leaving: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OwnershipWord {
+    #[prost(string, tag = "1")]
+    pub shard_namespace: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub id: u32,
+    /// Of the record that it is about: said of another one it counts for nothing.
+    #[prost(uint64, tag = "3")]
+    pub record_version: u64,
+    #[prost(uint64, tag = "4")]
+    pub fence: u64,
+    #[prost(enumeration = "OwnershipWordKind", tag = "5")]
+    pub kind: i32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ShardLoad {
+    #[prost(string, tag = "1")]
+    pub shard_namespace: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub id: u32,
+    /// Calls a second.
+    #[prost(double, tag = "3")]
+    pub calls_per_second: f64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReportOwnershipResponse {
+    /// For how long it may serve from when it sent the request.
+    #[prost(uint32, tag = "1")]
+    pub lease_ms: u32,
+    /// How soon it is to report again at the latest.
+    #[prost(uint32, tag = "2")]
+    pub report_interval_ms: u32,
+    /// The places in the request of the words that counted: the store held what they were said of.
+    #[prost(uint32, repeated, tag = "3")]
+    pub accepted: ::prost::alloc::vec::Vec<u32>,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum ShardStatus {
@@ -3844,6 +4897,84 @@ impl ShardStatus {
             "SHARD_STATUS_DRAINING" => Some(Self::Draining),
             "SHARD_STATUS_PAUSED" => Some(Self::Paused),
             "SHARD_STATUS_DISABLED" => Some(Self::Disabled),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum OwnershipPhase {
+    Unspecified = 0,
+    /// Named, and not heard yet; also without an owner.
+    Assigned = 1,
+    /// Makes itself ready.
+    Warming = 2,
+    /// Takes calls.
+    Active = 3,
+    /// Finishes what it has and takes nothing new.
+    Draining = 4,
+}
+impl OwnershipPhase {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "OWNERSHIP_PHASE_UNSPECIFIED",
+            Self::Assigned => "OWNERSHIP_PHASE_ASSIGNED",
+            Self::Warming => "OWNERSHIP_PHASE_WARMING",
+            Self::Active => "OWNERSHIP_PHASE_ACTIVE",
+            Self::Draining => "OWNERSHIP_PHASE_DRAINING",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "OWNERSHIP_PHASE_UNSPECIFIED" => Some(Self::Unspecified),
+            "OWNERSHIP_PHASE_ASSIGNED" => Some(Self::Assigned),
+            "OWNERSHIP_PHASE_WARMING" => Some(Self::Warming),
+            "OWNERSHIP_PHASE_ACTIVE" => Some(Self::Active),
+            "OWNERSHIP_PHASE_DRAINING" => Some(Self::Draining),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum OwnershipWordKind {
+    Unspecified = 0,
+    /// It makes itself ready.
+    Warming = 1,
+    /// It is ready to serve.
+    Ready = 2,
+    /// It serves nothing of the shard any more.
+    Released = 3,
+    /// It is the owner and holds nothing: its process is new, or its lease ended.
+    Restarted = 4,
+}
+impl OwnershipWordKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "OWNERSHIP_WORD_KIND_UNSPECIFIED",
+            Self::Warming => "OWNERSHIP_WORD_KIND_WARMING",
+            Self::Ready => "OWNERSHIP_WORD_KIND_READY",
+            Self::Released => "OWNERSHIP_WORD_KIND_RELEASED",
+            Self::Restarted => "OWNERSHIP_WORD_KIND_RESTARTED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "OWNERSHIP_WORD_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "OWNERSHIP_WORD_KIND_WARMING" => Some(Self::Warming),
+            "OWNERSHIP_WORD_KIND_READY" => Some(Self::Ready),
+            "OWNERSHIP_WORD_KIND_RELEASED" => Some(Self::Released),
+            "OWNERSHIP_WORD_KIND_RESTARTED" => Some(Self::Restarted),
             _ => None,
         }
     }
@@ -3979,6 +5110,206 @@ pub mod shards_service_client {
                 .insert(GrpcMethod::new("meshkit.v1.ShardsService", "LookupShard"));
             self.inner.unary(req, path, codec).await
         }
+        /// Reads one shard. Scope: mesh.read.
+        pub async fn get_shard(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetShardRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetShardResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/meshkit.v1.ShardsService/GetShard",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("meshkit.v1.ShardsService", "GetShard"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Follows shards as they change; with `snapshot` all of them first, as of one revision. Scope: mesh.observe.
+        pub async fn watch_shards(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchShardsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::WatchShardsResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/meshkit.v1.ShardsService/WatchShards",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("meshkit.v1.ShardsService", "WatchShards"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// What changed between two revisions. OUT_OF_RANGE where that is not known any more. Scope: mesh.read.
+        pub async fn diff_shards(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DiffShardsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DiffShardsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/meshkit.v1.ShardsService/DiffShards",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("meshkit.v1.ShardsService", "DiffShards"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The changes of one shard, newest first. Scope: mesh.read.
+        pub async fn list_shard_history(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListShardHistoryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListShardHistoryResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/meshkit.v1.ShardsService/ListShardHistory",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("meshkit.v1.ShardsService", "ListShardHistory"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What would move if peers came, went or weighed otherwise; nothing is written. Scope: mesh.read.
+        pub async fn simulate_shards(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SimulateShardsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SimulateShardsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/meshkit.v1.ShardsService/SimulateShards",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("meshkit.v1.ShardsService", "SimulateShards"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Binds a shard to a peer, or to none. Scope: mesh.operate. ABORTED for a stale fence.
+        pub async fn assign_shard(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AssignShardRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AssignShardResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/meshkit.v1.ShardsService/AssignShard",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("meshkit.v1.ShardsService", "AssignShard"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What each owner has. Scope: mesh.read.
+        pub async fn list_shard_owners(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListShardOwnersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListShardOwnersResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/meshkit.v1.ShardsService/ListShardOwners",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("meshkit.v1.ShardsService", "ListShardOwners"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// An owner renews its lease and says how far its shards are. Scope: mesh.observe.
+        pub async fn report_ownership(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReportOwnershipRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReportOwnershipResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/meshkit.v1.ShardsService/ReportOwnership",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("meshkit.v1.ShardsService", "ReportOwnership"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -4008,6 +5339,76 @@ pub mod shards_service_server {
             request: tonic::Request<super::LookupShardRequest>,
         ) -> std::result::Result<
             tonic::Response<super::LookupShardResponse>,
+            tonic::Status,
+        >;
+        /// Reads one shard. Scope: mesh.read.
+        async fn get_shard(
+            &self,
+            request: tonic::Request<super::GetShardRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetShardResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the WatchShards method.
+        type WatchShardsStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::WatchShardsResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Follows shards as they change; with `snapshot` all of them first, as of one revision. Scope: mesh.observe.
+        async fn watch_shards(
+            &self,
+            request: tonic::Request<super::WatchShardsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::WatchShardsStream>,
+            tonic::Status,
+        >;
+        /// What changed between two revisions. OUT_OF_RANGE where that is not known any more. Scope: mesh.read.
+        async fn diff_shards(
+            &self,
+            request: tonic::Request<super::DiffShardsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DiffShardsResponse>,
+            tonic::Status,
+        >;
+        /// The changes of one shard, newest first. Scope: mesh.read.
+        async fn list_shard_history(
+            &self,
+            request: tonic::Request<super::ListShardHistoryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListShardHistoryResponse>,
+            tonic::Status,
+        >;
+        /// What would move if peers came, went or weighed otherwise; nothing is written. Scope: mesh.read.
+        async fn simulate_shards(
+            &self,
+            request: tonic::Request<super::SimulateShardsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SimulateShardsResponse>,
+            tonic::Status,
+        >;
+        /// Binds a shard to a peer, or to none. Scope: mesh.operate. ABORTED for a stale fence.
+        async fn assign_shard(
+            &self,
+            request: tonic::Request<super::AssignShardRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AssignShardResponse>,
+            tonic::Status,
+        >;
+        /// What each owner has. Scope: mesh.read.
+        async fn list_shard_owners(
+            &self,
+            request: tonic::Request<super::ListShardOwnersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListShardOwnersResponse>,
+            tonic::Status,
+        >;
+        /// An owner renews its lease and says how far its shards are. Scope: mesh.observe.
+        async fn report_ownership(
+            &self,
+            request: tonic::Request<super::ReportOwnershipRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReportOwnershipResponse>,
             tonic::Status,
         >;
     }
@@ -4163,6 +5564,370 @@ pub mod shards_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = LookupShardSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/meshkit.v1.ShardsService/GetShard" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetShardSvc<T: ShardsService>(pub Arc<T>);
+                    impl<
+                        T: ShardsService,
+                    > tonic::server::UnaryService<super::GetShardRequest>
+                    for GetShardSvc<T> {
+                        type Response = super::GetShardResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetShardRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ShardsService>::get_shard(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetShardSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/meshkit.v1.ShardsService/WatchShards" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchShardsSvc<T: ShardsService>(pub Arc<T>);
+                    impl<
+                        T: ShardsService,
+                    > tonic::server::ServerStreamingService<super::WatchShardsRequest>
+                    for WatchShardsSvc<T> {
+                        type Response = super::WatchShardsResponse;
+                        type ResponseStream = T::WatchShardsStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchShardsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ShardsService>::watch_shards(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchShardsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/meshkit.v1.ShardsService/DiffShards" => {
+                    #[allow(non_camel_case_types)]
+                    struct DiffShardsSvc<T: ShardsService>(pub Arc<T>);
+                    impl<
+                        T: ShardsService,
+                    > tonic::server::UnaryService<super::DiffShardsRequest>
+                    for DiffShardsSvc<T> {
+                        type Response = super::DiffShardsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DiffShardsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ShardsService>::diff_shards(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DiffShardsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/meshkit.v1.ShardsService/ListShardHistory" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListShardHistorySvc<T: ShardsService>(pub Arc<T>);
+                    impl<
+                        T: ShardsService,
+                    > tonic::server::UnaryService<super::ListShardHistoryRequest>
+                    for ListShardHistorySvc<T> {
+                        type Response = super::ListShardHistoryResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListShardHistoryRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ShardsService>::list_shard_history(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListShardHistorySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/meshkit.v1.ShardsService/SimulateShards" => {
+                    #[allow(non_camel_case_types)]
+                    struct SimulateShardsSvc<T: ShardsService>(pub Arc<T>);
+                    impl<
+                        T: ShardsService,
+                    > tonic::server::UnaryService<super::SimulateShardsRequest>
+                    for SimulateShardsSvc<T> {
+                        type Response = super::SimulateShardsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SimulateShardsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ShardsService>::simulate_shards(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SimulateShardsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/meshkit.v1.ShardsService/AssignShard" => {
+                    #[allow(non_camel_case_types)]
+                    struct AssignShardSvc<T: ShardsService>(pub Arc<T>);
+                    impl<
+                        T: ShardsService,
+                    > tonic::server::UnaryService<super::AssignShardRequest>
+                    for AssignShardSvc<T> {
+                        type Response = super::AssignShardResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AssignShardRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ShardsService>::assign_shard(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AssignShardSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/meshkit.v1.ShardsService/ListShardOwners" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListShardOwnersSvc<T: ShardsService>(pub Arc<T>);
+                    impl<
+                        T: ShardsService,
+                    > tonic::server::UnaryService<super::ListShardOwnersRequest>
+                    for ListShardOwnersSvc<T> {
+                        type Response = super::ListShardOwnersResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListShardOwnersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ShardsService>::list_shard_owners(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListShardOwnersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/meshkit.v1.ShardsService/ReportOwnership" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReportOwnershipSvc<T: ShardsService>(pub Arc<T>);
+                    impl<
+                        T: ShardsService,
+                    > tonic::server::UnaryService<super::ReportOwnershipRequest>
+                    for ReportOwnershipSvc<T> {
+                        type Response = super::ReportOwnershipResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReportOwnershipRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ShardsService>::report_ownership(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReportOwnershipSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -106,6 +106,7 @@ fn a_peer_is_one_flat_json_object() {
         registered_at: Timestamp::UNIX_EPOCH,
         last_seen_at: Timestamp::UNIX_EPOCH,
         hold: None,
+        leaving: false,
         label_patch: Default::default(),
         record_version: 3,
     };

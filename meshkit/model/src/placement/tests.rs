@@ -1,7 +1,5 @@
 #![allow(clippy::unwrap_used, reason = "a test says by panicking that it failed")]
 
-use std::collections::BTreeSet;
-
 use proptest::prelude::*;
 
 use super::*;
@@ -40,61 +38,33 @@ fn documentation_and_tests_say_the_same() {
 }
 
 #[test]
-fn no_shards_and_no_candidates_are_no_trouble() {
+fn no_shards_are_no_trouble() {
     assert_eq!(shard_of_key(b"any", 0), 0);
-    assert_eq!(Candidates::default().owner("orders", 0), None);
-}
-
-#[test]
-fn shards_spread_evenly() {
-    let peers: Vec<_> = (0..10).map(|n| peer(format!("peer-{n}"))).collect();
-    let candidates = Candidates::new(&peers);
-    let mut owned = vec![0_u32; peers.len()];
-    for shard in 0..10_000 {
-        let owner = candidates.owner("orders", shard).unwrap();
-        let at = peers.iter().position(|p| p == owner).unwrap();
-        owned[at] += 1;
-    }
-    // A thousand each, give or take four standard deviations (30 each) of fair dice.
-    assert!(owned.iter().all(|count| (880..=1120).contains(count)), "{owned:?}");
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whoever joins takes shards only for itself; whoever leaves gives up only its own.
-    #[test]
-    fn movement_is_minimal(
-        names in proptest::collection::btree_set("[a-z0-9]{1,12}", 1..20),
-        joining in "[A-Z]{3}",
-        namespace in "[a-z]{1,8}",
-    ) {
-        let joining = peer(format!("new.{}", joining.to_lowercase()));
-        let before: BTreeSet<_> = names.into_iter().map(peer).collect();
-        let mut after = before.clone();
-        after.insert(joining.clone());
-        let (before, after) = (Candidates::new(&before), Candidates::new(&after));
-        for shard in 0..256 {
-            let (old, new) = (before.owner(&namespace, shard), after.owner(&namespace, shard));
-            prop_assert!(new == old || new == Some(&joining));
-        }
-    }
-
-    /// The order in which peers are named does not matter.
-    #[test]
-    fn owners_do_not_depend_on_order(
-        names in proptest::collection::vec("[a-z0-9]{1,12}", 1..20),
-        shard in any::<u32>(),
-    ) {
-        let mut peers: Vec<_> = names.into_iter().map(peer).collect();
-        let forth = Candidates::new(&peers).owner("orders", shard).cloned();
-        peers.reverse();
-        let back = Candidates::new(&peers);
-        prop_assert_eq!(forth.as_ref(), back.owner("orders", shard));
-    }
-
     #[test]
     fn keys_fall_into_the_namespace(key in proptest::collection::vec(any::<u8>(), 0..64), shards in 1_u32..70_000) {
         prop_assert!(shard_of_key(&key, shards) < shards);
+    }
+}
+
+#[test]
+fn the_model_agrees_with_the_published_vectors() {
+    let vectors: serde_json::Value =
+        serde_json::from_str(include_str!("../../../../proto/shard-hash.json")).unwrap();
+    let bytes = |hex: &str| -> Vec<u8> {
+        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+    };
+    for vector in vectors["hashes"].as_array().unwrap() {
+        let found = hash(&bytes(vector["hex"].as_str().unwrap()));
+        assert_eq!(format!("{found:016x}"), vector["hash"].as_str().unwrap());
+    }
+    for vector in vectors["lookups"].as_array().unwrap() {
+        let shards = u32::try_from(vector["shards"].as_u64().unwrap()).unwrap();
+        let found = shard_of_key(&bytes(vector["hex"].as_str().unwrap()), shards);
+        assert_eq!(u64::from(found), vector["shard"].as_u64().unwrap());
     }
 }

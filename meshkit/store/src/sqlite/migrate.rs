@@ -98,19 +98,15 @@ fn peer(row: &Row<'_>) -> rusqlite::Result<Peer> {
         registered_at: time(row, 2)?,
         last_seen_at: time(row, 3)?,
         hold: None,
+        leaving: false,
         label_patch: meshkit_model::LabelPatch::new(),
         record_version: row.get(4)?,
     })
 }
 
 fn namespace(row: &Row<'_>) -> rusqlite::Result<Namespace> {
-    Ok(Namespace {
-        name: row.get(0)?,
-        shards: row.get(1)?,
-        service: row.get(2)?,
-        strategy: parsed(row, 3)?,
-        record_version: row.get(4)?,
-    })
+    let named = Namespace::new(row.get::<_, String>(0)?, row.get(1)?, row.get::<_, String>(2)?);
+    Ok(Namespace { strategy: parsed(row, 3)?, record_version: row.get(4)?, ..named })
 }
 
 fn shard(row: &Row<'_>) -> rusqlite::Result<Shard> {
@@ -121,6 +117,12 @@ fn shard(row: &Row<'_>) -> rusqlite::Result<Shard> {
         strategy: parsed(row, 2)?,
         owner: if owner.is_empty() { None } else { Some(PeerId::new(owner).map_err(|error| odd(3, error))?) },
         status: parsed(row, 4)?,
+        phase: meshkit_model::Phase::Active,
+        successor: None,
+        standbys: Vec::new(),
+        pinned: None,
+        capacity_hint: 1,
+        ticket: String::new(),
         fence: row.get(5)?,
         record_version: row.get(6)?,
         changed_at: time(row, 7)?,

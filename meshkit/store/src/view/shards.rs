@@ -1,5 +1,9 @@
 //! Shards in memory: by place and by owner. A million of them have to fit, so a shard stands here
 //! once and the index holds its place alone.
+//!
+//! Those of a namespace stand in chunks that are shared: whoever needs all of them takes a copy of the few
+//! pointers to chunks, and reads it without keeping a writer waiting. A writer copies the one chunk that
+//! it changes where somebody still reads it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -9,6 +13,9 @@ use meshkit_model::{PeerId, Shard, ShardStatus};
 
 use super::Page;
 use super::tables::{Rows, page};
+
+/// Shards of a chunk.
+const CHUNK: usize = 256;
 
 /// Which shards to list; `None` means any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,19 +44,82 @@ impl ShardQuery {
 
 type Place = (Arc<str>, u32);
 
+/// The shards of one namespace at one revision. Cloning copies a pointer for every 256 of them.
+#[derive(Clone, Debug, Default)]
+pub struct NamespaceShards {
+    chunks: Vec<Arc<Vec<Option<Arc<Shard>>>>>,
+    count: usize,
+    generation: u64,
+}
+
+impl NamespaceShards {
+    /// One shard.
+    #[must_use]
+    pub fn at(&self, id: u32) -> Option<&Arc<Shard>> {
+        let (chunk, slot) = slot(id);
+        self.chunks.get(chunk)?.get(slot)?.as_ref()
+    }
+
+    /// All of them by id.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Shard>> {
+        self.from(0)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Another number after every change of any of them.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Those from an id on.
+    pub fn from(&self, id: u32) -> impl Iterator<Item = &Arc<Shard>> {
+        let (chunk, slot) = slot(id);
+        let skipped = move |at: usize| if at == 0 { slot } else { 0 };
+        let chunks = self.chunks.iter().skip(chunk).enumerate();
+        chunks.flat_map(move |(at, chunk)| chunk.iter().skip(skipped(at)).flatten())
+    }
+
+    /// Sets what stands in a place, and gives what stood there.
+    fn set(&mut self, id: u32, shard: Option<Arc<Shard>>) -> Option<Arc<Shard>> {
+        let (at, slot) = slot(id);
+        while self.chunks.len() <= at {
+            self.chunks.push(Arc::default());
+        }
+        let chunk = Arc::make_mut(self.chunks.get_mut(at)?);
+        if chunk.len() <= slot {
+            chunk.resize(slot + 1, None);
+        }
+        let is_there = shard.is_some();
+        let known = std::mem::replace(chunk.get_mut(slot)?, shard);
+        self.count = self.count + usize::from(is_there) - usize::from(known.is_some());
+        known
+    }
+}
+
+fn slot(id: u32) -> (usize, usize) {
+    (id as usize / CHUNK, id as usize % CHUNK)
+}
+
 /// All shards.
 #[derive(Debug, Default)]
 pub struct Shards {
-    namespaces: BTreeMap<Arc<str>, BTreeMap<u32, Shard>>,
+    namespaces: BTreeMap<Arc<str>, NamespaceShards>,
     /// The places of an owner's shards; an empty text owns those without one.
-    by_owner: BTreeMap<String, BTreeSet<Place>>,
+    by_owner: BTreeMap<Box<str>, BTreeSet<Place>>,
     count: usize,
+    generation: u64,
 }
 
 impl Rows<Shard> for Shards {
     fn get(&self, key: &str) -> Option<&Shard> {
         let (namespace, id) = Shard::place_of(key)?;
-        self.at(namespace, id)
+        self.at(namespace, id).map(|shard| &**shard)
     }
 
     fn put(&mut self, shard: Shard) {
@@ -57,21 +127,33 @@ impl Rows<Shard> for Shards {
             Some((namespace, _)) => Arc::clone(namespace),
             None => shard.namespace.as_str().into(),
         };
-        let (id, owner) = (shard.id, owner_of(&shard).to_owned());
+        let (id, shard) = (shard.id, Arc::new(shard));
         let shards = self.namespaces.entry(Arc::clone(&namespace)).or_default();
-        match shards.insert(id, shard) {
-            Some(known) if owner_of(&known) == owner => return,
+        self.generation += 1;
+        shards.generation = self.generation;
+        match shards.set(id, Some(Arc::clone(&shard))) {
+            Some(known) if owner_of(&known) == owner_of(&shard) => return,
             Some(known) => self.disown(&known),
             None => self.count += 1,
         }
-        self.by_owner.entry(owner).or_default().insert((namespace, id));
+        let owner = owner_of(&shard);
+        match self.by_owner.get_mut(owner) {
+            Some(places) => {
+                places.insert((namespace, id));
+            }
+            None => {
+                self.by_owner.insert(owner.into(), BTreeSet::from([(namespace, id)]));
+            }
+        }
     }
 
     fn remove(&mut self, key: &str) {
         let Some((namespace, id)) = Shard::place_of(key) else { return };
         let Some(shards) = self.namespaces.get_mut(namespace) else { return };
-        let Some(known) = shards.remove(&id) else { return };
-        if shards.is_empty() {
+        let Some(known) = shards.set(id, None) else { return };
+        self.generation += 1;
+        shards.generation = self.generation;
+        if shards.count == 0 {
             self.namespaces.remove(namespace);
         }
         self.count -= 1;
@@ -86,13 +168,24 @@ impl Rows<Shard> for Shards {
 impl Shards {
     /// One shard.
     #[must_use]
-    pub fn at(&self, namespace: &str, id: u32) -> Option<&Shard> {
-        self.namespaces.get(namespace)?.get(&id)
+    pub fn at(&self, namespace: &str, id: u32) -> Option<&Arc<Shard>> {
+        self.namespaces.get(namespace)?.at(id)
+    }
+
+    /// The shards of one namespace, to be read without holding the view.
+    #[must_use]
+    pub fn of(&self, namespace: &str) -> NamespaceShards {
+        self.namespaces.get(namespace).cloned().unwrap_or_default()
+    }
+
+    /// The namespaces that have shards.
+    pub fn namespaces(&self) -> impl Iterator<Item = (&Arc<str>, &NamespaceShards)> {
+        self.namespaces.iter()
     }
 
     /// All shards in the order of namespace and id.
-    pub fn iter(&self) -> impl Iterator<Item = &Shard> {
-        self.namespaces.values().flat_map(BTreeMap::values)
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Shard>> {
+        self.namespaces.values().flat_map(NamespaceShards::iter)
     }
 
     /// How many shards an owner has; an empty text asks for those without one.
@@ -103,12 +196,12 @@ impl Shards {
 
     /// The shards that a query asks for, in the order of namespace and id.
     #[must_use]
-    pub fn page(&self, query: &ShardQuery, revision: u64) -> Page<Shard> {
+    pub fn page(&self, query: &ShardQuery, revision: u64) -> Page<Arc<Shard>> {
         let Some(owner) = &query.owner else {
             let shards = self.after(query).filter(|shard| query.matches(shard));
             return page(shards, query.limit, revision);
         };
-        let Some(places) = self.by_owner.get(owner) else {
+        let Some(places) = self.by_owner.get(owner.as_str()) else {
             return page(std::iter::empty(), query.limit, revision);
         };
         // A namespace alone begins before its first shard.
@@ -125,7 +218,7 @@ impl Shards {
     }
 
     /// The shards of the asked namespaces from where the query begins.
-    fn after<'a>(&'a self, query: &'a ShardQuery) -> impl Iterator<Item = &'a Shard> {
+    fn after<'a>(&'a self, query: &'a ShardQuery) -> impl Iterator<Item = &'a Arc<Shard>> {
         let after = query.after.as_ref().map(|(namespace, id)| (namespace.as_str(), *id));
         let first = after.map(|(namespace, _)| namespace);
         let only = query.namespace.as_deref();
@@ -138,10 +231,10 @@ impl Shards {
             .take_while(move |(namespace, _)| only.is_none_or(|only| only == &***namespace))
             .flat_map(move |(namespace, shards)| {
                 let from = match after {
-                    Some((after, id)) if after == &**namespace => Bound::Excluded(id),
-                    _ => Bound::Unbounded,
+                    Some((after, id)) if after == &**namespace => id.saturating_add(1),
+                    _ => 0,
                 };
-                shards.range((from, Bound::Unbounded)).map(|(_, shard)| shard)
+                shards.from(from)
             })
     }
 
