@@ -8,8 +8,8 @@ use clap::CommandFactory as _;
 use omnirelay_runtime::Result;
 
 use crate::args::{
-    AuditCommand, Cli, Clusters, Command, ConfigCommand, DebugCommand, Dev, Init, Mesh, Peers, Shards,
-    TransportCommand,
+    AuditCommand, Bootstrap, Cli, Clusters, Command, ConfigCommand, DebugCommand, Dev, Init, Mesh, Peers,
+    Shards, TransportCommand,
 };
 use crate::dev::Hosts;
 use crate::mesh::peers::Verb;
@@ -37,6 +37,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Mesh(Mesh::Config(ConfigCommand::Rollback(args))) => {
             mesh::config::roll_back(context, &args)?;
         }
+        Command::Mesh(Mesh::Bootstrap(args)) => bootstrap(context, &args)?,
         Command::Mesh(Mesh::Shards(Shards::List(args))) => mesh::shards::list(context, &args)?,
         Command::Mesh(Mesh::Config(ConfigCommand::Validate(args))) => return mesh::validate::run(args),
         Command::Mesh(Mesh::Transport(TransportCommand::Stats(args))) => {
@@ -121,6 +122,18 @@ fn peers(context: Option<&Path>, args: &Peers) -> Result<()> {
         Peers::Uncordon(args) => mesh::peers::hold_back(context, args, Verb::Uncordon),
         Peers::Drain(args) => mesh::peers::hold_back(context, args, Verb::Drain),
         Peers::Label(args) => mesh::peers::label(context, args),
+    }
+}
+
+fn bootstrap(context: Option<&Path>, args: &Bootstrap) -> Result<()> {
+    match args {
+        Bootstrap::IssueToken(args) => mesh::bootstrap::issue(context, args),
+        Bootstrap::Tokens(args) => mesh::bootstrap::tokens(context, args),
+        Bootstrap::Withdraw(args) => mesh::bootstrap::withdraw(context, args),
+        Bootstrap::Join(args) => mesh::bootstrap::join(args),
+        Bootstrap::Rotate(args) => mesh::bootstrap::rotate(context, args),
+        Bootstrap::Identities(args) => mesh::bootstrap::identities(context, args),
+        Bootstrap::Revoke(args) => mesh::bootstrap::revoke(context, args),
     }
 }
 

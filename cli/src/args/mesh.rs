@@ -6,8 +6,10 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::output::{ListFormat, VerdictFormat};
 
+mod bootstrap;
 mod operate;
 
+pub(crate) use bootstrap::*;
 pub(crate) use operate::*;
 
 #[derive(Debug, Subcommand)]
@@ -29,6 +31,9 @@ pub(crate) enum Mesh {
     /// Who did what, or was refused
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Who may join, by which certificate, and who may no more
+    #[command(subcommand)]
+    Bootstrap(Bootstrap),
     /// How calls are carried
     #[command(subcommand)]
     Transport(TransportCommand),
@@ -253,6 +258,7 @@ impl Mesh {
             Self::Config(ConfigCommand::Rollback(back)) => back.changing.shown.output == ListFormat::Json,
             Self::Shards(Shards::List(list)) => list.listing.output == ListFormat::Json,
             Self::Config(ConfigCommand::Validate(validate)) => validate.output != VerdictFormat::Text,
+            Self::Bootstrap(bootstrap) => bootstrap.wants_json(),
             Self::Transport(TransportCommand::Stats(stats)) => stats.output == ListFormat::Json,
             Self::Debug(DebugCommand::DowngradeEvents(events)) => events.output == ListFormat::Json,
         }

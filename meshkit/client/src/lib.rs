@@ -1,27 +1,31 @@
 //! MeshKit's SDK: typed calls over HTTP/3 first, with the negotiated protocol on every answer.
 //!
 //! Read first: [`MeshClient`] makes the calls; [`Registration`] keeps a peer registered for as
-//! long as its process lives.
+//! long as its process lives; [`Identity`] keeps the certificate that it shows.
 //!
 //! It stands on the contracts and on [`relay_client::Channel`] alone, so whatever it does another
 //! language can do with the `.proto` files.
 
+mod bootstrap;
 mod change;
 mod client;
 mod credentials;
 mod error;
 mod govern;
+mod identity;
 mod operate;
 mod pages;
 mod registration;
 mod watch;
 mod wire;
 
+pub use bootstrap::IssuedToken;
 pub use change::{Change, Changed, Seen};
 pub use client::{Answer, MeshClient, PeerFilter, ShardFilter};
 pub use credentials::Credentials;
 pub use error::MeshError;
 pub use govern::ClusterFilter;
+pub use identity::{Identity, NewKey};
 pub use pages::{PeerPages, ShardPages};
 pub use registration::{Registration, RegistrationHandle, RegistrationState};
 pub use watch::{PeerChange, PeerWatch};
