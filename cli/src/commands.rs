@@ -8,8 +8,8 @@ use clap::CommandFactory as _;
 use omnirelay_runtime::Result;
 
 use crate::args::{
-    AuditCommand, Cli, Clusters, Command, ConfigCommand, DebugCommand, Dev, Init, Mesh, Namespaces, Peers,
-    Shards, TransportCommand,
+    AuditCommand, Bootstrap, Cli, Clusters, Command, ConfigCommand, DebugCommand, Dev, Init, Mesh,
+    Namespaces, Peers, Shards, TransportCommand,
 };
 use crate::dev::Hosts;
 use crate::mesh::peers::Verb;
@@ -39,6 +39,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::Mesh(Mesh::Shards(args)) => shards(context, &args)?,
         Command::Mesh(Mesh::Namespaces(args)) => namespaces(context, &args)?,
+        Command::Mesh(Mesh::Bootstrap(args)) => bootstrap(context, &args)?,
         Command::Mesh(Mesh::Config(ConfigCommand::Validate(args))) => return mesh::validate::run(args),
         Command::Mesh(Mesh::Transport(TransportCommand::Stats(args))) => {
             mesh::transport::stats(context, &args)?;
@@ -146,6 +147,18 @@ fn namespaces(context: Option<&Path>, args: &Namespaces) -> Result<()> {
         Namespaces::Create(args) => mesh::namespaces::create(context, args),
         Namespaces::Update(args) => mesh::namespaces::update(context, args),
         Namespaces::Delete(args) => mesh::namespaces::delete(context, args),
+    }
+}
+
+fn bootstrap(context: Option<&Path>, args: &Bootstrap) -> Result<()> {
+    match args {
+        Bootstrap::IssueToken(args) => mesh::bootstrap::issue(context, args),
+        Bootstrap::Tokens(args) => mesh::bootstrap::tokens(context, args),
+        Bootstrap::Withdraw(args) => mesh::bootstrap::withdraw(context, args),
+        Bootstrap::Join(args) => mesh::bootstrap::join(args),
+        Bootstrap::Rotate(args) => mesh::bootstrap::rotate(context, args),
+        Bootstrap::Identities(args) => mesh::bootstrap::identities(context, args),
+        Bootstrap::Revoke(args) => mesh::bootstrap::revoke(context, args),
     }
 }
 

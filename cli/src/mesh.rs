@@ -1,6 +1,7 @@
 //! The mesh: its peers, shards, clusters, configuration and audit, and how its calls are carried.
 
 pub(crate) mod audit;
+pub(crate) mod bootstrap;
 mod changing;
 pub(crate) mod clusters;
 pub(crate) mod config;

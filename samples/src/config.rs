@@ -1,5 +1,7 @@
 //! What an instance of a sample service is told.
 
+use std::path::PathBuf;
+
 use jiff::Timestamp;
 use omnirelay_runtime::config::Loaded;
 use omnirelay_runtime::{ErrorKind, OperatorError, Result};
@@ -46,6 +48,9 @@ pub(crate) struct Mesh {
     /// The URL that this instance is called at, where it is not the bound address.
     #[serde(default)]
     pub(crate) advertise: Option<String>,
+    /// Where certificate, authorities and revocation list are kept as the mesh issues them.
+    #[serde(default)]
+    pub(crate) identity: Option<PathBuf>,
 }
 
 fn default_cluster() -> String {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
 use jiff::Timestamp;
-use meshkit_client::{MeshClient, Registration};
+use meshkit_client::{Identity, MeshClient, Registration};
 use omnirelay_proto::DESCRIPTOR_SET;
 use omnirelay_runtime::bootstrap::{Running, Startup};
 use omnirelay_runtime::config::{Layers, load};
@@ -63,6 +63,9 @@ pub(crate) async fn start(mut startup: Startup, layers: Layers, which: Which) ->
         drop(guard);
     });
     if let Some(client) = mesh {
+        if let Some(directory) = config.mesh.as_ref().and_then(|mesh| mesh.identity.as_ref()) {
+            Identity::at(directory).keep(&client, &startup.drain);
+        }
         // Who is registered can be called; so this comes after the listener.
         let peer = peer::describe(&config, which.name(), &address);
         let _state = Registration::new(client, peer).spawn(startup.drain.clone());

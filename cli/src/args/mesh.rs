@@ -6,9 +6,11 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::output::{ListFormat, VerdictFormat};
 
+mod bootstrap;
 mod operate;
 mod shards;
 
+pub(crate) use bootstrap::*;
 pub(crate) use operate::*;
 pub(crate) use shards::*;
 
@@ -34,6 +36,9 @@ pub(crate) enum Mesh {
     /// Who did what, or was refused
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Who may join, by which certificate, and who may no more
+    #[command(subcommand)]
+    Bootstrap(Bootstrap),
     /// How calls are carried
     #[command(subcommand)]
     Transport(TransportCommand),
@@ -223,6 +228,7 @@ impl Mesh {
             Self::Shards(shards) => shards.wants_json(),
             Self::Namespaces(namespaces) => namespaces.wants_json(),
             Self::Config(ConfigCommand::Validate(validate)) => validate.output != VerdictFormat::Text,
+            Self::Bootstrap(bootstrap) => bootstrap.wants_json(),
             Self::Transport(TransportCommand::Stats(stats)) => stats.output == ListFormat::Json,
             Self::Debug(DebugCommand::DowngradeEvents(events)) => events.output == ListFormat::Json,
         }

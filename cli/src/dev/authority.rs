@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use omnirelay_runtime::{ErrorKind, OperatorError, Result};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose,
+    IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
 };
 
 use super::files::{self, Access};
@@ -36,9 +36,14 @@ impl Authority {
         directory.join("ca.pem")
     }
 
+    /// Where the authority's key lies.
+    pub(super) fn private_key(directory: &Path) -> PathBuf {
+        directory.join("ca.key")
+    }
+
     /// Takes up the authority of `directory`, or makes one where there is none yet.
     pub(super) fn open(directory: &Path) -> Result<Self> {
-        let (certificate, key) = (Self::certificate(directory), directory.join("ca.key"));
+        let (certificate, key) = (Self::certificate(directory), Self::private_key(directory));
         let params = authority_params()?;
         let key_pair = match (files::read(&certificate)?, files::read(&key)?) {
             (Some(_), Some(pem)) => KeyPair::from_pem(&pem).map_err(|error| {
@@ -76,6 +81,20 @@ impl Authority {
             certificate: directory.join(format!("{name}.pem")),
             private_key: directory.join(format!("{name}.key")),
         }
+    }
+
+    /// A list that revokes nothing, as PEM: what a process believes before it has heard of any.
+    pub(super) fn empty_list(&self) -> Result<String> {
+        let (from, until) = (days_from_now(-BACKDATED_DAYS)?, days_from_now(LEAF_DAYS)?);
+        let list = CertificateRevocationListParams {
+            this_update: rcgen::date_time_ymd(from.0, from.1, from.2),
+            next_update: rcgen::date_time_ymd(until.0, until.1, until.2),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: Vec::new(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.issuer).and_then(|list| list.pem()).map_err(|error| signing_failed(&error))
     }
 
     /// Signs a new certificate for `spiffe` that also holds for `hosts` (names or addresses), good

@@ -1,20 +1,11 @@
 //! Writing files so that a reader sees the old content or the new one, and secrets never stand
 //! open, not even for a moment.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::fs;
 use std::path::Path;
 
-use omnirelay_runtime::{ErrorKind, OperatorError, Result};
-
-/// Who may read a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
-    /// Everybody: mode 0644.
-    Public,
-    /// The owner alone: mode 0600.
-    Private,
-}
+pub(super) use omnirelay_runtime::file::Access;
+use omnirelay_runtime::{ErrorKind, OperatorError, Result, file};
 
 /// Puts `content` at `path`, replacing what was there in one step. A file that already holds it
 /// is left alone, so that its time tells when it changed.
@@ -22,28 +13,11 @@ pub(super) fn write(path: &Path, content: &[u8], access: Access) -> Result<()> {
     if fs::read(path).is_ok_and(|old| old == content) && access == Access::Public {
         return Ok(());
     }
-    let failed = |error: std::io::Error| {
+    file::replace(path, content, access).map_err(|error| {
         OperatorError::new(ErrorKind::Io, format!("`{}` cannot be written", path.display()))
             .caused_by(&error)
             .hint("check that the directory is yours and the disk has room")
-    };
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".new");
-    // A leftover of an interrupted run may carry another mode.
-    match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
-        _ => {}
-    }
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(if access == Access::Private { 0o600 } else { 0o644 });
-    }
-    let mut file = options.open(&temporary).map_err(failed)?;
-    file.write_all(content).map_err(failed)?;
-    fs::rename(&temporary, path).map_err(failed)
+    })
 }
 
 /// Reads a file whole; `None` where there is none.

@@ -9,7 +9,7 @@ use super::authority::Authority;
 use super::files::{self, Access};
 use super::lock::Lock;
 use super::mesh::{self, Component, Kind, Options};
-use super::templates::Scene;
+use super::templates::{self, Scene};
 use super::tokens::Token;
 
 const MARKER: &str = "omnirelay-dev.json";
@@ -72,6 +72,14 @@ pub(crate) fn prepare(directory: &Path, change: impl FnOnce(&mut Options)) -> Re
         authority.issue(&component.name, &spiffe(role, &component.name), &hosts)?;
     }
     authority.issue("operator", &spiffe("operator", "dev"), &[])?;
+    for component in components.iter().filter(|component| component.kind != Kind::Meshkit) {
+        let own = templates::identity(&data, component);
+        files::make_dir(&own)?;
+        // A process that runs keeps it; what it has heard of stays.
+        if files::read(&own.join("crl.pem"))?.is_none() {
+            files::write(&own.join("crl.pem"), authority.empty_list()?.as_bytes(), Access::Public)?;
+        }
+    }
 
     let tokens = directory.join("tokens");
     files::make_dir(&tokens)?;

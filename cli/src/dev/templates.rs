@@ -1,6 +1,6 @@
 //! The text of every configuration of the development mesh.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::authority::{Authority, KeyFiles};
 use super::mesh::{Component, Kind, service};
@@ -35,6 +35,9 @@ impl Scene<'_> {
         let (node, listener, auth) =
             (node(component), self.listener(component, "listener", 0, false), self.auth());
         let store = quoted(&self.data.join("meshkit.sqlite"));
+        let ca = quoted(&Authority::certificate(self.pki));
+        let ca_key = quoted(&Authority::private_key(self.pki));
+        let revocation_list = quoted(&self.data.join("crl.pem"));
         format!(
             r#"{HEADER}kind = "meshkit"
 {node}
@@ -42,6 +45,12 @@ impl Scene<'_> {
 {auth}
 [store]
 path = {store}
+
+[bootstrap]
+certificate = {ca}
+private_key = {ca_key}
+trust_domain = "omnirelay.dev"
+revocation_list = {revocation_list}
 
 [[shards.namespaces]]
 name = "inventory"
@@ -103,9 +112,14 @@ grpc_services = ["{grpc_service}"]
         let (certificate, private_key) = (quoted(&certificate), quoted(&private_key));
         let ca = quoted(&Authority::certificate(self.pki));
         let required = if only_certificates { ", require_client_certificate = true" } else { "" };
+        // The control plane's own listener knows the list that it writes.
+        let crl = match component.kind {
+            Kind::Meshkit => String::new(),
+            Kind::Relay | Kind::Sample => format!(", crl = [{}]", self.crl(component)),
+        };
         format!(
             "[{section}]\naddress = \"{address}\"\ntls = {{ certificate = {certificate}, private_key = {private_key}, \
-             client_ca = {ca}{required} }}\n"
+             client_ca = {ca}{required}{crl} }}\n"
         )
     }
 
@@ -113,14 +127,21 @@ grpc_services = ["{grpc_service}"]
         let meshkit = self.components.iter().find(|c| c.kind == Kind::Meshkit).map_or("", |c| c.url.as_str());
         let (endpoint, tls) = (text_of(meshkit), self.client_tls(component));
         let advertise = text_of(&component.url);
-        format!("[mesh]\nendpoint = {endpoint}\nadvertise = {advertise}\ntls = {tls}\n")
+        let identity = quoted(&identity(self.data, component));
+        format!(
+            "[mesh]\nendpoint = {endpoint}\nadvertise = {advertise}\ntls = {tls}\nidentity = {identity}\n"
+        )
+    }
+
+    fn crl(&self, component: &Component) -> String {
+        quoted(&identity(self.data, component).join("crl.pem"))
     }
 
     fn client_tls(&self, component: &Component) -> String {
         let KeyFiles { certificate, private_key } = Authority::files(self.pki, &component.name);
         let (certificate, private_key) = (quoted(&certificate), quoted(&private_key));
-        let ca = quoted(&Authority::certificate(self.pki));
-        format!("{{ ca = {ca}, certificate = {certificate}, private_key = {private_key} }}")
+        let (ca, crl) = (quoted(&Authority::certificate(self.pki)), self.crl(component));
+        format!("{{ ca = {ca}, certificate = {certificate}, private_key = {private_key}, crl = [{crl}] }}")
     }
 
     fn auth(&self) -> String {
@@ -157,6 +178,11 @@ tokens = [
         }
         text
     }
+}
+
+/// Where a process keeps what the control plane tells it to believe.
+pub(super) fn identity(data: &Path, component: &Component) -> PathBuf {
+    data.join(&component.name)
 }
 
 fn node(component: &Component) -> String {

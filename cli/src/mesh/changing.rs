@@ -79,20 +79,26 @@ pub(super) fn print<T>(
 ) -> Result<()> {
     let outcome = &changed.outcome;
     match args.shown.output {
-        ListFormat::Json => output::print_json(&json!({
-            name: document(&changed.record),
-            "outcome": {
-                "dryRun": outcome.dry_run,
-                "unchanged": outcome.unchanged,
-                "replayed": outcome.replayed,
-            },
-        })),
+        ListFormat::Json => output::print_json(&self::document(changed, name, document)),
         ListFormat::Table => {
             output::print(&table(&changed.record))?;
             output::note(went(outcome.dry_run, outcome.unchanged, outcome.replayed));
             Ok(())
         }
     }
+}
+
+/// How a change went as one document, with the record under its name.
+pub(super) fn document<T>(changed: &Changed<T>, name: &str, record: impl FnOnce(&T) -> Value) -> Value {
+    let outcome = &changed.outcome;
+    json!({
+        name: record(&changed.record),
+        "outcome": {
+            "dryRun": outcome.dry_run,
+            "unchanged": outcome.unchanged,
+            "replayed": outcome.replayed,
+        },
+    })
 }
 
 const fn went(dry_run: bool, unchanged: bool, replayed: bool) -> &'static str {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use meshkit_client::{Answer, Credentials, MeshClient, MeshError};
 use omnirelay_runtime::{OperatorError, Result};
 use relay_core::{Negotiated, Protocol};
+use relay_transport::tls::ClientTlsConfig;
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -48,15 +49,24 @@ pub(super) fn call<T>(
     call: impl AsyncFnOnce(&MeshClient) -> Result<T, MeshError>,
 ) -> Result<T> {
     let context = Context::read(context)?;
+    let credentials = match context.bearer()? {
+        Some(bearer) => Credentials::token(bearer.secret()),
+        None => Credentials::none(),
+    };
+    call_as(&context.mesh, remote::context_tls(&context), credentials, call)
+}
+
+/// Calls a control plane as somebody.
+pub(super) fn call_as<T>(
+    mesh: &str,
+    tls: ClientTlsConfig,
+    credentials: Credentials,
+    call: impl AsyncFnOnce(&MeshClient) -> Result<T, MeshError>,
+) -> Result<T> {
     let runtime = remote::runtime()?;
     runtime.block_on(async {
         let protocols = vec![Protocol::Http3, Protocol::Http2];
-        let tls = remote::context_tls(&context);
-        let channel = remote::channel(&context.mesh, tls, protocols, CONNECT_TIMEOUT)?;
-        let credentials = match context.bearer()? {
-            Some(bearer) => Credentials::token(bearer.secret()),
-            None => Credentials::none(),
-        };
+        let channel = remote::channel(mesh, tls, protocols, CONNECT_TIMEOUT)?;
         let client = MeshClient::new(channel.clone(), credentials);
         let outcome = call(&client).await;
         channel.close().await;

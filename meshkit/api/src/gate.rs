@@ -7,7 +7,7 @@ use meshkit_model::Timestamp;
 use meshkit_store::{Mutation, View};
 use omnirelay_runtime::Drain;
 use relay_core::{Code, Status};
-use relay_transport::auth::Authenticator;
+use relay_transport::auth::{Authenticator, Principal};
 use tracing::warn;
 
 use crate::change::Ask;
@@ -31,6 +31,7 @@ pub struct Gate {
     /// Strangers' refusals do not crowd out those of callers who are known.
     strangers: Arc<Mutex<Allowance>>,
     known: Arc<Mutex<Allowance>>,
+    joining: Arc<Mutex<Allowance>>,
 }
 
 impl Gate {
@@ -38,7 +39,7 @@ impl Gate {
     #[must_use]
     pub fn new(auth: Arc<Authenticator>, store: View, drain: Drain) -> Self {
         let allowance = || Arc::new(Mutex::new(Allowance::full(now())));
-        Self { auth, store, drain, strangers: allowance(), known: allowance() }
+        Self { auth, store, drain, strangers: allowance(), known: allowance(), joining: allowance() }
     }
 
     /// Who sent a request, and that it may do what the verb is; `record` is what it is about, such
@@ -54,7 +55,7 @@ impl Gate {
         record: &str,
     ) -> Result<Caller, Status> {
         match self.auth.authenticate(extensions, headers) {
-            Ok(principal) => match principal.permit(verb.scope()) {
+            Ok(principal) => match permit(&principal, verb) {
                 Ok(()) => Ok(principal.into()),
                 Err(status) => {
                     self.account(&self.known, &principal.id, verb, record, None, &status).await;
@@ -66,6 +67,22 @@ impl Gate {
                 Err(status)
             }
         }
+    }
+
+    /// Writes down that somebody was refused who wants to join, and hands the refusal on. Where too many were of late,
+    /// they hear that instead. `actor` is the token that they showed, or `stranger`.
+    pub async fn refuse_joiner(&self, actor: &str, verb: Verb, record: &str, status: Status) -> Status {
+        if self.account(&self.joining, actor, verb, record, None, &status).await {
+            return status;
+        }
+        Status::resource_exhausted("too many who wanted to join were refused of late")
+            .with_hint("try again in a few seconds")
+    }
+
+    /// Writes down that a caller was refused what it reported, and hands the refusal on.
+    pub async fn refuse_report(&self, caller: &Caller, verb: Verb, record: &str, status: Status) -> Status {
+        self.account(&self.known, caller.id(), verb, record, None, &status).await;
+        status
     }
 
     /// Writes down that a caller who is known was refused, and hands the refusal on.
@@ -86,6 +103,7 @@ impl Gate {
         status
     }
 
+    /// Writes a refusal down, within what may be; says whether it was within.
     async fn account(
         &self,
         allowance: &Mutex<Allowance>,
@@ -94,10 +112,10 @@ impl Gate {
         record: &str,
         ask: Option<&Ask>,
         status: &Status,
-    ) {
+    ) -> bool {
         let at = now();
         let taken = allowance.lock().unwrap_or_else(PoisonError::into_inner).take(at);
-        let Some(unwritten) = taken else { return };
+        let Some(unwritten) = taken else { return false };
         let mut reason = ask.map(|ask| ask.reason.clone()).unwrap_or_default();
         if unwritten > 0 {
             reason.push_str(&format!(" [{unwritten} refusals before this one were not written down]"));
@@ -110,6 +128,15 @@ impl Gate {
         if let Err(error) = self.store.commit(account).await {
             warn!(%error, actor, verb = verb.name(), "a refusal cannot be written down");
         }
+        true
+    }
+}
+
+/// Whether somebody may ask for this by the scope that it has.
+fn permit(principal: &Principal, verb: Verb) -> Result<(), Status> {
+    match verb.scope() {
+        Some(scope) => principal.permit(scope),
+        None => Err(Status::unauthenticated("this takes a join token")),
     }
 }
 

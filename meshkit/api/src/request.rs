@@ -129,10 +129,7 @@ impl Gate {
     ) -> Result<(Caller, B), Status> {
         let (parts, body) = request.into_parts();
         let caller = self.admit(verb, &parts.extensions, &parts.headers, record).await?;
-        let NoQuery {} = query(&parts.uri)?;
-        let bytes = read(body).await?;
-        let body = if bytes.is_empty() { B::default() } else { shaped(json(&parts.headers, &bytes)?)? };
-        Ok((caller, body))
+        Ok((caller, rest_body(&parts, body).await?))
     }
 
     /// Admits a change over REST and reads how it is asked for. `reason` and `ticket` stand in the
@@ -179,6 +176,19 @@ impl Gate {
         let caller = self.admit(verb, &extensions, metadata.as_ref(), &record).await?;
         Ok((caller, message))
     }
+}
+
+/// The body of a report whose sender was admitted; no bytes at all stand for the default.
+///
+/// # Errors
+/// As [`Gate::rest_report`].
+pub async fn rest_body<B: DeserializeOwned + Default>(
+    parts: &Parts,
+    body: axum::body::Body,
+) -> Result<B, Status> {
+    let NoQuery {} = query(&parts.uri)?;
+    let bytes = read(body).await?;
+    if bytes.is_empty() { Ok(B::default()) } else { shaped(json(&parts.headers, &bytes)?) }
 }
 
 async fn read(body: axum::body::Body) -> Result<impl Deref<Target = [u8]>, Status> {

@@ -28,12 +28,21 @@ pub struct Row {
     pub rest: &'static str,
     /// The gRPC service and method below `meshkit.v1`.
     pub rpc: &'static str,
-    /// What the caller must have at least.
-    pub scope: Scope,
+    /// What the caller must have at least; none where it shows a join token instead.
+    pub scope: Option<Scope>,
     /// What it does to the mesh.
     pub effect: Effect,
     /// What it is for, in one line.
     pub about: &'static str,
+}
+
+macro_rules! scope {
+    (JoinToken) => {
+        None
+    };
+    ($scope:ident) => {
+        Some(Scope::$scope)
+    };
 }
 
 macro_rules! verbs {
@@ -56,7 +65,7 @@ macro_rules! verbs {
                         name: $name,
                         rest: $rest,
                         rpc: $rpc,
-                        scope: Scope::$scope,
+                        scope: scope!($scope),
                         effect: Effect::$effect,
                         about: $about,
                     },)*
@@ -92,6 +101,17 @@ verbs! {
     AuditList: "audit.list", "GET /meshkit/audit", "AuditService/ListAudit", Operate, Read, "Search the audit";
     AuditExport: "audit.export", "GET /meshkit/audit:export", "AuditService/ExportAudit", Operate, Read, "Read the whole audit as JSON lines";
     AuditVerify: "audit.verify", "GET /meshkit/audit:verify", "AuditService/VerifyAudit", Operate, Read, "Check the audit's chain of hashes";
+    BootstrapJoin: "bootstrap.join", "POST /meshkit/bootstrap:join", "BootstrapService/Join", JoinToken, Report, "Get a first certificate by a join token";
+    BootstrapRenew: "bootstrap.renew", "POST /meshkit/bootstrap:renew", "BootstrapService/RenewCertificate", Observe, Report, "Get the next certificate by the present one";
+    TrustGet: "trust.get", "GET /meshkit/trust", "BootstrapService/GetTrust", Read, Read, "Read the authorities and the revocation list";
+    JoinTokensIssue: "join-token.issue", "POST /meshkit/join-tokens", "BootstrapService/IssueJoinToken", Admin, Change, "Make a token that lets peers join";
+    JoinTokensList: "join-token.list", "GET /meshkit/join-tokens", "BootstrapService/ListJoinTokens", Admin, Read, "List join tokens";
+    JoinTokensWithdraw: "join-token.withdraw", "POST /meshkit/join-tokens/{id}:withdraw", "BootstrapService/WithdrawJoinToken", Admin, Change, "Let a join token count no more";
+    IdentitiesList: "identity.list", "GET /meshkit/identities", "BootstrapService/ListIdentities", Operate, Read, "List who joined";
+    IdentitiesGet: "identity.get", "GET /meshkit/identities/{id}", "BootstrapService/GetIdentity", Operate, Read, "Read who joined under a name";
+    IdentitiesRevoke: "identity.revoke", "POST /meshkit/identities/{id}:revoke", "BootstrapService/RevokeIdentity", Admin, Destructive, "Let all certificates of one count no more";
+    RevocationsAdd: "revocation.add", "POST /meshkit/revocations", "BootstrapService/RevokeCertificate", Admin, Destructive, "Let one certificate count no more, by serial number";
+    RevocationsWatch: "revocation.watch", "GET /meshkit/revocations:watch", "BootstrapService/WatchRevocations", Observe, Read, "Follow revocations";
     ShardsList: "shard.list", "GET /meshkit/shards", "ShardsService/ListShards", Read, Read, "List shards";
     NamespacesList: "namespace.list", "GET /meshkit/namespaces", "NamespacesService/ListNamespaces", Read, Read, "List what is cut into shards";
     NamespacesGet: "namespace.get", "GET /meshkit/namespaces/{id}", "NamespacesService/GetNamespace", Read, Read, "Read one namespace";
@@ -110,9 +130,9 @@ verbs! {
 }
 
 impl Verb {
-    /// What the caller must have at least.
+    /// What the caller must have at least; none where it shows a join token instead.
     #[must_use]
-    pub const fn scope(self) -> Scope {
+    pub const fn scope(self) -> Option<Scope> {
         self.row().scope
     }
 
@@ -140,8 +160,9 @@ impl Verb {
                 Effect::Change => "changes",
                 Effect::Destructive => "changes, confirmed",
             };
-            let (rest, rpc, scope, about) = (row.rest, row.rpc, row.scope, row.about);
-            text.push_str(&format!("| `{rest}` | `{rpc}` | `{scope}` | {effect} | {about} |\n"));
+            let scope = row.scope.map_or_else(|| "a join token".to_owned(), |scope| format!("`{scope}`"));
+            let (rest, rpc, about) = (row.rest, row.rpc, row.about);
+            text.push_str(&format!("| `{rest}` | `{rpc}` | {scope} | {effect} | {about} |\n"));
         }
         text
     }
@@ -171,7 +192,7 @@ mod tests {
     fn no_change_takes_less_than_mesh_operate() {
         for verb in Verb::ALL {
             let changes = matches!(verb.row().effect, Effect::Change | Effect::Destructive);
-            assert!(!changes || verb.scope() >= Scope::Operate, "{verb}");
+            assert!(!changes || verb.scope() >= Some(Scope::Operate), "{verb}");
             assert_eq!(changes || verb.row().effect == Effect::Report, !verb.row().rest.starts_with("GET"));
         }
     }

@@ -1,16 +1,19 @@
 //! MeshKit's SDK: typed calls over HTTP/3 first, with the negotiated protocol on every answer.
 //!
 //! Read first: [`MeshClient`] makes the calls; [`Registration`] keeps a peer registered for as
-//! long as its process lives; [`ShardMap`] tells who owns what, [`ShardHost`] owns some of it.
+//! long as its process lives; [`Identity`] keeps the certificate that it shows. [`ShardMap`] tells who owns what,
+//! [`ShardHost`] owns some of it.
 //!
 //! It stands on the contracts and on [`relay_client::Channel`] alone, so whatever it does another
 //! language can do with the `.proto` files.
 
+mod bootstrap;
 mod change;
 mod client;
 mod credentials;
 mod error;
 mod govern;
+mod identity;
 mod operate;
 mod pages;
 mod registration;
@@ -18,11 +21,13 @@ mod shards;
 mod watch;
 mod wire;
 
+pub use bootstrap::IssuedToken;
 pub use change::{Change, Changed, Seen};
 pub use client::{Answer, MeshClient, PeerFilter, ShardFilter};
 pub use credentials::Credentials;
 pub use error::MeshError;
 pub use govern::ClusterFilter;
+pub use identity::{Identity, NewKey};
 pub use pages::{PeerPages, ShardPages};
 pub use registration::{Registration, RegistrationHandle, RegistrationState};
 pub use shards::{

@@ -182,7 +182,7 @@ impl Registration {
 }
 
 /// Three quarters to all of a time, at random.
-fn jittered(time: Duration) -> Duration {
+pub(crate) fn jittered(time: Duration) -> Duration {
     let dice = RandomState::new().build_hasher().finish();
     let permille = u32::try_from(750 + dice % 251).unwrap_or(1_000);
     time * permille / 1_000

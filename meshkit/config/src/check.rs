@@ -11,7 +11,7 @@ use relay_policy::{Endpoint, Policy, Report, Style};
 use relay_transport::auth::Authenticator;
 
 use crate::model::MeshkitConfig;
-use crate::store;
+use crate::{bootstrap, store};
 
 /// The name of the endpoint that gRPC calls come in at.
 pub const GRPC: &str = "control-plane:grpc";
@@ -84,6 +84,7 @@ impl MeshkitConfig {
         }
         check_registry(config, &mut found);
         check_namespaces(config, &mut found);
+        bootstrap::check(config, &mut found);
         let policy = Policy::new(&config.policy).report(&config.policy, &config.endpoints(), now);
         for finding in &policy.findings {
             let problem = format!("{}: {}", finding.subject, finding.problem);

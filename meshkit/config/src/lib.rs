@@ -3,12 +3,14 @@
 //!
 //! Read first: [`MeshkitConfig`], then [`MeshkitConfig::check`].
 
+mod bootstrap;
 mod check;
 mod model;
 mod store;
 #[cfg(test)]
 mod tests;
 
+pub use bootstrap::BootstrapConfig;
 pub use check::{Check, GRPC, REST};
 pub use model::{
     MeshkitConfig, ModuleName, NamespaceConfig, NodeConfig, RegistryConfig, ShardsConfig, StoreBackend,

@@ -10,6 +10,8 @@ use relay_transport::auth::AuthConfig;
 use relay_transport::tls::ClientTlsConfig;
 use serde::{Deserialize, Serialize};
 
+use crate::bootstrap::BootstrapConfig;
+
 /// All of meshkitd's configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -34,6 +36,9 @@ pub struct MeshkitConfig {
     /// What is cut into shards.
     #[serde(default)]
     pub shards: ShardsConfig,
+    /// The authority that peers get their certificates from; without it this meshkitd issues none.
+    #[serde(default)]
+    pub bootstrap: Option<BootstrapConfig>,
     /// Rules for endpoints beside the built-in ones, and exceptions to both.
     #[serde(default)]
     pub policy: PolicyConfig,
@@ -116,11 +121,14 @@ pub enum ModuleName {
     Config,
     /// Who did what.
     Audit,
+    /// Who may join, and by which certificate.
+    Bootstrap,
 }
 
 impl ModuleName {
     /// Every module.
-    pub const ALL: [Self; 5] = [Self::Registry, Self::Shards, Self::Clusters, Self::Config, Self::Audit];
+    pub const ALL: [Self; 6] =
+        [Self::Registry, Self::Shards, Self::Clusters, Self::Config, Self::Audit, Self::Bootstrap];
 
     /// The name in configuration and on the command line.
     #[must_use]
@@ -131,6 +139,7 @@ impl ModuleName {
             Self::Clusters => "clusters",
             Self::Config => "config",
             Self::Audit => "audit",
+            Self::Bootstrap => "bootstrap",
         }
     }
 }

@@ -7,14 +7,16 @@ use std::time::Duration;
 use http::header::CONTENT_TYPE;
 use http::{Request, Response};
 use meshkit_api::{Context, Gate, Module, keep_house};
+use meshkit_bootstrap::Prepared;
 use meshkit_config::{GRPC, MeshkitConfig, ModuleName, NamespaceConfig, REST};
+use meshkit_store::View;
 use omnirelay_runtime::Result;
 use omnirelay_runtime::bootstrap::{Running, Startup};
 use omnirelay_runtime::config::{Layers, Loaded, load_kind, refuse};
 use relay_enforcement::{Checkpoint, Checkpoints, guard, is_probe};
 use relay_transport::auth::Authenticator;
 use relay_transport::tls::ServerTls;
-use relay_transport::{Body, Listener, body};
+use relay_transport::{Body, Listener, ListenerConfig, body};
 use tower::{Service, ServiceExt as _};
 use tracing::warn;
 
@@ -42,7 +44,8 @@ pub async fn start(mut startup: Startup, args: Args) -> Result<Running> {
     }
     let (view, store) = store::open(&loaded, &startup).await?;
     startup.step("store");
-    let listener = Listener::bind("listener", &config.listener, &startup.metrics)
+    let authority = authority(&loaded, &view)?;
+    let listener = Listener::bind("listener", &listening(config, authority.is_some()), &startup.metrics)
         .map_err(|error| loaded.place("listener.address", error))?;
     startup.step("listener");
 
@@ -55,7 +58,7 @@ pub async fn start(mut startup: Startup, args: Args) -> Result<Running> {
         metrics: startup.metrics.clone(),
         drain: startup.drain.clone(),
     };
-    let modules = modules(&context, config).await?;
+    let modules = modules(&context, config, authority).await?;
     startup.step("modules");
 
     let checkpoints = Arc::new(Checkpoints::new(
@@ -88,7 +91,40 @@ fn configuration(args: Args) -> Result<Loaded<MeshkitConfig>> {
     Ok(loaded)
 }
 
-async fn modules(context: &Context, config: &MeshkitConfig) -> Result<Vec<Module>> {
+/// The authority that certificates are issued by, where one is named and its module runs.
+fn authority(loaded: &Loaded<MeshkitConfig>, view: &View) -> Result<Option<Prepared>> {
+    let config = &loaded.value;
+    let runs = config.modules.contains(&ModuleName::Bootstrap);
+    let Some(bootstrap) = config.bootstrap.as_ref().filter(|_| runs) else { return Ok(None) };
+    let settings = meshkit_bootstrap::Settings {
+        certificate: bootstrap.certificate.clone(),
+        private_key: bootstrap.private_key.clone(),
+        bundle: bootstrap.bundle.clone(),
+        trust_domain: bootstrap.trust_domain.clone(),
+        revocation_list: bootstrap.revocation_list.clone(),
+        lifetime: bootstrap.certificate_lifetime(),
+    };
+    Prepared::new(view, settings).map(Some).map_err(|error| loaded.place("bootstrap", error))
+}
+
+/// The listener's configuration; it believes none whom the authority's list names.
+fn listening(config: &MeshkitConfig, has_authority: bool) -> ListenerConfig {
+    let mut listener = config.listener.clone();
+    let list =
+        config.bootstrap.as_ref().filter(|_| has_authority).map(|bootstrap| &bootstrap.revocation_list);
+    if let (Some(tls), Some(list)) = (&mut listener.tls, list)
+        && !tls.crl.contains(list)
+    {
+        tls.crl.push(list.clone());
+    }
+    listener
+}
+
+async fn modules(
+    context: &Context,
+    config: &MeshkitConfig,
+    mut authority: Option<Prepared>,
+) -> Result<Vec<Module>> {
     let mut modules = Vec::new();
     for name in ModuleName::ALL {
         if !config.modules.contains(&name) {
@@ -112,6 +148,7 @@ async fn modules(context: &Context, config: &MeshkitConfig) -> Result<Vec<Module
             ModuleName::Clusters => meshkit_clusters::start(context),
             ModuleName::Config => meshkit_settings::start(context),
             ModuleName::Audit => meshkit_audit::start(context),
+            ModuleName::Bootstrap => meshkit_bootstrap::start(context, authority.take()),
         });
     }
     Ok(modules)

@@ -27,10 +27,11 @@ const CALLERS: [(Option<&str>, Option<Scope>); 6] = [
 
 /// Whether a refusal is what the table says: `None` where the caller is to be let in.
 fn expected(verb: Verb, scope: Option<Scope>) -> Option<(u16, &'static str)> {
-    match scope {
-        None => Some((401, "16")),
-        Some(scope) if scope < verb.scope() => Some((403, "7")),
-        Some(_) => None,
+    match (scope, verb.scope()) {
+        // Nobody's scope is a join token.
+        (None, _) | (_, None) => Some((401, "16")),
+        (Some(scope), Some(needed)) if scope < needed => Some((403, "7")),
+        _ => None,
     }
 }
 

@@ -4,6 +4,7 @@
 //! a peer by when it was last heard; [`placement`] says which shard a key falls into and which peer
 //! a shard belongs to; [`Record`] is what the store keeps. `now` is always an argument: whatever is decided here can be replayed.
 
+mod bootstrap;
 mod cluster;
 mod config;
 mod hold;
@@ -20,6 +21,7 @@ mod record;
 mod shard;
 mod unmet;
 
+pub use bootstrap::{HeldCertificate, Identity, JoinToken, JoinTokenSpec, Joined, Revocation};
 pub use cluster::{
     Cluster, ClusterSpec, ClusterState, FailoverMode, FailoverPolicy, Request as ClusterRequest,
     decide as decide_cluster,

@@ -5,6 +5,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
+use crate::bootstrap::Identity;
 use crate::cluster::Cluster;
 use crate::peer::Peer;
 
@@ -125,5 +126,27 @@ impl Listed for Cluster {
 
     fn id(&self) -> &str {
         &self.spec.id
+    }
+}
+
+impl Listed for Identity {
+    const NAMES: &'static [&'static str] =
+        &["name", "role", "cluster", "spiffe", "joinedAt", "revokedAt", "recordVersion"];
+
+    fn field(&self, name: &str) -> Option<Field<'_>> {
+        Some(match name {
+            "name" => Field::Text(&self.name),
+            "role" => Field::Text(&self.role),
+            "cluster" => Field::Text(&self.cluster),
+            "spiffe" => Field::Text(&self.spiffe),
+            "joinedAt" => Field::Time(self.joined_at),
+            "revokedAt" => Field::Time(self.revoked_at?),
+            "recordVersion" => Field::Number(self.record_version),
+            _ => return None,
+        })
+    }
+
+    fn id(&self) -> &str {
+        &self.name
     }
 }

@@ -4,8 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::Serialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 
+use crate::bootstrap::{Identity, JoinToken, Revocation};
 use crate::cluster::Cluster;
 use crate::config::ConfigDocument;
 use crate::idempotency::IdempotentAnswer;
@@ -27,10 +28,10 @@ pub enum Kind {
     Cluster,
     /// A piece of the mesh's configuration, or a past version of one.
     Config,
-    /// A token that lets a peer join, as a hash.
+    /// A token that lets peers join, as a digest.
     JoinToken,
-    /// A certificate that was issued.
-    Certificate,
+    /// Someone who joined, with the certificates issued to it.
+    Identity,
     /// A certificate that counts no more.
     Revocation,
     /// A request that was answered, so that its repetition is answered alike.
@@ -46,7 +47,7 @@ impl Kind {
         Self::Cluster,
         Self::Config,
         Self::JoinToken,
-        Self::Certificate,
+        Self::Identity,
         Self::Revocation,
         Self::IdempotencyKey,
     ];
@@ -61,7 +62,7 @@ impl Kind {
             Self::Cluster => "cluster",
             Self::Config => "config",
             Self::JoinToken => "join-token",
-            Self::Certificate => "certificate",
+            Self::Identity => "identity",
             Self::Revocation => "revocation",
             Self::IdempotencyKey => "idempotency-key",
         }
@@ -86,9 +87,9 @@ impl Kind {
             Self::Cluster => check::<Cluster>(key, version, value),
             Self::Config => check::<ConfigDocument>(key, version, value),
             Self::IdempotencyKey => check::<IdempotentAnswer>(key, version, value),
-            Self::JoinToken | Self::Certificate | Self::Revocation => {
-                serde_json::from_str::<IgnoredAny>(value).map(drop).map_err(|error| error.to_string())
-            }
+            Self::JoinToken => check::<JoinToken>(key, version, value),
+            Self::Identity => check::<Identity>(key, version, value),
+            Self::Revocation => check::<Revocation>(key, version, value),
         }
     }
 }
@@ -154,6 +155,20 @@ pub struct Fence {
     pub owner: String,
 }
 
+/// What every record writes alike: where its version stands.
+macro_rules! versioned {
+    () => {
+        fn version(&self) -> u64 {
+            self.record_version
+        }
+
+        fn set_version(&mut self, version: u64) {
+            self.record_version = version;
+        }
+    };
+}
+pub(crate) use versioned;
+
 impl Record for Peer {
     const KIND: Kind = Kind::Peer;
 
@@ -161,13 +176,7 @@ impl Record for Peer {
         self.spec.id.to_string()
     }
 
-    fn version(&self) -> u64 {
-        self.record_version
-    }
-
-    fn set_version(&mut self, version: u64) {
-        self.record_version = version;
-    }
+    versioned!();
 
     fn validate(&self) -> Result<(), Invalid> {
         self.spec.validate()
@@ -191,13 +200,7 @@ impl Record for Namespace {
         self.name.clone()
     }
 
-    fn version(&self) -> u64 {
-        self.record_version
-    }
-
-    fn set_version(&mut self, version: u64) {
-        self.record_version = version;
-    }
+    versioned!();
 
     fn validate(&self) -> Result<(), Invalid> {
         Self::validate(self)
@@ -211,13 +214,7 @@ impl Record for Shard {
         Self::key_of(&self.namespace, self.id)
     }
 
-    fn version(&self) -> u64 {
-        self.record_version
-    }
-
-    fn set_version(&mut self, version: u64) {
-        self.record_version = version;
-    }
+    versioned!();
 
     fn validate(&self) -> Result<(), Invalid> {
         Self::validate(self)
@@ -245,13 +242,7 @@ impl Record for Cluster {
         self.spec.id.clone()
     }
 
-    fn version(&self) -> u64 {
-        self.record_version
-    }
-
-    fn set_version(&mut self, version: u64) {
-        self.record_version = version;
-    }
+    versioned!();
 
     fn validate(&self) -> Result<(), Invalid> {
         self.spec.validate()
@@ -269,13 +260,7 @@ impl Record for ConfigDocument {
         if self.archived { Self::archive_key(self.number) } else { Self::PRESENT.to_owned() }
     }
 
-    fn version(&self) -> u64 {
-        self.record_version
-    }
-
-    fn set_version(&mut self, version: u64) {
-        self.record_version = version;
-    }
+    versioned!();
 
     fn validate(&self) -> Result<(), Invalid> {
         // A version of the past was valid in its time.
@@ -294,13 +279,7 @@ impl Record for IdempotentAnswer {
         self.key.clone()
     }
 
-    fn version(&self) -> u64 {
-        self.record_version
-    }
-
-    fn set_version(&mut self, version: u64) {
-        self.record_version = version;
-    }
+    versioned!();
 
     fn validate(&self) -> Result<(), Invalid> {
         Ok(())

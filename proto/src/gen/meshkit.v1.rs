@@ -687,6 +687,1415 @@ impl WatchEventType {
         }
     }
 }
+/// Whom a token lets in.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct JoinTokenSpec {
+    /// The role of whoever joins, such as "relay": 1 to 64 of \[a-z0-9.-\].
+    #[prost(string, tag = "1")]
+    pub role: ::prost::alloc::string::String,
+    /// The cluster that they join: 1 to 64 of \[a-z0-9.-\].
+    #[prost(string, tag = "2")]
+    pub cluster: ::prost::alloc::string::String,
+    /// The one name that is given. Empty: each may choose one that nobody has.
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// What certificates may hold for beside the identity: DNS names, IP addresses, or "*.example" for the names of one
+    /// level below; at most 16.
+    #[prost(string, repeated, tag = "4")]
+    pub hosts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// How many may join: 1 to 500.
+    #[prost(uint32, tag = "5")]
+    pub uses: u32,
+    /// For how long: 1 to 2592000 (30 days).
+    #[prost(uint32, tag = "6")]
+    pub lifetime_seconds: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct JoinToken {
+    /// What it is called; no secret.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub spec: ::core::option::Option<JoinTokenSpec>,
+    /// How many joined by it.
+    #[prost(uint32, tag = "3")]
+    pub used: u32,
+    #[prost(bool, tag = "4")]
+    pub withdrawn: bool,
+    #[prost(message, optional, tag = "5")]
+    pub issued_at: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(string, tag = "6")]
+    pub issued_by: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "7")]
+    pub expires_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// The ticket of the last change; empty where none was named.
+    #[prost(string, tag = "8")]
+    pub ticket: ::prost::alloc::string::String,
+    /// Grows with every change of this record; the ETag of the REST twin.
+    #[prost(uint64, tag = "9")]
+    pub record_version: u64,
+    /// Their names.
+    #[prost(string, repeated, tag = "10")]
+    pub joined: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct IssueJoinTokenRequest {
+    #[prost(message, optional, tag = "1")]
+    pub spec: ::core::option::Option<JoinTokenSpec>,
+    #[prost(message, optional, tag = "2")]
+    pub options: ::core::option::Option<ChangeOptions>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct IssueJoinTokenResponse {
+    #[prost(message, optional, tag = "1")]
+    pub join_token: ::core::option::Option<JoinToken>,
+    /// The token itself: shown this once and kept nowhere. Empty in a dry run and where the answer is a replayed one.
+    #[prost(string, tag = "2")]
+    pub token: ::prost::alloc::string::String,
+    /// The authorities that whoever joins has to believe, as PEM.
+    #[prost(string, tag = "3")]
+    pub trust_bundle: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "4")]
+    pub outcome: ::core::option::Option<ChangeOutcome>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListJoinTokensRequest {
+    /// 1 to 1000; 0 means 100.
+    #[prost(uint32, tag = "1")]
+    pub page_size: u32,
+    /// The `next_page_token` of the page before.
+    #[prost(string, tag = "2")]
+    pub page_token: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListJoinTokensResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub join_tokens: ::prost::alloc::vec::Vec<JoinToken>,
+    /// Empty on the last page.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub revision: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WithdrawJoinTokenRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub options: ::core::option::Option<ChangeOptions>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WithdrawJoinTokenResponse {
+    #[prost(message, optional, tag = "1")]
+    pub join_token: ::core::option::Option<JoinToken>,
+    #[prost(message, optional, tag = "2")]
+    pub outcome: ::core::option::Option<ChangeOutcome>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct JoinRequest {
+    /// A certificate signing request (RFC 2986) as PEM, at most 16 KiB: ECDSA with P-256 or P-384,
+    /// Ed25519, or RSA from 2048 bits. Its key alone counts, nothing else that it asks for.
+    #[prost(string, tag = "1")]
+    pub csr: ::prost::alloc::string::String,
+    /// The name that is wanted: 1 to 128 of \[a-z0-9.-\]. May be empty where the token says it.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// What the certificate is to hold for, within what the token allows; none means all that the token names in full.
+    #[prost(string, repeated, tag = "3")]
+    pub hosts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// A certificate that was issued.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct IssuedCertificate {
+    /// Who its holder is: spiffe://TRUST-DOMAIN/ROLE/CLUSTER/NAME.
+    #[prost(string, tag = "1")]
+    pub spiffe: ::prost::alloc::string::String,
+    /// The chain as PEM, leaf first.
+    #[prost(string, tag = "2")]
+    pub certificate_chain: ::prost::alloc::string::String,
+    /// 32 hexadecimal digits.
+    #[prost(string, tag = "3")]
+    pub serial: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "4")]
+    pub expires_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// The authorities to believe, as PEM.
+    #[prost(string, tag = "5")]
+    pub trust_bundle: ::prost::alloc::string::String,
+    /// The list of revoked certificates (RFC 5280), as PEM.
+    #[prost(string, tag = "6")]
+    pub revocation_list: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct JoinResponse {
+    #[prost(message, optional, tag = "1")]
+    pub certificate: ::core::option::Option<IssuedCertificate>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RenewCertificateRequest {
+    /// As in JoinRequest; best of a new key.
+    #[prost(string, tag = "1")]
+    pub csr: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RenewCertificateResponse {
+    #[prost(message, optional, tag = "1")]
+    pub certificate: ::core::option::Option<IssuedCertificate>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetTrustRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetTrustResponse {
+    /// The authorities to believe, as PEM.
+    #[prost(string, tag = "1")]
+    pub trust_bundle: ::prost::alloc::string::String,
+    /// The list of revoked certificates (RFC 5280), as PEM.
+    #[prost(string, tag = "2")]
+    pub revocation_list: ::prost::alloc::string::String,
+}
+/// Someone who joined.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Identity {
+    /// Unique in the mesh.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub role: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub cluster: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub spiffe: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "5")]
+    pub hosts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Certificates that have neither ended nor been revoked with the identity, oldest first.
+    #[prost(message, repeated, tag = "6")]
+    pub certificates: ::prost::alloc::vec::Vec<HeldCertificate>,
+    #[prost(message, optional, tag = "7")]
+    pub joined_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Unset where its certificates count.
+    #[prost(message, optional, tag = "8")]
+    pub revoked_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Grows with every change of this record; the ETag of the REST twin.
+    #[prost(uint64, tag = "9")]
+    pub record_version: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HeldCertificate {
+    #[prost(string, tag = "1")]
+    pub serial: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub issued_at: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "3")]
+    pub expires_at: ::core::option::Option<::prost_types::Timestamp>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListIdentitiesRequest {
+    /// Conditions, all of which have to hold: "role=relay,cluster=eu-1,name~edge".
+    #[prost(string, tag = "1")]
+    pub filter: ::prost::alloc::string::String,
+    /// Fields to sort by, such as "-joinedAt"; empty means by name.
+    #[prost(string, tag = "2")]
+    pub sort: ::prost::alloc::string::String,
+    /// 1 to 1000; 0 means 100.
+    #[prost(uint32, tag = "3")]
+    pub page_size: u32,
+    /// The `next_page_token` of the page before, with the same filter and sort.
+    #[prost(string, tag = "4")]
+    pub page_token: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListIdentitiesResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub identities: ::prost::alloc::vec::Vec<Identity>,
+    /// Empty on the last page.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub revision: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetIdentityRequest {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetIdentityResponse {
+    #[prost(message, optional, tag = "1")]
+    pub identity: ::core::option::Option<Identity>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeIdentityRequest {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub options: ::core::option::Option<ChangeOptions>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RevokeIdentityResponse {
+    #[prost(message, optional, tag = "1")]
+    pub identity: ::core::option::Option<Identity>,
+    #[prost(message, optional, tag = "2")]
+    pub outcome: ::core::option::Option<ChangeOutcome>,
+}
+/// A certificate that counts no more.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Revocation {
+    /// Lower-case hexadecimal digits.
+    #[prost(string, tag = "1")]
+    pub serial: ::prost::alloc::string::String,
+    /// Whose it is, where the mesh issued it.
+    #[prost(string, tag = "2")]
+    pub identity: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub revoked_at: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(string, tag = "4")]
+    pub revoked_by: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub ticket: ::prost::alloc::string::String,
+    /// When the certificate ends anyway; unset where the mesh does not know.
+    #[prost(message, optional, tag = "7")]
+    pub expires_at: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(uint64, tag = "8")]
+    pub record_version: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeCertificateRequest {
+    /// Hexadecimal digits, also with colons, as `openssl x509 -serial` shows them.
+    #[prost(string, tag = "1")]
+    pub serial: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub options: ::core::option::Option<ChangeOptions>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeCertificateResponse {
+    #[prost(message, optional, tag = "1")]
+    pub revocation: ::core::option::Option<Revocation>,
+    #[prost(message, optional, tag = "2")]
+    pub outcome: ::core::option::Option<ChangeOutcome>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchRevocationsRequest {
+    /// Begins behind this revision of the store; 0 means with the next change.
+    #[prost(uint64, tag = "1")]
+    pub after_revision: u64,
+    /// Begins where another watch stood; counts before `after_revision`.
+    #[prost(string, tag = "2")]
+    pub resume_token: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchRevocationsResponse {
+    #[prost(message, optional, tag = "1")]
+    pub event: ::core::option::Option<WatchEvent>,
+    /// The record of a PUT.
+    #[prost(message, optional, tag = "2")]
+    pub revocation: ::core::option::Option<Revocation>,
+}
+/// Generated client implementations.
+pub mod bootstrap_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// How peers get the certificates that the mesh knows them by, and how they lose them. REST twins: /meshkit/join-tokens,
+    /// /meshkit/bootstrap:join, /meshkit/bootstrap:renew, /meshkit/trust, /meshkit/identities, /meshkit/revocations.
+    #[derive(Debug, Clone)]
+    pub struct BootstrapServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> BootstrapServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> BootstrapServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            BootstrapServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Makes a token that lets peers join. Scope: mesh.admin. The token is shown this once.
+        pub async fn issue_join_token(
+            &mut self,
+            request: impl tonic::IntoRequest<super::IssueJoinTokenRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::IssueJoinTokenResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/meshkit.v1.BootstrapService/IssueJoinToken",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("meshkit.v1.BootstrapService", "IssueJoinToken"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lists tokens in the order of their ids. Scope: mesh.admin.
+        pub async fn list_join_tokens(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListJoinTokensRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListJoinTokensResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/meshkit.v1.BootstrapService/ListJoinTokens",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("meshkit.v1.BootstrapService", "ListJoinTokens"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lets a token count no more; who joined by it stays. Scope: mesh.admin.
+        pub async fn withdraw_join_token(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WithdrawJoinTokenRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::WithdrawJoinTokenResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/meshkit.v1.BootstrapService/WithdrawJoinToken",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("meshkit.v1.BootstrapService", "WithdrawJoinToken"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Issues a peer's first certificate. The caller shows a join token as its bearer token and needs no scope.
+        pub async fn join(
+            &mut self,
+            request: impl tonic::IntoRequest<super::JoinRequest>,
+        ) -> std::result::Result<tonic::Response<super::JoinResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/meshkit.v1.BootstrapService/Join",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("meshkit.v1.BootstrapService", "Join"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Issues the caller's next certificate; the caller shows its present one. Scope: mesh.observe.
+        pub async fn renew_certificate(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RenewCertificateRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RenewCertificateResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/meshkit.v1.BootstrapService/RenewCertificate",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("meshkit.v1.BootstrapService", "RenewCertificate"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// The authorities to believe and the list of revoked certificates. Scope: mesh.read.
+        pub async fn get_trust(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetTrustRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetTrustResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/meshkit.v1.BootstrapService/GetTrust",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("meshkit.v1.BootstrapService", "GetTrust"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lists who joined, by name. Scope: mesh.operate.
+        pub async fn list_identities(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListIdentitiesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListIdentitiesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/meshkit.v1.BootstrapService/ListIdentities",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("meshkit.v1.BootstrapService", "ListIdentities"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Reads one of them. Scope: mesh.operate. NOT_FOUND when there is none.
+        pub async fn get_identity(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetIdentityRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetIdentityResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/meshkit.v1.BootstrapService/GetIdentity",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("meshkit.v1.BootstrapService", "GetIdentity"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lets all certificates of one of them count no more. Scope: mesh.admin. To be confirmed.
+        pub async fn revoke_identity(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RevokeIdentityRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RevokeIdentityResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/meshkit.v1.BootstrapService/RevokeIdentity",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("meshkit.v1.BootstrapService", "RevokeIdentity"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lets one certificate of the authority count no more, whoever issued it. Scope: mesh.admin. To be confirmed.
+        pub async fn revoke_certificate(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RevokeCertificateRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RevokeCertificateResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/meshkit.v1.BootstrapService/RevokeCertificate",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("meshkit.v1.BootstrapService", "RevokeCertificate"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Sends every revocation, in order and once. Scope: mesh.observe.
+        pub async fn watch_revocations(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchRevocationsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::WatchRevocationsResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/meshkit.v1.BootstrapService/WatchRevocations",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("meshkit.v1.BootstrapService", "WatchRevocations"),
+                );
+            self.inner.server_streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod bootstrap_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with BootstrapServiceServer.
+    #[async_trait]
+    pub trait BootstrapService: std::marker::Send + std::marker::Sync + 'static {
+        /// Makes a token that lets peers join. Scope: mesh.admin. The token is shown this once.
+        async fn issue_join_token(
+            &self,
+            request: tonic::Request<super::IssueJoinTokenRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::IssueJoinTokenResponse>,
+            tonic::Status,
+        >;
+        /// Lists tokens in the order of their ids. Scope: mesh.admin.
+        async fn list_join_tokens(
+            &self,
+            request: tonic::Request<super::ListJoinTokensRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListJoinTokensResponse>,
+            tonic::Status,
+        >;
+        /// Lets a token count no more; who joined by it stays. Scope: mesh.admin.
+        async fn withdraw_join_token(
+            &self,
+            request: tonic::Request<super::WithdrawJoinTokenRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::WithdrawJoinTokenResponse>,
+            tonic::Status,
+        >;
+        /// Issues a peer's first certificate. The caller shows a join token as its bearer token and needs no scope.
+        async fn join(
+            &self,
+            request: tonic::Request<super::JoinRequest>,
+        ) -> std::result::Result<tonic::Response<super::JoinResponse>, tonic::Status>;
+        /// Issues the caller's next certificate; the caller shows its present one. Scope: mesh.observe.
+        async fn renew_certificate(
+            &self,
+            request: tonic::Request<super::RenewCertificateRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RenewCertificateResponse>,
+            tonic::Status,
+        >;
+        /// The authorities to believe and the list of revoked certificates. Scope: mesh.read.
+        async fn get_trust(
+            &self,
+            request: tonic::Request<super::GetTrustRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetTrustResponse>,
+            tonic::Status,
+        >;
+        /// Lists who joined, by name. Scope: mesh.operate.
+        async fn list_identities(
+            &self,
+            request: tonic::Request<super::ListIdentitiesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListIdentitiesResponse>,
+            tonic::Status,
+        >;
+        /// Reads one of them. Scope: mesh.operate. NOT_FOUND when there is none.
+        async fn get_identity(
+            &self,
+            request: tonic::Request<super::GetIdentityRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetIdentityResponse>,
+            tonic::Status,
+        >;
+        /// Lets all certificates of one of them count no more. Scope: mesh.admin. To be confirmed.
+        async fn revoke_identity(
+            &self,
+            request: tonic::Request<super::RevokeIdentityRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RevokeIdentityResponse>,
+            tonic::Status,
+        >;
+        /// Lets one certificate of the authority count no more, whoever issued it. Scope: mesh.admin. To be confirmed.
+        async fn revoke_certificate(
+            &self,
+            request: tonic::Request<super::RevokeCertificateRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RevokeCertificateResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the WatchRevocations method.
+        type WatchRevocationsStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<
+                    super::WatchRevocationsResponse,
+                    tonic::Status,
+                >,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Sends every revocation, in order and once. Scope: mesh.observe.
+        async fn watch_revocations(
+            &self,
+            request: tonic::Request<super::WatchRevocationsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::WatchRevocationsStream>,
+            tonic::Status,
+        >;
+    }
+    /// How peers get the certificates that the mesh knows them by, and how they lose them. REST twins: /meshkit/join-tokens,
+    /// /meshkit/bootstrap:join, /meshkit/bootstrap:renew, /meshkit/trust, /meshkit/identities, /meshkit/revocations.
+    #[derive(Debug)]
+    pub struct BootstrapServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> BootstrapServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for BootstrapServiceServer<T>
+    where
+        T: BootstrapService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/meshkit.v1.BootstrapService/IssueJoinToken" => {
+                    #[allow(non_camel_case_types)]
+                    struct IssueJoinTokenSvc<T: BootstrapService>(pub Arc<T>);
+                    impl<
+                        T: BootstrapService,
+                    > tonic::server::UnaryService<super::IssueJoinTokenRequest>
+                    for IssueJoinTokenSvc<T> {
+                        type Response = super::IssueJoinTokenResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::IssueJoinTokenRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as BootstrapService>::issue_join_token(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = IssueJoinTokenSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/meshkit.v1.BootstrapService/ListJoinTokens" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListJoinTokensSvc<T: BootstrapService>(pub Arc<T>);
+                    impl<
+                        T: BootstrapService,
+                    > tonic::server::UnaryService<super::ListJoinTokensRequest>
+                    for ListJoinTokensSvc<T> {
+                        type Response = super::ListJoinTokensResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListJoinTokensRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as BootstrapService>::list_join_tokens(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListJoinTokensSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/meshkit.v1.BootstrapService/WithdrawJoinToken" => {
+                    #[allow(non_camel_case_types)]
+                    struct WithdrawJoinTokenSvc<T: BootstrapService>(pub Arc<T>);
+                    impl<
+                        T: BootstrapService,
+                    > tonic::server::UnaryService<super::WithdrawJoinTokenRequest>
+                    for WithdrawJoinTokenSvc<T> {
+                        type Response = super::WithdrawJoinTokenResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WithdrawJoinTokenRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as BootstrapService>::withdraw_join_token(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WithdrawJoinTokenSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/meshkit.v1.BootstrapService/Join" => {
+                    #[allow(non_camel_case_types)]
+                    struct JoinSvc<T: BootstrapService>(pub Arc<T>);
+                    impl<
+                        T: BootstrapService,
+                    > tonic::server::UnaryService<super::JoinRequest> for JoinSvc<T> {
+                        type Response = super::JoinResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::JoinRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as BootstrapService>::join(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = JoinSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/meshkit.v1.BootstrapService/RenewCertificate" => {
+                    #[allow(non_camel_case_types)]
+                    struct RenewCertificateSvc<T: BootstrapService>(pub Arc<T>);
+                    impl<
+                        T: BootstrapService,
+                    > tonic::server::UnaryService<super::RenewCertificateRequest>
+                    for RenewCertificateSvc<T> {
+                        type Response = super::RenewCertificateResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RenewCertificateRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as BootstrapService>::renew_certificate(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RenewCertificateSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/meshkit.v1.BootstrapService/GetTrust" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetTrustSvc<T: BootstrapService>(pub Arc<T>);
+                    impl<
+                        T: BootstrapService,
+                    > tonic::server::UnaryService<super::GetTrustRequest>
+                    for GetTrustSvc<T> {
+                        type Response = super::GetTrustResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetTrustRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as BootstrapService>::get_trust(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetTrustSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/meshkit.v1.BootstrapService/ListIdentities" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListIdentitiesSvc<T: BootstrapService>(pub Arc<T>);
+                    impl<
+                        T: BootstrapService,
+                    > tonic::server::UnaryService<super::ListIdentitiesRequest>
+                    for ListIdentitiesSvc<T> {
+                        type Response = super::ListIdentitiesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListIdentitiesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as BootstrapService>::list_identities(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListIdentitiesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/meshkit.v1.BootstrapService/GetIdentity" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetIdentitySvc<T: BootstrapService>(pub Arc<T>);
+                    impl<
+                        T: BootstrapService,
+                    > tonic::server::UnaryService<super::GetIdentityRequest>
+                    for GetIdentitySvc<T> {
+                        type Response = super::GetIdentityResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetIdentityRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as BootstrapService>::get_identity(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetIdentitySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/meshkit.v1.BootstrapService/RevokeIdentity" => {
+                    #[allow(non_camel_case_types)]
+                    struct RevokeIdentitySvc<T: BootstrapService>(pub Arc<T>);
+                    impl<
+                        T: BootstrapService,
+                    > tonic::server::UnaryService<super::RevokeIdentityRequest>
+                    for RevokeIdentitySvc<T> {
+                        type Response = super::RevokeIdentityResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RevokeIdentityRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as BootstrapService>::revoke_identity(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RevokeIdentitySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/meshkit.v1.BootstrapService/RevokeCertificate" => {
+                    #[allow(non_camel_case_types)]
+                    struct RevokeCertificateSvc<T: BootstrapService>(pub Arc<T>);
+                    impl<
+                        T: BootstrapService,
+                    > tonic::server::UnaryService<super::RevokeCertificateRequest>
+                    for RevokeCertificateSvc<T> {
+                        type Response = super::RevokeCertificateResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RevokeCertificateRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as BootstrapService>::revoke_certificate(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RevokeCertificateSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/meshkit.v1.BootstrapService/WatchRevocations" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchRevocationsSvc<T: BootstrapService>(pub Arc<T>);
+                    impl<
+                        T: BootstrapService,
+                    > tonic::server::ServerStreamingService<
+                        super::WatchRevocationsRequest,
+                    > for WatchRevocationsSvc<T> {
+                        type Response = super::WatchRevocationsResponse;
+                        type ResponseStream = T::WatchRevocationsStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchRevocationsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as BootstrapService>::watch_revocations(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchRevocationsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for BootstrapServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "meshkit.v1.BootstrapService";
+    impl<T> tonic::server::NamedService for BootstrapServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Peer {
     /// Unique in the mesh: 1 to 128 of \[a-z0-9.-\].

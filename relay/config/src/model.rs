@@ -1,6 +1,7 @@
 //! The shape of a relay's configuration.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use relay_core::{Protocol, headers};
 use relay_policy::PolicyConfig;
@@ -76,6 +77,10 @@ pub struct MeshConfig {
     /// The URL that the data plane is called at from elsewhere, where it is not the bound address.
     #[serde(default)]
     pub advertise: Option<String>,
+    /// The directory that `omnirelay mesh bootstrap join` wrote: kept with a valid certificate, the mesh's authorities and
+    /// its revocation list. The `tls` sections name its files.
+    #[serde(default)]
+    pub identity: Option<PathBuf>,
 }
 
 fn default_rpc_path() -> String {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use meshkit_client::{Registration, v1};
+use meshkit_client::{Identity, Registration, v1};
 use omnirelay_runtime::{Drain, Result};
 use relay_config::{MeshConfig, RelayConfig};
 use relay_enforcement::Checkpoint;
@@ -23,6 +23,9 @@ pub(crate) fn start(
     drain: Drain,
 ) -> Result<()> {
     let client = mesh_carrier::client(mesh, checkpoint)?;
+    if let Some(directory) = &mesh.identity {
+        Identity::at(directory).keep(&client, &drain);
+    }
     let url = mesh.advertise.clone().unwrap_or_else(|| format!("https://{}", data.local_addr()));
     let protocols = data.protocols().iter().map(ToString::to_string).collect();
     let peer = v1::Peer {

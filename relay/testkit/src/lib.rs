@@ -102,6 +102,7 @@ impl TestCa {
         params.distinguished_name.push(DnType::CommonName, "test authority");
         let certificate = params.self_signed(&key).unwrap();
         std::fs::write(dir.path().join("ca.pem"), certificate.pem()).unwrap();
+        std::fs::write(dir.path().join("ca.key"), key.serialize_pem()).unwrap();
         Self { dir, issuer: Issuer::new(params, key), issued: AtomicU64::new(0) }
     }
 
@@ -115,6 +116,12 @@ impl TestCa {
     #[must_use]
     pub fn ca(&self) -> PathBuf {
         self.dir.path().join("ca.pem")
+    }
+
+    /// The authority's own key, for whoever is to issue certificates too.
+    #[must_use]
+    pub fn ca_key(&self) -> PathBuf {
+        self.dir.path().join("ca.key")
     }
 
     /// Issues a certificate for `localhost`, the loopback addresses and `spiffe`.

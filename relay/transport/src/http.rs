@@ -6,6 +6,7 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use http::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -25,7 +26,7 @@ use crate::stats::Bound;
 const RESET_STREAMS: usize = 64;
 
 /// Serves one connection until it ends. From the drain on, or once `unwelcome` resolves, what is
-/// in flight finishes and nothing new is accepted.
+/// in flight finishes and nothing new is accepted; `unwelcome` gives how long that may take.
 pub(crate) async fn serve<T, S>(
     io: Replay<T>,
     http2: bool,
@@ -33,7 +34,7 @@ pub(crate) async fn serve<T, S>(
     service: S,
     shared: Shared,
     drain: Drain,
-    unwelcome: impl Future<Output = ()>,
+    unwelcome: impl Future<Output = Duration>,
 ) -> Result<(), BoxError>
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -42,7 +43,6 @@ where
 {
     let builder = builder(&shared, http2);
     let stats = shared.stats.clone();
-    let drain_max = shared.limits.drain_max();
     let excess = conn.excess.clone();
     let stalled = io.stalled();
     let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
@@ -60,9 +60,9 @@ where
             serving.as_mut().graceful_shutdown();
             serving.await
         }
-        () = unwelcome => {
+        grace = unwelcome => {
             serving.as_mut().graceful_shutdown();
-            match tokio::time::timeout(drain_max, serving).await {
+            match tokio::time::timeout(grace, serving).await {
                 Ok(ended) => ended,
                 Err(_elapsed) => return Err("the peer is believed no more".into()),
             }

@@ -131,7 +131,8 @@ where
             let (io, http2) = begin(stream, &[protocol], &shared).await?;
             drop(handshaking);
             let conn = shared.connected(info(protocol, identity));
-            http::serve(io, http2, conn, service, shared, drain, peer.refused()).await
+            let refused = peer.refused(shared.limits.drain_max());
+            http::serve(io, http2, conn, service, shared, drain, refused).await
         }
         None => {
             let (io, http2) = begin(socket, &setup.protocols, &shared).await?;

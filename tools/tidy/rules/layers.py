@@ -17,7 +17,8 @@ _PURE = {"relay-core", "relay-policy"}
 _CLIENT = _PURE | {"relay-transport", "relay-client"}
 _API = _CONTRACTS | _LIFE | {"meshkit-model", "meshkit-store", "relay-core", "relay-transport"}
 _MODULE = _API | {"meshkit-api"}
-_MODULES = {"meshkit-registry", "meshkit-shards", "meshkit-clusters", "meshkit-settings", "meshkit-audit"}
+_MODULES = {"meshkit-registry", "meshkit-shards", "meshkit-clusters", "meshkit-settings", "meshkit-audit",
+            "meshkit-bootstrap"}
 
 # A crate may depend on these first-party crates and on no other. No module is in
 # another module's row, and nothing but the host sees the modules.
@@ -49,6 +50,7 @@ ALLOWED: dict[str, set[str]] = {
     "meshkit-clusters": _MODULE,
     "meshkit-settings": _MODULE,
     "meshkit-audit": _MODULE,
+    "meshkit-bootstrap": _MODULE,
     "meshkit-client": _CONTRACTS | _LIFE | _CLIENT,
     "omnirelay-cli": _CONTRACTS | _LIFE | _CLIENT | {"relay-config", "meshkit-config", "meshkit-client"},
     "meshkit-bench": _LIFE | {"meshkit-model", "meshkit-store", "meshkit-testkit"},

@@ -1,5 +1,7 @@
 //! A real meshkitd on real sockets, and the words to talk to it.
 
+pub mod joining;
+
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use meshkit_model::{
-    Cluster, ConfigDocument, Fields, IdempotentAnswer, Kind, Namespace, Peer, Record, Shard,
+    Cluster, ConfigDocument, Fields, IdempotentAnswer, Identity, JoinToken, Kind, Namespace, Peer, Record,
+    Revocation, Shard,
 };
 
 use super::{Page, Peers, Shards};
@@ -43,6 +44,7 @@ macro_rules! tables {
             $($name: $rows,)*
         }
 
+        #[allow(unreachable_patterns, reason = "nothing is passed over where every kind is kept")]
         impl Tables {
             /// The kinds that views keep.
             pub const KINDS: &'static [Kind] = &[$($record::KIND,)*];
@@ -111,6 +113,9 @@ tables! {
     shards, shards_mut: Shard as Shards;
     clusters, clusters_mut: Cluster as Table<Cluster>;
     config, config_mut: ConfigDocument as Table<ConfigDocument>;
+    join_tokens, join_tokens_mut: JoinToken as Table<JoinToken>;
+    identities, identities_mut: Identity as Table<Identity>;
+    revocations, revocations_mut: Revocation as Table<Revocation>;
     answers, answers_mut: IdempotentAnswer as Table<IdempotentAnswer>;
 }
 

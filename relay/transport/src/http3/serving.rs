@@ -127,7 +127,7 @@ where
     ) -> Result<Option<Farewell>, ConnectionError> {
         let conn = Arc::clone(&self.conn);
         let mut draining = pin!(drain.started());
-        let mut unwelcome = pin!(peer.refused());
+        let mut unwelcome = pin!(peer.refused(self.shared.limits.drain_max()));
         let mut excess = pin!(conn.excess.cancelled());
         loop {
             // In order: while requests come in one after the other, nothing else is asked each time
@@ -140,7 +140,7 @@ where
                 }
                 accepted = self.h3.accept() => accepted?,
                 () = &mut draining => return Ok(Some(Farewell::Drain)),
-                () = &mut unwelcome => return Ok(Some(Farewell::Unwelcome)),
+                grace = &mut unwelcome => return Ok(Some(Farewell::Unwelcome(grace))),
             };
             let Some(resolver) = accepted else {
                 return Ok(Some(Farewell::Ended));
@@ -181,7 +181,7 @@ where
                 return Ok(());
             }
             Farewell::Drain => None,
-            Farewell::Unwelcome => Instant::now().checked_add(self.shared.limits.drain_max()),
+            Farewell::Unwelcome(grace) => Instant::now().checked_add(grace),
         };
         let conn = Arc::clone(&self.conn);
         let mut excess = pin!(conn.excess.cancelled());
@@ -256,8 +256,8 @@ enum Farewell {
     Ended,
     /// The process ends.
     Drain,
-    /// The peer is believed no more.
-    Unwelcome,
+    /// The peer is believed no more; its calls in flight may go on for so long.
+    Unwelcome(Duration),
 }
 
 /// How far a connection is on its way to the end.

@@ -23,9 +23,11 @@ use rustls::crypto::CryptoProvider;
 use serde::{Deserialize, Serialize};
 
 pub use client::client_config;
+pub use reloading::look_now;
 pub(crate) use server::PeerCheck;
 pub use server::ServerTls;
 pub use trust::{Trust, TrustWatch};
+pub use x509::validity;
 
 /// Who a server is, and whom it believes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -26,6 +26,11 @@ pub(super) fn tell(peer: &'static str, certificate: &CertificateDer<'_>, error: 
     }
 }
 
+/// Whether a certificate is refused for nothing but its age.
+pub(super) fn is_expiry(error: &rustls::Error) -> bool {
+    reason(error) == "expired"
+}
+
 /// The SPIFFE id, or the subject's common name, as the certificate itself says it.
 pub(super) fn who(certificate: &CertificateDer<'_>) -> String {
     PeerIdentity::of(certificate)

@@ -1,7 +1,7 @@
 //! Something made of files that is made anew when they change, and swapped as a whole.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -11,6 +11,15 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::{stats, x509};
+
+/// Asks whoever watches files of this process to look at them at once.
+static LOOK: LazyLock<watch::Sender<()>> = LazyLock::new(watch::Sender::default);
+
+/// Lets every TLS configuration of this process look at its files now instead of at its next interval: for whoever just
+/// wrote one of them. Those that never look do not look now either.
+pub fn look_now() {
+    LOOK.send_replace(());
+}
 
 /// What is made of files.
 pub(super) trait Source: Send + Sync + 'static {
@@ -121,9 +130,14 @@ impl<S: Source> Reloading<S> {
             return;
         }
         let watched: Weak<Self> = Arc::downgrade(self);
+        let mut look = LOOK.subscribe();
         omnirelay_runtime::spawn("certificate-watch", async move {
             loop {
-                tokio::time::sleep(interval).await;
+                tokio::select! {
+                    () = tokio::time::sleep(interval) => {}
+                    // The sender is never gone.
+                    _ = look.changed() => {}
+                }
                 let Some(this) = watched.upgrade() else { break };
                 let looked = tokio::task::spawn_blocking(move || this.reload_if_changed());
                 if looked.await.is_err() {

@@ -23,6 +23,9 @@ use super::{ServerTlsConfig, alpn, broken_provider, files, provider, refusal};
 /// Sessions that can be resumed; as many as rustls keeps by default.
 const SESSIONS: usize = 256;
 
+/// How long calls in flight of a peer that is believed no more may go on.
+const REFUSED: Duration = Duration::from_secs(1);
+
 /// Who a server is and whom it believes; follows its files. Cloning is cheap.
 #[derive(Clone)]
 pub struct ServerTls(Arc<Reloading<ServerTlsConfig>>);
@@ -99,17 +102,19 @@ pub(crate) struct PeerCheck {
 
 impl PeerCheck {
     /// Returns, with the reason counted and logged, once the peer's certificate is refused by the
-    /// files as they are then; never for a peer that showed none.
-    pub(crate) async fn refused(&mut self) {
+    /// files as they are then; never for a peer that showed none. Gives how long its calls in flight may go on: a
+    /// certificate that merely expired takes nothing back, so they have as long as in a drain (`drain_max`).
+    pub(crate) async fn refused(&mut self, drain_max: Duration) -> Duration {
         if self.chain.is_empty() {
             return std::future::pending().await;
         }
         // A sender that is gone cannot be: we hold it.
         while self.generation.changed().await.is_ok() {
-            if self.verify().is_err() {
-                return;
+            if let Err(error) = self.verify() {
+                return if refusal::is_expiry(&error) { drain_max } else { drain_max.min(REFUSED) };
             }
         }
+        std::future::pending().await
     }
 
     /// The chain that the peer showed in its handshake. Of a session that was resumed nobody has

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use omnirelay_runtime::Result;
+use rustls::Error;
 use rustls::client::danger::ServerCertVerifier as _;
-use rustls::{CertificateError, Error};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::client::in_use;
@@ -74,11 +74,7 @@ impl TrustWatch {
             }
         };
         refused.store(true, Ordering::Relaxed);
-        let expired = matches!(
-            error,
-            Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. })
-        );
-        if expired {
+        if refusal::is_expiry(&error) {
             tokio::time::sleep(GRACE).await;
         }
     }

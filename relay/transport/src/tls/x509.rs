@@ -16,10 +16,15 @@ const COMMON_NAME: [u8; 3] = [0x55, 0x04, 0x03];
 
 /// When a certificate ends, in seconds since 1970.
 pub(crate) fn not_after(certificate: &[u8]) -> Option<i64> {
+    validity(certificate).map(|(_, end)| end)
+}
+
+/// From when until when a certificate in DER is valid, in seconds since 1970; none for what cannot be read.
+#[must_use]
+pub fn validity(certificate: &[u8]) -> Option<(i64, i64)> {
     let mut fields = after_issuer(certificate)?;
     let mut validity = expect(&mut fields, SEQUENCE)?;
-    let _not_before = read(&mut validity)?;
-    time(read(&mut validity)?)
+    Some((time(read(&mut validity)?)?, time(read(&mut validity)?)?))
 }
 
 /// The common name of a certificate's subject.
@@ -130,12 +135,14 @@ mod tests {
     #[test]
     fn a_certificate_says_when_it_ends_and_whom_it_names() {
         let mut params = rcgen::CertificateParams::new(vec![]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2024, 2, 29);
         params.not_after = rcgen::date_time_ymd(2031, 5, 17);
         params.distinguished_name.push(rcgen::DnType::OrganizationName, "An organisation");
         params.distinguished_name.push(rcgen::DnType::CommonName, "peer ü");
         let certificate = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
         // date -u -d 2031-05-17 +%s
         assert_eq!(not_after(certificate.der()), Some(1_936_742_400));
+        assert_eq!(validity(certificate.der()), Some((1_709_164_800, 1_936_742_400)));
         assert_eq!(subject(certificate.der()).as_deref(), Some("peer ü"));
         for end in 0..certificate.der().len() {
             let cut = &certificate.der()[..end];
