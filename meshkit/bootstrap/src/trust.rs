@@ -109,7 +109,8 @@ impl Trust {
         });
     }
 
-    /// Writes the list with every revocation, and at times of quiet; returns where changes were missed.
+    /// Writes the list with every revocation, and at times of quiet; returns where changes were missed,
+    /// or the list cannot be written.
     async fn follow(self: Arc<Self>) -> Result<(), StoreError> {
         let mut watch = self.view.watch(Filter::of([Kind::Revocation]), &Start::Now, LOOK)?;
         // The first bookmark comes at once.
@@ -118,11 +119,10 @@ impl Trust {
                 break;
             }
             let this = Arc::clone(&self);
-            match tokio::task::spawn_blocking(move || this.write()).await {
-                Ok(Ok(())) | Err(_) => {}
-                Ok(Err(error)) => {
-                    warn!(%error, hint = error.hint_text(), "revocations do not reach the listeners")
-                }
+            let written = tokio::task::spawn_blocking(move || this.write()).await;
+            if let Ok(Err(error)) = written {
+                warn!(%error, hint = error.hint_text(), "revocations do not reach the listeners; tried again in a second");
+                break;
             }
         }
         Ok(())

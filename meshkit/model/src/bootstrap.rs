@@ -55,8 +55,11 @@ impl Revocation {
         }
         // Some tools leave out the first nought, others write noughts that are no part of the number.
         let significant = digits.trim_start_matches('0');
-        let digits =
-            if significant.len() % 2 == 0 { significant.to_owned() } else { format!("0{significant}") };
+        let digits = if significant.len().is_multiple_of(2) {
+            significant.to_owned()
+        } else {
+            format!("0{significant}")
+        };
         match digits.len() {
             0 => off("is nought, which no certificate has"),
             len if len > 2 * Self::MAX_SERIAL => off("has more than 20 bytes"),
