@@ -2,7 +2,9 @@
 //! a million shards. One line of JSON a figure.
 
 mod load;
+mod map;
 mod pages;
+mod placement;
 mod watchers;
 mod writes;
 
@@ -39,6 +41,10 @@ enum Command {
     Watchers(watchers::WatchersArgs),
     /// Start, memory, pages and lookups with a million shards.
     Shards(load::ShardsArgs),
+    /// Placing 100 000 shards among 1 000 nodes, from nothing and after a change of nodes.
+    Placement(placement::PlacementArgs),
+    /// The SDK's map: a snapshot, differences and lookups by key.
+    Map(map::MapArgs),
     /// The start of `shards`, a process of its own.
     #[command(hide = true)]
     ShardsStart(load::StartArgs),
@@ -73,6 +79,8 @@ async fn run(args: Args) -> Outcome {
         Command::Watchers(args) => watchers::run(&args, &open(&path).await?).await,
         Command::Shards(args) => load::run(&args, &path).await,
         Command::ShardsStart(args) => load::start(&args).await,
+        Command::Placement(args) => placement::run(&args),
+        Command::Map(args) => map::run(&args),
     }
 }
 

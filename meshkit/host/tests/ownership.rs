@@ -181,8 +181,8 @@ impl World {
             Placed { owner: next.or(shard.owner.as_ref().and_then(find)), stays: false }
         });
         let owners = place(&self.namespace, &nodes, &placed.collect::<Vec<_>>());
-        for at in 0..self.shards.len() {
-            let wanted = owners[at].map(|at| &nodes[at].id);
+        for (at, owner) in owners.iter().enumerate() {
+            let wanted = owner.map(|at| &nodes[at].id);
             let stepped =
                 direct(&self.shards[at], wanted, |peer| self.holds(peer, step), Timestamp::UNIX_EPOCH);
             if let Some(shard) = stepped {

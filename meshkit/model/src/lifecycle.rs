@@ -123,7 +123,7 @@ pub fn direct(
     let successor = shard.successor.as_ref().filter(|next| !over(&next.peer));
     let change = |phase: Phase, successor: Option<Successor>| {
         let changed = Shard { phase, successor, ..shard.clone() };
-        (changed != *shard).then(|| Shard { changed_at: now, ..changed })
+        (changed != *shard).then_some(Shard { changed_at: now, ..changed })
     };
     let Some(owner) = shard.owner.as_ref().filter(|owner| !over(owner)) else {
         // The fence: nobody serves it now, so whoever is ready may begin.

@@ -8,7 +8,7 @@ use meshkit_api::{Caller, invalid, now, store_status, valid};
 use meshkit_model::lifecycle::{Heard, Said, hear};
 use meshkit_model::placement::{Node, Takes};
 use meshkit_model::{Handover, HoldState, Invalid, Kind, Namespace, Peer, PeerId, PeerStatus, Shard};
-use meshkit_store::{Expect, Holds, Mutation, Rows as _, StoreError, Tables, View, Write};
+use meshkit_store::{Expect, Holds, Mutation, NamespaceShards, Rows as _, StoreError, Tables, View, Write};
 use relay_core::{Code, Status};
 use tokio::time::Instant;
 
@@ -190,7 +190,7 @@ impl Owners {
         // A million shards are counted without keeping a writer waiting.
         drop(tables);
         let mut owned: BTreeMap<&str, Owned> = BTreeMap::new();
-        for shard in chosen.iter().flat_map(|shards| shards.iter()) {
+        for shard in chosen.iter().flat_map(NamespaceShards::iter) {
             let of = owned.entry(shard.owner.as_ref().map_or("", PeerId::as_str)).or_default();
             of.shards += 1;
             of.active += u32::from(shard.leader().is_some());

@@ -88,8 +88,10 @@ impl Shards {
     async fn before(&self, namespace: &str, id: u32, revision: u64) -> Result<Option<Shard>, Status> {
         let query = AuditQuery { record: Some(name(namespace, id)), limit: 256, ..AuditQuery::default() };
         let entries = self.view.audit(query).await.map_err(|error| store_status(&error))?;
-        let first =
-            entries.into_iter().filter(|entry| entry.refused.is_none() && entry.revision > revision).last();
+        // Newest first: the last one of them is the first change behind that revision.
+        let mut later =
+            entries.into_iter().rev().filter(|entry| entry.refused.is_none() && entry.revision > revision);
+        let first = later.next();
         Ok(first.and_then(|entry| entry.before).and_then(|text| serde_json::from_str(&text).ok()))
     }
 

@@ -63,6 +63,8 @@ impl Shards {
     }
 }
 
+/// Takes the record as the watch gives it.
+#[allow(clippy::needless_pass_by_value, reason = "the watch gives records away")]
 fn told(event: wire::WatchEvent, shard: Option<Shard>) -> Result<wire::WatchShardsResponse, Status> {
     let shard = shard.as_ref().map(shard_to_wire);
     Ok(wire::WatchShardsResponse { event: Some(event), shard, ..Default::default() })

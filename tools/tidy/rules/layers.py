@@ -53,7 +53,7 @@ ALLOWED: dict[str, set[str]] = {
     "meshkit-bootstrap": _MODULE,
     "meshkit-client": _CONTRACTS | _LIFE | _CLIENT,
     "omnirelay-cli": _CONTRACTS | _LIFE | _CLIENT | {"relay-config", "meshkit-config", "meshkit-client"},
-    "meshkit-bench": _LIFE | {"meshkit-model", "meshkit-store", "meshkit-testkit"},
+    "meshkit-bench": _LIFE | {"meshkit-client", "meshkit-model", "meshkit-store", "meshkit-testkit"},
     "omnirelay-bench": _CONTRACTS | _LIFE | _CLIENT | {"relay-rpc", "relay-testkit"},
     "meshkit-host": _MODULE | _MODULES | {"relay-policy", "relay-enforcement", "relay-rpc", "meshkit-config"},
     "omnirelay-samples": _CONTRACTS | _LIFE | _CLIENT | {"relay-enforcement", "relay-rpc", "meshkit-client"},

@@ -262,7 +262,7 @@ impl Tables {
         }
         if let Some(complete) = &message.complete {
             let pending = self.pending.take().unwrap_or_default();
-            self.replace(pending, complete)?;
+            self.replace(&pending, complete)?;
         }
         if let Some(event) = &message.event {
             self.hear(event, message.shard.as_ref())?;
@@ -270,7 +270,7 @@ impl Tables {
         Ok(())
     }
 
-    fn replace(&mut self, pending: Pending, complete: &v1::SnapshotComplete) -> Result<(), MapError> {
+    fn replace(&mut self, pending: &Pending, complete: &v1::SnapshotComplete) -> Result<(), MapError> {
         let came = pending.shards.len() as u64;
         if (came, pending.checksum) != (complete.shards, complete.checksum) {
             return Err(MapError::Incomplete(format!(
