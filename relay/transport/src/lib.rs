@@ -28,6 +28,7 @@ pub mod respond;
 mod response_body;
 mod serve;
 mod socket;
+pub mod spare;
 mod stats;
 mod tcp;
 pub mod tls;
