@@ -100,8 +100,9 @@ pub(crate) struct PeerCheck {
 impl PeerCheck {
     /// Returns, with the reason counted and logged, once the peer's certificate is refused by the
     /// files as they are then; never for a peer that showed none.
-    pub(crate) async fn refused(&mut self) {
+    pub(crate) async fn refused(mut self) {
         if self.chain.is_empty() {
+            drop(self);
             return std::future::pending().await;
         }
         // A sender that is gone cannot be: we hold it.
