@@ -112,3 +112,41 @@ impl fmt::Debug for Running {
         f.write_str("Running")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test says by panicking that it failed")]
+
+    use std::task::Waker;
+
+    use super::*;
+
+    async fn answer(held: Arc<()>, waits: bool) -> Outcome {
+        if waits {
+            std::future::pending::<()>().await;
+        }
+        drop(held);
+        Err(Status::internal("done"))
+    }
+
+    fn is_free<F: Future<Output = Outcome> + Send + 'static>(seats: &Seats<F>) -> bool {
+        let seat = seats.0.get().and_then(Cell::take);
+        seat.is_some_and(|seat| seat.future.is_none() && seat.seats.is_none())
+    }
+
+    #[test]
+    fn a_future_leaves_its_place_when_it_ends_and_when_it_is_dropped() {
+        let mut context = Context::from_waker(Waker::noop());
+        for waits in [false, true] {
+            let (seats, held) = (Seats::new(), Arc::new(()));
+            let mut running = seats.run(answer(Arc::clone(&held), waits));
+            // One that runs beside it has a place of its own.
+            let beside = seats.run(answer(Arc::clone(&held), waits));
+            assert_eq!(Pin::new(&mut running).poll(&mut context).is_pending(), waits);
+            assert_eq!(is_free(&seats), !waits);
+            drop((running, beside));
+            assert_eq!(Arc::strong_count(&held), 1);
+            assert!(is_free(&seats) && Arc::strong_count(&seats) == 1);
+        }
+    }
+}

@@ -53,7 +53,9 @@ impl State {
         }
         match message.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(bytes)) => Self::run(dispatcher, entry, call, &message, bytes),
-            Poll::Ready(Err(status)) => Self::Running(Running::boxed(Box::pin(std::future::ready(Err(status))))),
+            Poll::Ready(Err(status)) => {
+                Self::Running(Running::boxed(Box::pin(std::future::ready(Err(status)))))
+            }
             Poll::Pending => Self::Reading(Box::new((call, message))),
         }
     }
