@@ -32,6 +32,9 @@ pub(crate) struct IdleArgs {
     /// Seconds of rest before the server's memory is read.
     #[arg(long, default_value_t = 3.0)]
     rest: f64,
+    /// Measure h3 with quinn and nothing else instead.
+    #[arg(long)]
+    bare: bool,
 }
 
 #[derive(Args)]
@@ -40,6 +43,8 @@ pub(crate) struct IdleServerArgs {
     certificate: PathBuf,
     #[arg(long)]
     private_key: PathBuf,
+    #[arg(long)]
+    bare: bool,
 }
 
 #[derive(Serialize)]
@@ -61,17 +66,29 @@ pub(crate) async fn serve(args: &IdleServerArgs) -> Result<()> {
         private_key: args.private_key.clone(),
         ..ServerTlsConfig::default()
     };
+    if args.bare {
+        let endpoint = peers::h3_quinn::listen(&tls)
+            .map_err(|error| failed("h3 with quinn cannot start", error.as_ref()))?;
+        let address = endpoint.local_addr().map_err(|error| failed("the server has no address", &error))?;
+        tell(address.port());
+        peers::h3_quinn::serve(endpoint).await;
+        return Ok(());
+    }
     let config = ListenerConfig {
         protocols: vec![Protocol::Http3],
         limits: peers::limits(),
         ..ListenerConfig::new(([127, 0, 0, 1], 0), tls)
     };
     let listener = Listener::bind("bench", &config, &Metrics::default())?;
-    // Who started it and is gone ends it anyway.
-    let _reader_gone = writeln!(std::io::stdout(), "{}", listener.local_addr().port());
+    tell(listener.local_addr().port());
     let drain = DrainController::new();
     listener.serve(tower::service_fn(peers::echo), drain.drain()).await;
     Ok(())
+}
+
+fn tell(port: u16) {
+    // Who started it and is gone ends it anyway.
+    let _reader_gone = writeln!(std::io::stdout(), "{port}");
 }
 
 pub(crate) async fn run(args: &IdleArgs, output: Output) -> Result<()> {
@@ -105,6 +122,7 @@ async fn measure(args: &IdleArgs) -> Result<Outcome, Failure> {
         .arg(&issued.certificate)
         .arg("--private-key")
         .arg(&issued.private_key)
+        .args(args.bare.then_some("--bare"))
         .stdout(Stdio::piped())
         .spawn()?;
     let stdout = child.stdout.take().ok_or("no output")?;

@@ -20,11 +20,7 @@ pub(super) async fn start(ca: &TestCa, connections: usize) -> Result<(Vec<Caller
 }
 
 async fn open(ca: &TestCa, connections: usize) -> Result<(Vec<Caller>, Guard), Failure> {
-    let tls_config = tls::server_config(&ca.server_tls("spiffe://bench/h3"), &[Protocol::Http3])
-        .map_err(|error| error.to_string())?;
-    let crypto = Arc::new(QuicServerConfig::try_from(tls_config)?);
-    let server =
-        quinn::Endpoint::server(quinn::ServerConfig::with_crypto(crypto), ([127, 0, 0, 1], 0).into())?;
+    let server = listen(&ca.server_tls("spiffe://bench/h3"))?;
     let address = server.local_addr()?;
     let serving = omnirelay_runtime::spawn("h3-quinn", serve(server.clone()));
     let tls_config =
@@ -47,6 +43,13 @@ async fn open(ca: &TestCa, connections: usize) -> Result<(Vec<Caller>, Guard), F
     Ok((callers, Box::new(guards)))
 }
 
+/// A server's endpoint at a port of its own.
+pub(crate) fn listen(tls_config: &tls::ServerTlsConfig) -> Result<quinn::Endpoint, Failure> {
+    let tls_config = tls::server_config(tls_config, &[Protocol::Http3]).map_err(|error| error.to_string())?;
+    let crypto = Arc::new(QuicServerConfig::try_from(tls_config)?);
+    Ok(quinn::Endpoint::server(quinn::ServerConfig::with_crypto(crypto), ([127, 0, 0, 1], 0).into())?)
+}
+
 async fn call(mut sender: SendRequest<OpenStreams, Bytes>, body: Bytes) -> Result<usize, Failure> {
     let request = http::Request::post("https://localhost/echo").body(())?;
     let mut stream = sender.send_request(request).await?;
@@ -60,7 +63,8 @@ async fn call(mut sender: SendRequest<OpenStreams, Bytes>, body: Bytes) -> Resul
     Ok(size)
 }
 
-async fn serve(endpoint: quinn::Endpoint) {
+/// Serves an echo until the endpoint is closed.
+pub(crate) async fn serve(endpoint: quinn::Endpoint) {
     while let Some(incoming) = endpoint.accept().await {
         omnirelay_runtime::spawn("h3-quinn-connection", async move {
             // A connection that breaks is the callers' to complain about.

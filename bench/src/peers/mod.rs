@@ -1,7 +1,7 @@
 //! Those that are measured: each a server and the callers of its connections, in this process.
 
 mod grpc;
-mod h3_quinn;
+pub(crate) mod h3_quinn;
 mod ours;
 mod tonic_h2;
 

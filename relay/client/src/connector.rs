@@ -12,6 +12,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use relay_core::Protocol;
+use relay_transport::Seldom;
 use relay_transport::tls::Trust;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -82,7 +83,7 @@ impl Connector {
         let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let chain = certificates.iter().map(|one| one.clone().into_owned()).collect();
         let refused: Arc<AtomicBool> = Arc::default();
-        let distrusted = Box::pin(trust.ended(chain, Arc::clone(&refused)));
+        let distrusted = Seldom::new(trust.ended(chain, Arc::clone(&refused)));
         let io = TlsIo { io: TokioIo::new(stream), heard: Arc::default(), refused, distrusted };
         if io.is_http2() {
             target.keep_alive.expect_acknowledgements(io.io.inner().get_ref().0);
@@ -97,7 +98,7 @@ pub(crate) struct TlsIo {
     heard: Arc<AtomicU64>,
     refused: Arc<AtomicBool>,
     /// Resolves once the server is believed no more.
-    distrusted: Pin<Box<dyn Future<Output = ()> + Send>>,
+    distrusted: Seldom<()>,
 }
 
 impl TlsIo {
@@ -128,9 +129,9 @@ impl Read for TlsIo {
         cx: &mut Context<'_>,
         buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.distrusted.as_mut().poll(cx).is_ready() {
+        if Pin::new(&mut self.distrusted).poll(cx).is_ready() {
             // It stays so: every later look ends here as well.
-            self.distrusted = Box::pin(std::future::ready(()));
+            self.distrusted = Seldom::new(std::future::ready(()));
             let error = "the server's certificate is believed no more";
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, error)));
         }

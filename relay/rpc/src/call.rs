@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 use relay_core::{Encoding, RpcStyle, headers, parse_grpc_timeout, parse_ttl_ms};
-use relay_transport::{ConnInfo, PeerIdentity};
+use relay_transport::{ConnInfo, PeerIdentity, spare};
 use tokio::time::Instant;
 
+use crate::compression::names_gzip;
 use crate::metadata;
 
 /// A call: the head of its request, read when asked.
@@ -18,35 +18,100 @@ use crate::metadata;
 pub struct Call {
     head: Parts,
     served: Arc<str>,
-    style: RpcStyle,
-    encoding: Encoding,
+    facts: Facts,
     deadline: Option<Instant>,
     compressed: bool,
 }
 
-impl Call {
-    /// Reads how a request is written; `served` is the service that answers it.
-    pub(crate) fn read(head: Parts, served: Arc<str>) -> Self {
-        let content_type = text(&head.headers, &CONTENT_TYPE).unwrap_or_default();
-        let style = if is_grpc(content_type) {
-            RpcStyle::Grpc
-        } else if head.headers.contains_key(headers::RPC_PROCEDURE) {
-            RpcStyle::Yarpc
-        } else {
-            RpcStyle::Http
+/// What the protocols' own headers say of a call, beside whom it is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Facts {
+    style: RpcStyle,
+    encoding: Encoding,
+    timeout: Option<Duration>,
+    /// It names its service.
+    pub(crate) names_service: bool,
+    /// It says how its messages are compressed.
+    pub(crate) names_compression: bool,
+    /// Its caller understands gzip.
+    pub(crate) accepts_gzip: bool,
+}
+
+/// What a request says of its call.
+pub(crate) struct Told<'a> {
+    pub(crate) facts: Facts,
+    pub(crate) service: Option<&'a str>,
+    /// As [`Call::procedure`].
+    pub(crate) procedure: &'a str,
+}
+
+impl<'a> Told<'a> {
+    /// Reads the head of a request in one pass: each look-up by name hashes the name first.
+    pub(crate) fn of(head: &'a Parts) -> Self {
+        let (mut content_type, mut service, mut procedure, mut encoding) = (None, None, None, None);
+        let (mut ttl, mut grpc_timeout, mut grpc_encoding, mut accepts_gzip) = (None, None, None, false);
+        for (name, value) in &head.headers {
+            // Of a name that is given many times the first value counts.
+            let place = match name.as_str() {
+                "content-type" => &mut content_type,
+                "rpc-service" => &mut service,
+                "rpc-procedure" => &mut procedure,
+                "rpc-encoding" => &mut encoding,
+                "context-ttl-ms" => &mut ttl,
+                "grpc-timeout" => &mut grpc_timeout,
+                "grpc-encoding" => &mut grpc_encoding,
+                "grpc-accept-encoding" => {
+                    accepts_gzip |= names_gzip(value);
+                    continue;
+                }
+                _ => continue,
+            };
+            place.get_or_insert(value);
+        }
+        let content_type = text(content_type).unwrap_or_default();
+        let style = match procedure {
+            _ if is_grpc(content_type) => RpcStyle::Grpc,
+            Some(_) => RpcStyle::Yarpc,
+            None => RpcStyle::Http,
         };
-        let encoding = encoding(style, &head.headers, content_type);
-        Self { head, served, style, encoding, deadline: None, compressed: false }
+        let timeout = match style {
+            RpcStyle::Grpc => text(grpc_timeout).and_then(parse_grpc_timeout),
+            RpcStyle::Yarpc | RpcStyle::Http => text(ttl).and_then(parse_ttl_ms),
+        };
+        let facts = Facts {
+            style,
+            encoding: encoding_of(style, text(encoding), content_type),
+            timeout,
+            names_service: service.is_some(),
+            names_compression: grpc_encoding.is_some(),
+            accepts_gzip,
+        };
+        let procedure = match style {
+            RpcStyle::Grpc | RpcStyle::Http => path(head),
+            RpcStyle::Yarpc => text(procedure).unwrap_or_default(),
+        };
+        Self { facts, service: text(service), procedure }
     }
 
-    pub(crate) fn start(&mut self, default_timeout: Option<Duration>) {
-        let told = match self.style {
-            RpcStyle::Grpc => text(&self.head.headers, &headers::GRPC_TIMEOUT).and_then(parse_grpc_timeout),
-            RpcStyle::Yarpc | RpcStyle::Http => {
-                text(&self.head.headers, &headers::CONTEXT_TTL_MS).and_then(parse_ttl_ms)
-            }
-        };
-        self.deadline = told.or(default_timeout).map(|timeout| Instant::now() + timeout);
+    pub(crate) fn style(&self) -> RpcStyle {
+        self.facts.style
+    }
+}
+
+impl Call {
+    /// A call whose request says `facts`; `served` is the service that answers it.
+    pub(crate) fn new(
+        head: Parts,
+        facts: Facts,
+        served: Arc<str>,
+        default_timeout: Option<Duration>,
+    ) -> Self {
+        let deadline = facts.timeout.or(default_timeout).map(|timeout| Instant::now() + timeout);
+        Self { head, served, facts, deadline, compressed: false }
+    }
+
+    pub(crate) fn facts(&self) -> Facts {
+        self.facts
     }
 
     pub(crate) fn mark_compressed(&mut self, compressed: bool) {
@@ -56,23 +121,22 @@ impl Call {
     /// The service that was called: `Rpc-Service`, or the dispatcher's own name.
     #[must_use]
     pub fn service(&self) -> &str {
-        text(&self.head.headers, &headers::RPC_SERVICE).unwrap_or(&self.served)
+        text(self.head.headers.get(headers::RPC_SERVICE)).unwrap_or(&self.served)
     }
 
     /// The procedure as it was called: `Rpc-Procedure`, or the path without its first slash.
     #[must_use]
     pub fn procedure(&self) -> &str {
-        let path = self.head.uri.path();
-        match self.style {
-            RpcStyle::Grpc | RpcStyle::Http => path.strip_prefix('/').unwrap_or(path),
-            RpcStyle::Yarpc => text(&self.head.headers, &headers::RPC_PROCEDURE).unwrap_or_default(),
+        match self.facts.style {
+            RpcStyle::Grpc | RpcStyle::Http => path(&self.head),
+            RpcStyle::Yarpc => text(self.head.headers.get(headers::RPC_PROCEDURE)).unwrap_or_default(),
         }
     }
 
     /// Who calls, by its own word.
     #[must_use]
     pub fn caller(&self) -> Option<&str> {
-        text(&self.head.headers, &headers::RPC_CALLER)
+        text(self.head.headers.get(headers::RPC_CALLER))
     }
 
     /// Who calls, by its certificate.
@@ -90,19 +154,19 @@ impl Call {
     /// Which shard is meant.
     #[must_use]
     pub fn shard_key(&self) -> Option<&str> {
-        text(&self.head.headers, &headers::RPC_SHARD_KEY)
+        text(self.head.headers.get(headers::RPC_SHARD_KEY))
     }
 
     /// How the call is written on the wire.
     #[must_use]
     pub fn style(&self) -> RpcStyle {
-        self.style
+        self.facts.style
     }
 
     /// How its messages are encoded.
     #[must_use]
     pub fn encoding(&self) -> Encoding {
-        self.encoding
+        self.facts.encoding
     }
 
     /// When the caller stops waiting; the handler and its stream are dropped then. `None` where a
@@ -128,7 +192,7 @@ impl Call {
     /// `Rpc-Header-NAME` of YARPC over HTTP.
     #[must_use]
     pub fn metadata(&self, name: &str) -> Option<&HeaderValue> {
-        match self.style {
+        match self.facts.style {
             RpcStyle::Yarpc => self.head.headers.get(format!("{}{name}", headers::RPC_HEADER_PREFIX)),
             RpcStyle::Grpc | RpcStyle::Http => self.head.headers.get(name),
         }
@@ -142,7 +206,7 @@ impl Call {
 
     /// The application's own metadata: plain names and values, without what the protocols use.
     pub fn all_metadata(&self) -> impl Iterator<Item = (&str, &HeaderValue)> {
-        metadata::custom(self.style, &self.head.headers)
+        metadata::custom(self.facts.style, &self.head.headers)
     }
 
     /// The request's head as it came.
@@ -156,27 +220,37 @@ impl Call {
     }
 }
 
+impl Drop for Call {
+    fn drop(&mut self) {
+        // Whoever answers it needs one.
+        spare::give(std::mem::take(&mut self.head.headers));
+    }
+}
+
 /// `application/grpc`, with a suffix or parameters; `application/grpc-web` is another protocol.
 fn is_grpc(content_type: &str) -> bool {
     let rest = content_type.strip_prefix("application/grpc");
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', ';']))
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
+fn text(value: Option<&HeaderValue>) -> Option<&str> {
+    value?.to_str().ok()
 }
 
-fn encoding(style: RpcStyle, headers: &HeaderMap, content_type: &str) -> Encoding {
-    if style == RpcStyle::Grpc {
+/// The path of a request without its first slash.
+fn path(head: &Parts) -> &str {
+    let path = head.uri.path();
+    path.strip_prefix('/').unwrap_or(path)
+}
+
+fn encoding_of(style: RpcStyle, named: Option<&str>, content_type: &str) -> Encoding {
+    if let Some(named) = named {
         // YARPC over gRPC names an encoding of its own beside the content type.
-        return match text(headers, &headers::RPC_ENCODING) {
-            Some(named) => Encoding::from_yarpc(named),
-            None if content_type.starts_with("application/grpc+json") => Encoding::Json,
-            None => Encoding::Protobuf,
-        };
-    }
-    if let Some(named) = text(headers, &headers::RPC_ENCODING) {
         return Encoding::from_yarpc(named);
+    }
+    if style == RpcStyle::Grpc {
+        let json = content_type.starts_with("application/grpc+json");
+        return if json { Encoding::Json } else { Encoding::Protobuf };
     }
     match content_type.split(';').next().unwrap_or_default().trim() {
         "application/json" => Encoding::Json,

@@ -57,12 +57,10 @@ impl Compression {
     }
 }
 
-/// Whether the other side understands gzip.
-pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
-    headers.get_all(headers::GRPC_ACCEPT_ENCODING).iter().any(|value| {
-        let names = value.as_bytes().split(|byte| *byte == b',');
-        names.into_iter().any(|name| name.trim_ascii() == b"gzip")
-    })
+/// Whether a value of `grpc-accept-encoding` says that its sender understands gzip.
+pub(crate) fn names_gzip(accepted: &HeaderValue) -> bool {
+    let mut names = accepted.as_bytes().split(|byte| *byte == b',');
+    names.any(|name| name.trim_ascii() == b"gzip")
 }
 
 /// Appends a message as gzip.

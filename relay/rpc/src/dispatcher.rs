@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tower::{Layer, Service};
 
 use crate::DEFAULT_MAX_MESSAGE;
-use crate::call::Call;
+use crate::call::{Call, Told};
 use crate::codec::{Contract, Decode, Encode};
 use crate::messages::Messages;
 use crate::procedure::{Procedure, RpcRequest, RpcResponse, Shape, Wrap, wrap};
@@ -313,12 +313,14 @@ impl Dispatcher {
         self.names.entry(index)
     }
 
-    fn find(&self, call: &Call) -> Result<usize, Status> {
-        if call.style() == RpcStyle::Yarpc && call.service() != &*self.service {
-            let message = format!("the service `{}` is not served here", call.service());
+    fn find(&self, call: &Told<'_>) -> Result<usize, Status> {
+        if call.style() == RpcStyle::Yarpc
+            && let Some(other) = call.service.filter(|named| *named != &*self.service)
+        {
+            let message = format!("the service `{other}` is not served here");
             return Err(Status::unimplemented(message).with_hint(format!("this is `{}`", self.service)));
         }
-        let procedure = call.procedure();
+        let procedure = call.procedure;
         if let Some(index) = self.names.find(procedure) {
             return Ok(index);
         }

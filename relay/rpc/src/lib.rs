@@ -17,6 +17,7 @@ pub mod metadata;
 mod procedure;
 mod register;
 mod reply;
+mod seat;
 mod serve;
 mod shapes;
 
@@ -29,6 +30,7 @@ pub use messages::Messages;
 pub use procedure::{Input, Output, Outputs, Procedure, RpcRequest, RpcResponse, Shape};
 pub use register::{Codec, Make, Named, Registration, proto, raw};
 pub use reply::{Answer, Control, Reply, ReplyStream, StreamAnswer};
+pub use seat::Running;
 // What generated code and handlers speak of.
 pub use futures_util::Stream;
 pub use omnirelay_runtime::OperatorError;

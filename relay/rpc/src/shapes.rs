@@ -27,15 +27,11 @@ where
     F: Fn(Call, Taken) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<Given, Status>> + Send + 'static,
 {
-    Procedure::new(move |RpcRequest { call, input }| {
+    Procedure::seated(move |RpcRequest { call, input }| {
         let encoding = call.encoding();
-        let request = match take(&codec, encoding, input) {
-            Ok(request) => request,
-            Err(status) => return Box::pin(std::future::ready(Err(status))),
-        };
-        let answer = handler(call, request);
+        let answer = take(&codec, encoding, input).map(|request| handler(call, request));
         let codec = Arc::clone(&codec);
-        Box::pin(async move { give(codec, encoding, answer.await?) })
+        async move { give(codec, encoding, answer?.await?) }
     })
 }
 

@@ -12,6 +12,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use relay_core::{Code, Status};
 
 use crate::reset::{Http2Incoming, Reset};
+use crate::spare;
 
 /// Any error that a body can end with.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -216,7 +217,9 @@ impl http_body::Body for Limited {
 /// # Errors
 /// `resource-exhausted` above `max`, and `unavailable` where the sender breaks off.
 pub async fn collect_limited(body: Body, max: usize) -> Result<Bytes, Status> {
-    Ok(collect_with_trailers(body, max).await?.0)
+    let (bytes, trailers) = collect_with_trailers(body, max).await?;
+    trailers.into_iter().for_each(spare::give);
+    Ok(bytes)
 }
 
 /// As [`collect_limited`], and gives the trailers.

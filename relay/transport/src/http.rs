@@ -16,6 +16,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tower::Service;
 
 use crate::body::{Body, BoxError};
+use crate::ends::{End, ends};
+use crate::exchange::Next;
 use crate::replay::Replay;
 use crate::response_body::Requests;
 use crate::serve::{Conn, Incoming, Shared};
@@ -34,39 +36,44 @@ pub(crate) async fn serve<T, S>(
     service: S,
     shared: Shared,
     drain: Drain,
-    unwelcome: impl Future<Output = Duration>,
+    unwelcome: impl Future<Output = Duration> + Send + 'static,
 ) -> Result<(), BoxError>
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
-    let builder = builder(&shared, http2);
+    let next = Next::default();
+    let builder = builder(&shared, http2, next.clone());
     let stats = shared.stats.clone();
-    let excess = conn.excess.clone();
+    let mut ends = ends(Arc::clone(&conn), drain, unwelcome);
     let stalled = io.stalled();
     let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
         let request = request.map(|body| Incoming::of_hyper(body, http2));
         let (shared, service, conn) = (shared.clone(), service.clone(), Arc::clone(&conn));
+        let exchange = next.begin();
         // In a box of its own: what wraps it is moved several times before it runs.
-        Box::pin(async move { Ok::<_, Infallible>(shared.call(service, &conn, request).await) })
+        Box::pin(async move { Ok::<_, Infallible>(shared.call(service, &conn, exchange, request).await) })
     });
     let serving = builder.serve_connection(TokioIo::new(io), service);
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
-        () = excess.cancelled() => return Err("too many requests were given up".into()),
-        () = drain.started() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
-        }
-        grace = unwelcome => {
-            serving.as_mut().graceful_shutdown();
-            match tokio::time::timeout(grace, serving).await {
-                Ok(ended) => ended,
-                Err(_elapsed) => return Err("the peer is believed no more".into()),
+        biased;
+        end = &mut ends => match end {
+            End::Excess => return Err("too many requests were given up".into()),
+            End::Drain => {
+                serving.as_mut().graceful_shutdown();
+                serving.await
             }
-        }
+            End::Unwelcome(grace) => {
+                serving.as_mut().graceful_shutdown();
+                match tokio::time::timeout(grace, serving).await {
+                    Ok(ended) => ended,
+                    Err(_elapsed) => return Err("the peer is believed no more".into()),
+                }
+            }
+        },
+        ended = serving.as_mut() => ended,
     };
     ended.inspect_err(|error| {
         if stalled.load(Ordering::Relaxed) {
@@ -106,9 +113,9 @@ fn bound(error: &(dyn Error + 'static), http2: bool) -> Option<Bound> {
     None
 }
 
-fn builder(shared: &Shared, http2: bool) -> auto::Builder<Requests> {
+fn builder(shared: &Shared, http2: bool, next: Next) -> auto::Builder<Requests> {
     let limits = &shared.limits;
-    let requests = Requests { patience: limits.send_timeout(), stats: shared.stats.clone() };
+    let requests = Requests { patience: limits.send_timeout(), stats: shared.stats.clone(), next };
     let mut builder = auto::Builder::new(requests);
     let bytes = usize::try_from(limits.max_header_bytes).unwrap_or(usize::MAX);
     let fields = usize::try_from(limits.max_header_count).unwrap_or(usize::MAX);

@@ -27,10 +27,10 @@ pub(crate) async fn answer<S>(
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
     S::Future: Send,
 {
-    let resolved = tokio::time::timeout(shared.limits.header_timeout(), resolver.resolve_request()).await;
-    let (request, stream) = match resolved {
-        Ok(Ok(resolved)) => resolved,
-        Ok(Err(error)) => {
+    let patience = Some(shared.limits.header_timeout());
+    let (request, stream) = match message::within(patience, resolver.resolve_request()).await {
+        Ok(resolved) => resolved,
+        Err(Unsent::Stream(error)) => {
             match &error {
                 StreamError::RemoteTerminate { .. } => conn.given_up(),
                 StreamError::HeaderTooBig { .. } => shared.stats.refused(Bound::HeaderBytes),
@@ -39,14 +39,14 @@ pub(crate) async fn answer<S>(
             }
             return debug!(%error, "request refused");
         }
-        Err(_elapsed) => {
+        Err(Unsent::Stalled | Unsent::Message(_)) => {
             shared.stats.refused(Bound::HeaderTime);
             return debug!("request headers took too long");
         }
     };
     let (mut send, recv) = stream.split();
     let request = request.map(|()| body::boxed(message::Incoming::new(recv)));
-    let (head, body) = shared.call(service, &conn, request).await.into_parts();
+    let (head, body) = shared.call(service, &conn, Arc::default(), request).await.into_parts();
     let Err(broken) = respond(&mut send, Response::from_parts(head, ()), body, &shared).await else { return };
     debug!(%broken, "response broke off");
     match &broken {

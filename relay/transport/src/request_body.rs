@@ -3,7 +3,6 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use relay_core::{Code, RpcStyle, Status};
 use tokio::time::{Instant, Sleep};
 
 use crate::body::{Body, BoxError};
+use crate::exchange::Exchange;
 use crate::limits::Limits;
 use crate::stats::{Bound, ListenerStats};
 
@@ -24,30 +24,28 @@ pub(crate) struct RequestBody {
     /// Armed only while the body keeps somebody waiting.
     waiting: Option<Pin<Box<Sleep>>>,
     /// A service that has begun to answer knows why it reads on: a stream may pause for hours.
-    answered: Arc<AtomicBool>,
+    exchange: Arc<Exchange>,
     stats: ListenerStats,
     broken: bool,
 }
 
 impl RequestBody {
-    /// The body, and what says that its request has been answered.
     pub(crate) fn new(
         body: Body,
+        exchange: Arc<Exchange>,
         style: RpcStyle,
         limits: &Limits,
         stats: ListenerStats,
-    ) -> (Self, Arc<AtomicBool>) {
-        let answered = Arc::new(AtomicBool::new(false));
-        let this = Self {
+    ) -> Self {
+        Self {
             body,
             length: Length::new(style, limits),
             pause: limits.body_timeout(),
             waiting: None,
-            answered: Arc::clone(&answered),
+            exchange,
             stats,
             broken: false,
-        };
-        (this, answered)
+        }
     }
 
     fn too_long(&mut self, bound: Bound) -> BoxError {
@@ -58,13 +56,13 @@ impl RequestBody {
     }
 
     fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<BoxError> {
-        if self.answered.load(Ordering::Relaxed) {
+        if self.exchange.is_answered() {
             return Poll::Pending;
         }
         let pause = self.pause;
         let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(pause)));
         ready!(waiting.as_mut().poll(cx));
-        if self.answered.load(Ordering::Relaxed) {
+        if self.exchange.is_answered() {
             return Poll::Pending;
         }
         self.stats.refused(Bound::BodyTime);
@@ -95,8 +93,10 @@ impl http_body::Body for RequestBody {
                 if let Some(bound) = data.and_then(|data| self.length.exceeded_by(data)) {
                     return Poll::Ready(Some(Err(self.too_long(bound))));
                 }
-                let next = Instant::now().checked_add(self.pause);
-                if let (Some(waiting), Some(next)) = (&mut self.waiting, next) {
+                let pause = self.pause;
+                if let Some(waiting) = &mut self.waiting
+                    && let Some(next) = Instant::now().checked_add(pause)
+                {
                     waiting.as_mut().reset(next);
                 }
                 Poll::Ready(frame)

@@ -1,10 +1,10 @@
 //! An answer's body on its way out: what breaks off says so in the connection's own protocol, and a
 //! client that takes nothing of it does not hold it for ever.
 
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use tokio::time::Sleep;
 use tracing::debug;
 
 use crate::body::{Body, BoxError};
+use crate::exchange::{Exchange, Next, WaitsFor};
 use crate::reset::Reset;
 use crate::stats::{Bound, ListenerStats};
 
@@ -24,23 +25,11 @@ use crate::stats::{Bound, ListenerStats};
 /// for some of it, so this is also what a stalled stream keeps in memory.
 const MAX_PIECE: usize = 32 << 10;
 
-thread_local! {
-    /// What the answer that is being sent on this thread waits for, as its body knows it.
-    static WAITS_FOR: Cell<Option<WaitsFor>> = const { Cell::new(None) };
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum WaitsFor {
-    /// The service has to say what comes next, or nothing comes.
-    Service,
-    /// The client has to take what was handed over.
-    Client,
-}
-
 /// An answer's body that keeps `held` for as long as it lives. A panic in it is one failed call: it is
 /// polled once more, as it may still say how its call ended, and breaks off after a second panic.
 pub(crate) struct ResponseBody<T> {
     body: Body,
+    exchange: Arc<Exchange>,
     stats: ListenerStats,
     panics: u8,
     /// What is left of a piece that is handed over in several.
@@ -50,9 +39,15 @@ pub(crate) struct ResponseBody<T> {
 }
 
 impl<T> ResponseBody<T> {
-    pub(crate) fn new(body: Body, protocol: Protocol, stats: ListenerStats, held: T) -> Self {
-        WAITS_FOR.set(Some(WaitsFor::Client));
-        Self { body, stats, panics: 0, rest: Bytes::new(), protocol, _held: held }
+    pub(crate) fn new(
+        body: Body,
+        exchange: Arc<Exchange>,
+        protocol: Protocol,
+        stats: ListenerStats,
+        held: T,
+    ) -> Self {
+        exchange.wait_for(WaitsFor::Client);
+        Self { body, exchange, stats, panics: 0, rest: Bytes::new(), protocol, _held: held }
     }
 
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
@@ -87,7 +82,7 @@ impl<T: Unpin> http_body::Body for ResponseBody<T> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        WAITS_FOR.set(Some(WaitsFor::Client));
+        self.exchange.wait_for(WaitsFor::Client);
         if !self.rest.is_empty() {
             let rest = std::mem::take(&mut self.rest);
             return Poll::Ready(Some(Ok(self.piece(rest))));
@@ -107,7 +102,7 @@ impl<T: Unpin> http_body::Body for ResponseBody<T> {
             }
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => {
-                WAITS_FOR.set(Some(WaitsFor::Service));
+                self.exchange.wait_for(WaitsFor::Service);
                 Poll::Pending
             }
         }
@@ -130,6 +125,8 @@ impl<T: Unpin> http_body::Body for ResponseBody<T> {
 pub(crate) struct Requests {
     pub(crate) patience: Duration,
     pub(crate) stats: ListenerStats,
+    /// The request that the next task is for.
+    pub(crate) next: Next,
 }
 
 impl<F> Executor<F> for Requests
@@ -138,21 +135,21 @@ where
     F::Output: Send + 'static,
 {
     fn execute(&self, request: F) {
-        omnirelay_runtime::spawn("h2-request", answering(request, self.clone()));
+        let exchange = self.next.take().unwrap_or_default();
+        omnirelay_runtime::spawn("h2-request", answering(request, exchange, self.clone()));
     }
 }
 
-async fn answering(request: impl Future, by: Requests) {
+async fn answering(request: impl Future, exchange: Arc<Exchange>, by: Requests) {
     let mut request = pin!(request);
     let mut waits_for = WaitsFor::Service;
     // Armed only while the client takes nothing.
     let mut stalled: Option<Pin<Box<Sleep>>> = None;
     let ended = poll_fn(|cx| {
-        WAITS_FOR.set(None);
         if request.as_mut().poll(cx).is_ready() {
             return Poll::Ready(true);
         }
-        if let Some(news) = WAITS_FOR.take() {
+        if let Some(news) = exchange.news() {
             (waits_for, stalled) = (news, None);
         }
         match waits_for {

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use futures_util::FutureExt as _;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -15,6 +14,7 @@ use tower::{Service, ServiceExt as _};
 use crate::admission::Admission;
 use crate::body::{self, Body};
 use crate::conn_info::ConnInfo;
+use crate::exchange::Exchange;
 use crate::limits::Limits;
 use crate::rate::SharedRate;
 use crate::request_body::RequestBody;
@@ -93,6 +93,7 @@ impl Shared {
         &self,
         service: S,
         conn: &Conn,
+        exchange: Arc<Exchange>,
         request: Request<impl Into<Incoming>>,
     ) -> Response<Body>
     where
@@ -111,14 +112,14 @@ impl Shared {
             return respond::status(style, &busy);
         };
         let in_flight = InFlight { _permit: permit, _held: self.stats.hold_request() };
-        let (bounded, answered) =
-            RequestBody::new(incoming.into().0, style, &self.limits, self.stats.clone());
+        let (incoming, stats) = (incoming.into().0, self.stats.clone());
+        let bounded = RequestBody::new(incoming, Arc::clone(&exchange), style, &self.limits, stats);
         let mut request = Request::from_parts(parts, body::boxed(bounded));
         request.extensions_mut().insert(conn.info.clone());
         let waiting = Waiting { conn, answered: false };
         let answer = AssertUnwindSafe(service.oneshot(request)).catch_unwind().await;
         waiting.answered();
-        answered.store(true, Ordering::Relaxed);
+        exchange.answer();
         let mut response = match answer {
             Ok(Ok(response)) => response,
             Ok(Err(never)) => match never {},
@@ -132,8 +133,8 @@ impl Shared {
         {
             response.headers_mut().entry(http::header::ALT_SVC).or_insert_with(|| alt_svc.clone());
         }
-        let stats = self.stats.clone();
-        response.map(|body| body::boxed(ResponseBody::new(body, conn.info.protocol, stats, in_flight)))
+        let (protocol, stats) = (conn.info.protocol, self.stats.clone());
+        response.map(|body| body::boxed(ResponseBody::new(body, exchange, protocol, stats, in_flight)))
     }
 
     fn refuse_head(&self, style: RpcStyle, parts: &http::request::Parts) -> Option<Response<Body>> {

@@ -85,8 +85,7 @@ pub(crate) async fn send(live: &Arc<Live>, outgoing: &Outgoing) -> Result<Respon
 /// Waits for `opening`, and tells the pool where that takes waiting.
 async fn unless_queued<T>(live: &Live, opening: impl Future<Output = T>) -> T {
     let mut opening = pin!(opening);
-    let first = poll_fn(|cx| Poll::Ready(opening.as_mut().poll(cx))).await;
-    match first {
+    match at_once(opening.as_mut()).await {
         Poll::Ready(opened) => opened,
         Poll::Pending => {
             let _queued = Queued::new(live);
@@ -103,28 +102,43 @@ async fn begin_upload(mut send: RequestStream, outgoing: &Outgoing) -> Option<Up
         let _answer_tells = send.finish().await;
         return None;
     }
-    let streamed = whole.is_none().then(|| outgoing.body());
+    let Some(bytes) = whole.filter(|bytes| bytes.len() <= message::MAX_PIECE) else {
+        let body = outgoing.body();
+        return Some(Box::pin(async move {
+            let sent = message::send_body(&mut send, body, None).await;
+            settle(&mut send, sent);
+        }));
+    };
+    // What finds no room at once stays with the stream and goes before its end.
+    if let Poll::Ready(Err(error)) = at_once(send.send_data(bytes)).await {
+        settle(&mut send, Err(error.into()));
+        return None;
+    }
+    if let Poll::Ready(finished) = at_once(send.finish()).await {
+        settle(&mut send, finished.map_err(Unsent::from));
+        return None;
+    }
     Some(Box::pin(async move {
-        let sent = match (whole, streamed) {
-            (Some(bytes), _) => send_whole(&mut send, bytes).await,
-            (None, Some(body)) => message::send_body(&mut send, body, None).await,
-            (None, None) => Ok(()),
-        };
-        if let Err(unsent) = sent {
-            debug!(%unsent, "request body broke off");
-            let code = match &unsent {
-                Unsent::Message(error) => body::broken(error.as_ref()).code,
-                Unsent::Stream(_) | Unsent::Stalled => relay_core::Code::Cancelled,
-            };
-            send.stop_stream(code.h3_reset().into());
-        }
+        let finished = send.finish().await;
+        settle(&mut send, finished.map_err(Unsent::from));
     }))
 }
 
-async fn send_whole(send: &mut RequestStream, bytes: Bytes) -> Result<(), Unsent> {
-    send.send_data(bytes).await?;
-    send.finish().await?;
-    Ok(())
+/// What comes of a future without waiting for it.
+async fn at_once<T>(future: impl Future<Output = T>) -> Poll<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
+}
+
+/// Resets a body that is not complete.
+fn settle(send: &mut RequestStream, sent: Result<(), Unsent>) {
+    let Err(unsent) = sent else { return };
+    debug!(%unsent, "request body broke off");
+    let code = match &unsent {
+        Unsent::Message(error) => body::broken(error.as_ref()).code,
+        Unsent::Stream(_) | Unsent::Stalled => relay_core::Code::Cancelled,
+    };
+    send.stop_stream(code.h3_reset().into());
 }
 
 struct AbortOnDrop(AbortHandle);

@@ -12,7 +12,7 @@ use relay_transport::{Body, respond};
 use tower::Service;
 
 use super::Dispatcher;
-use crate::call::Call;
+use crate::call::{Call, Told};
 use crate::procedure::Shape;
 use crate::{BoxFuture, serve};
 
@@ -66,14 +66,16 @@ impl Service<Request<Body>> for DispatchService {
 impl Dispatcher {
     fn begin(self: &Arc<Self>, request: Request<Body>) -> Kind {
         let (head, body) = request.into_parts();
-        let mut call = Call::read(head, Arc::clone(&self.service));
-        let index = match self.find(&call) {
+        let told = Told::of(&head);
+        let index = match self.find(&told) {
             Ok(index) => index,
-            Err(status) => return Kind::Refused(Some(Box::new(respond::status(call.style(), &status)))),
+            Err(status) => return Kind::Refused(Some(Box::new(respond::status(told.style(), &status)))),
         };
+        let facts = told.facts;
         let shape = self.entry(index).shape;
         let streams = shape.streams_in() || shape.streams_out();
-        call.start((!streams).then_some(self.settings.timeout));
+        let timeout = (!streams).then_some(self.settings.timeout);
+        let call = Call::new(head, facts, Arc::clone(&self.service), timeout);
         let this = Arc::clone(self);
         if shape == Shape::Unary {
             return Kind::Unary(serve::Unary::new(this, index, call, body));

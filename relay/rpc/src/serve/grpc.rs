@@ -8,14 +8,14 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Response};
 use http_body::Frame;
 use relay_core::{Code, Encoding, RpcStyle, Status, headers};
-use relay_transport::{Body, BoxError, body, respond};
+use relay_transport::{Body, BoxError, body, respond, spare};
 use tokio::time::Instant;
 
 use super::deadline::exceeded;
 use super::http::accept_oneway;
 use super::{Deadline, within};
 use crate::call::Call;
-use crate::compression::{self, Compression, accepts_gzip};
+use crate::compression::{self, Compression};
 use crate::dispatcher::{Entry, Settings};
 use crate::frame::{Encoded, Frames};
 use crate::metadata;
@@ -63,7 +63,12 @@ impl Asked {
 
 /// The messages of a request, or the refusal of a compression that is not known.
 pub(crate) fn frames(settings: &Settings, call: &Call, body: Body) -> Result<Frames, Box<Response<Body>>> {
-    match Compression::of(call.headers()) {
+    let compression = if call.facts().names_compression {
+        Compression::of(call.headers())
+    } else {
+        Ok(Compression::Identity)
+    };
+    match compression {
         Ok(compression) => Ok(Frames::new(body, compression, settings.max_message)),
         Err(status) => {
             let mut refusal = respond::grpc(&status);
@@ -84,6 +89,7 @@ async fn read(shape: Shape, mut call: Call, mut frames: Frames) -> Result<RpcReq
 
 fn head(packing: &Packing, may_change: bool, encoding: Encoding, custom: HeaderMap) -> Response<Body> {
     let mut response = Response::new(Body::default());
+    *response.headers_mut() = spare::take();
     let content_type = match encoding {
         Encoding::Json => "application/grpc+json",
         Encoding::Protobuf | Encoding::Raw => "application/grpc",
@@ -106,7 +112,7 @@ impl Asked {
         let Beside { metadata, trailers, compressed, control } = beside;
         self.packing.asked = compressed;
         let mut response = head(&self.packing, control.is_some(), self.encoding, metadata);
-        let mut last = HeaderMap::new();
+        let mut last = spare::take();
         respond::put_grpc_status(&mut last, &Status::new(Code::Ok, ""));
         metadata::put(RpcStyle::Grpc, trailers, &mut last);
         if let Some(control) = &control {
@@ -168,7 +174,7 @@ struct Packing {
 
 impl Packing {
     fn of(settings: &Settings, call: &Call) -> Self {
-        Self { understood: accepts_gzip(call.headers()), from: settings.compress_from, asked: None }
+        Self { understood: call.facts().accepts_gzip, from: settings.compress_from, asked: None }
     }
 
     fn may_compress(&self, may_change: bool) -> bool {

@@ -1,11 +1,12 @@
 //! YARPC over HTTP, and plain HTTP: one body each way, the outcome in headers.
 
+use std::pin::Pin;
 use std::task::Poll;
 
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Response};
 use relay_core::{Encoding, RpcStyle, Status, headers};
-use relay_transport::{Body, body, respond};
+use relay_transport::{Body, body, respond, spare};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -28,7 +29,7 @@ pub(crate) struct Asked {
 impl Asked {
     pub(crate) fn of(settings: &Settings, call: &Call) -> Self {
         // A call that names another service has been refused.
-        let named = call.style() == RpcStyle::Yarpc && call.headers().contains_key(headers::RPC_SERVICE);
+        let named = call.style() == RpcStyle::Yarpc && call.facts().names_service;
         let service = if named { settings.service.clone() } else { None };
         Self { style: call.style(), encoding: call.encoding(), service }
     }
@@ -43,6 +44,7 @@ impl Asked {
             return self.failed(&too_large(max));
         }
         let mut response = Response::new(body::full(message.into_message()));
+        *response.headers_mut() = spare::take();
         let content_type = match self.encoding {
             Encoding::Json => "application/json",
             Encoding::Protobuf => "application/x-protobuf",
@@ -159,7 +161,7 @@ pub(crate) async fn accept_oneway(
         control: None,
         output: Output::One(Encoded::new(b"")),
     };
-    match std::future::poll_fn(|cx| Poll::Ready(running.as_mut().poll(cx))).await {
+    match std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut running).poll(cx))).await {
         Poll::Ready(Err(status)) => return Err(status),
         Poll::Ready(Ok(_)) => return Ok(accepted()),
         Poll::Pending => {}

@@ -1,5 +1,6 @@
 //! Calls of one message each way, which are most: served without a box around the whole.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -16,6 +17,7 @@ use crate::call::Call;
 use crate::dispatcher::Dispatcher;
 use crate::frame::Frames;
 use crate::procedure::{Beside, Input, Output, Outputs, RpcRequest, RpcResponse};
+use crate::seat::Running;
 
 /// A call under way.
 pub(crate) struct Unary {
@@ -37,7 +39,7 @@ enum Asked {
 enum State {
     /// In a box: what wraps it is moved several times before the message is there.
     Reading(Box<(Call, Message)>),
-    Running(BoxFuture<Result<RpcResponse, Status>>),
+    Running(Running),
     /// A layer gives many messages where one is expected.
     Streaming(BoxFuture<Response<Body>>),
     Answered(Option<Box<Response<Body>>>),
@@ -51,7 +53,9 @@ impl State {
         }
         match message.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(bytes)) => Self::run(dispatcher, entry, call, &message, bytes),
-            Poll::Ready(Err(status)) => Self::Running(Box::pin(std::future::ready(Err(status)))),
+            Poll::Ready(Err(status)) => {
+                Self::Running(Running::boxed(Box::pin(std::future::ready(Err(status)))))
+            }
             Poll::Pending => Self::Reading(Box::new((call, message))),
         }
     }
@@ -126,7 +130,7 @@ impl Unary {
             self.state = State::run(&self.dispatcher, self.entry, call, &message, bytes);
         }
         match &mut self.state {
-            State::Running(running) => running.as_mut().poll(cx),
+            State::Running(running) => Pin::new(running).poll(cx),
             _ => Poll::Pending,
         }
     }

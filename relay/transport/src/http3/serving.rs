@@ -21,7 +21,9 @@ use tracing::debug;
 
 use super::{H3_GENERAL_PROTOCOL_ERROR, request};
 use crate::body::{Body, BoxError};
+use crate::ends::{End, ends};
 use crate::quic::{Closing, Connection, H3_NO_ERROR, H3_REQUEST_REJECTED, LastAccepted, Side};
+use crate::seldom::Seldom;
 use crate::serve::{Conn, Shared};
 use crate::stats::Bound;
 use crate::tls::PeerCheck;
@@ -98,8 +100,10 @@ where
     }
 
     /// Serves until the connection ends, and counts what it ended by.
-    pub(super) async fn run(mut self: Box<Self>, drain: Drain, mut peer: PeerCheck, held: impl Send) {
-        let ended = match self.serve(&drain, &mut peer).await {
+    pub(super) async fn run(mut self: Box<Self>, drain: Drain, peer: PeerCheck, held: impl Send) {
+        let drain_max = self.shared.limits.drain_max();
+        let mut ends = ends(Arc::clone(&self.conn), drain, peer.refused(drain_max));
+        let ended = match self.serve(&mut ends).await {
             Ok(Some(why)) => Box::pin(self.wind_down(why)).await,
             Ok(None) => Ok(()),
             Err(error) => Err(error),
@@ -120,27 +124,20 @@ where
     }
 
     /// Accepts requests until the connection has ended, or tells why it is to be wound down.
-    async fn serve(
-        &mut self,
-        drain: &Drain,
-        peer: &mut PeerCheck,
-    ) -> Result<Option<Farewell>, ConnectionError> {
-        let conn = Arc::clone(&self.conn);
-        let mut draining = pin!(drain.started());
-        let mut unwelcome = pin!(peer.refused(self.shared.limits.drain_max()));
-        let mut excess = pin!(conn.excess.cancelled());
+    async fn serve(&mut self, ends: &mut Seldom<End>) -> Result<Option<Farewell>, ConnectionError> {
         loop {
-            // In order: while requests come in one after the other, nothing else is asked each time
-            // but whether they come too fast.
+            // In order: requests that come in one after the other do not put an end off.
             let accepted = tokio::select! {
                 biased;
-                () = &mut excess => {
-                    self.close_for_excess();
-                    return Ok(None);
-                }
+                end = &mut *ends => match end {
+                    End::Excess => {
+                        self.close_for_excess();
+                        return Ok(None);
+                    }
+                    End::Drain => return Ok(Some(Farewell::Drain)),
+                    End::Unwelcome(grace) => return Ok(Some(Farewell::Unwelcome(grace))),
+                },
                 accepted = self.h3.accept() => accepted?,
-                () = &mut draining => return Ok(Some(Farewell::Drain)),
-                grace = &mut unwelcome => return Ok(Some(Farewell::Unwelcome(grace))),
             };
             let Some(resolver) = accepted else {
                 return Ok(Some(Farewell::Ended));

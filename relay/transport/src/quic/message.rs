@@ -77,8 +77,8 @@ pub enum Unsent {
     Stalled,
 }
 
-/// Bytes that are written at once; the peer's patience counts for each.
-const MAX_PIECE: usize = 64 << 10;
+/// Bytes that are written at once: the peer's patience counts for each, and a copy is made of each.
+pub const MAX_PIECE: usize = 64 << 10;
 
 /// Writes a whole body with its trailers and finishes the message. Empty pieces and empty
 /// trailers are never sent. The peer has to take each piece within `patience`, where there is one.
@@ -107,7 +107,7 @@ pub async fn send_body(
     within(patience, stream.finish()).await
 }
 
-/// Waits for `sending`, for at most `patience`. What is sent at once costs no timer.
+/// Waits for a message to be sent or read, for at most `patience`. What is done at once costs no timer.
 ///
 /// # Errors
 /// The stream's own, or [`Unsent::Stalled`].

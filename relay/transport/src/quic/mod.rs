@@ -300,10 +300,17 @@ impl<B: Buf + Send> quic::OpenStreams<B> for Opener {
 
     fn poll_open_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<SendStream<B>, StreamErrorIncoming>> {
         let connection = &self.connection;
-        let opening = self
-            .opening_uni
-            .get_or_insert_with(|| repeat(connection.clone(), |it| async move { it.open_uni().await }));
-        let stream = ready!(poll_next(opening, cx)).map_err(stream_error)?;
+        let opened = match &mut self.opening_uni {
+            Some(opening) => poll_next(opening, cx),
+            None => match pin!(connection.open_uni()).poll(cx) {
+                Poll::Ready(opened) => Poll::Ready(opened),
+                Poll::Pending => {
+                    let opening = repeat(connection.clone(), |it| async move { it.open_uni().await });
+                    poll_next(self.opening_uni.insert(opening), cx)
+                }
+            },
+        };
+        let stream = ready!(opened).map_err(stream_error)?;
         Poll::Ready(Ok(SendStream::unguarded(stream)))
     }
 

@@ -1,9 +1,10 @@
 //! The half of a stream that we write.
 
-use std::pin::Pin;
+use std::marker::PhantomData;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
-use bytes::Buf;
+use bytes::{Buf, BufMut as _, Bytes, BytesMut};
 use h3::quic::{self, StreamErrorIncoming, StreamId, WriteBuf};
 
 use super::error::write_error;
@@ -14,11 +15,13 @@ use super::{Closing, H3_REQUEST_CANCELLED, stream_id};
 pub struct SendStream<B> {
     stream: quinn::SendStream,
     id: StreamId,
-    /// In a box: it is large, and of the streams of an idle connection none is being written.
-    writing: Option<Box<WriteBuf<B>>>,
+    /// What is left of the frame that is being written: its header and its payload in one piece, which
+    /// QUIC then takes at once and without a copy of its own.
+    writing: Bytes,
     guarded: bool,
     closing: Closing,
     acknowledged: Option<Acknowledged>,
+    payload: PhantomData<fn(B)>,
 }
 
 /// Resolves once the peer has all of a stream, or wants no more of it.
@@ -36,28 +39,32 @@ impl<B> SendStream<B> {
     }
 
     fn new(stream: quinn::SendStream, guarded: bool, closing: Closing) -> Self {
-        Self { id: stream_id(stream.id()), stream, writing: None, guarded, closing, acknowledged: None }
+        let (id, writing) = (stream_id(stream.id()), Bytes::new());
+        Self { stream, id, writing, guarded, closing, acknowledged: None, payload: PhantomData }
     }
 }
 
 impl<B: Buf + Send> quic::SendStream<B> for SendStream<B> {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
-        while let Some(buffer) = &mut self.writing {
-            if !buffer.has_remaining() {
-                self.writing = None;
-                break;
-            }
-            let written = Pin::new(&mut self.stream).poll_write(cx, buffer.chunk());
-            buffer.advance(ready!(written).map_err(write_error)?);
+        while !self.writing.is_empty() {
+            let mut left = [std::mem::take(&mut self.writing)];
+            // The future of a write holds no state of its own: it takes off `left` what it has written.
+            let written = pin!(self.stream.write_chunks(&mut left)).poll(cx);
+            let [left] = left;
+            self.writing = left;
+            ready!(written).map_err(write_error)?;
         }
         Poll::Ready(Ok(()))
     }
 
     fn send_data<T: Into<WriteBuf<B>>>(&mut self, data: T) -> Result<(), StreamErrorIncoming> {
-        if self.writing.is_some() {
+        if !self.writing.is_empty() {
             return Err(StreamErrorIncoming::Unknown("a write is still under way".into()));
         }
-        self.writing = Some(Box::new(data.into()));
+        let frame: WriteBuf<B> = data.into();
+        let mut whole = BytesMut::with_capacity(frame.remaining());
+        whole.put(frame);
+        self.writing = whole.freeze();
         Ok(())
     }
 

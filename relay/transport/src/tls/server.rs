@@ -104,8 +104,9 @@ impl PeerCheck {
     /// Returns, with the reason counted and logged, once the peer's certificate is refused by the
     /// files as they are then; never for a peer that showed none. Gives how long its calls in flight may go on: a
     /// certificate that merely expired takes nothing back, so they have as long as in a drain (`drain_max`).
-    pub(crate) async fn refused(&mut self, drain_max: Duration) -> Duration {
+    pub(crate) async fn refused(mut self, drain_max: Duration) -> Duration {
         if self.chain.is_empty() {
+            drop(self);
             return std::future::pending().await;
         }
         // A sender that is gone cannot be: we hold it.
