@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn a_file_may_be_as_long_as_the_bound_and_no_longer() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "12345").unwrap();
+        fs::write(file.path(), "12345").unwrap();
         assert_eq!(read_at_most(file.path(), 5).unwrap(), b"12345");
         assert_eq!(read_at_most(file.path(), 4).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
     }
