@@ -153,6 +153,9 @@ impl<T: HasName> Sorted<T> {
     /// The last entry whose name is not behind this one in order; it may be any other entry, or none, where
     /// no entry's name begins this one.
     fn last_up_to(&self, name: &str) -> Option<&T> {
+        if self.is_empty() {
+            return None;
+        }
         let key = key(name.strip_prefix(self.common.as_str())?.as_bytes());
         let before = self.keys.partition_point(|one| *one < key);
         let same = self.keys.get(before..)?.partition_point(|one| *one == key);
