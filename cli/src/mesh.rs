@@ -4,7 +4,7 @@ pub(crate) mod audit;
 mod changing;
 pub(crate) mod clusters;
 pub(crate) mod config;
-mod daemon;
+pub(crate) mod daemon;
 pub(crate) mod downgrades;
 pub(crate) mod peers;
 mod reading;

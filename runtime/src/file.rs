@@ -1,7 +1,30 @@
-//! Reading files that an operator named, which may be anything.
+//! Reading files that an operator named, which may be anything, and noticing that they changed.
 
 use std::io::{self, Read as _};
 use std::path::Path;
+use std::time::SystemTime;
+
+/// What a file looked like, its links followed: the size and inode tell what a coarse clock does not, and
+/// that a link leads elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    modified: Option<SystemTime>,
+    length: u64,
+    inode: u64,
+}
+
+impl Stamp {
+    /// How a file looks now; none where there is none to be seen.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        #[cfg(unix)]
+        let inode = std::os::unix::fs::MetadataExt::ino(&metadata);
+        #[cfg(not(unix))]
+        let inode = 0;
+        Some(Self { modified: metadata.modified().ok(), length: metadata.len(), inode })
+    }
+}
 
 /// Reads a whole file of at most `max` bytes.
 ///

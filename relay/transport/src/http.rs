@@ -42,7 +42,7 @@ where
 {
     let builder = builder(&shared, http2);
     let stats = shared.stats.clone();
-    let drain_max = shared.limits.drain_max();
+    let drain_max = shared.limits().drain_max();
     let excess = conn.excess.clone();
     let stalled = io.stalled();
     let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
@@ -107,7 +107,7 @@ fn bound(error: &(dyn Error + 'static), http2: bool) -> Option<Bound> {
 }
 
 fn builder(shared: &Shared, http2: bool) -> auto::Builder<Requests> {
-    let limits = &shared.limits;
+    let limits = shared.limits();
     let requests = Requests { patience: limits.send_timeout(), stats: shared.stats.clone() };
     let mut builder = auto::Builder::new(requests);
     let bytes = usize::try_from(limits.max_header_bytes).unwrap_or(usize::MAX);

@@ -27,7 +27,8 @@ pub(crate) async fn answer<S>(
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
     S::Future: Send,
 {
-    let resolved = tokio::time::timeout(shared.limits.header_timeout(), resolver.resolve_request()).await;
+    let patience = shared.limits().header_timeout();
+    let resolved = tokio::time::timeout(patience, resolver.resolve_request()).await;
     let (request, stream) = match resolved {
         Ok(Ok(resolved)) => resolved,
         Ok(Err(error)) => {
@@ -67,7 +68,7 @@ async fn respond(
     body: Body,
     shared: &Shared,
 ) -> Result<(), Unsent> {
-    let patience = Some(shared.limits.send_timeout());
+    let patience = Some(shared.limits().send_timeout());
     message::within(patience, send.send_response(head)).await?;
     message::send_body(send, body, patience).await
 }

@@ -71,9 +71,9 @@ where
         let quic = Connection::new(connection.clone(), Side::Server);
         let (closing, last_accepted) = (quic.closing(), quic.last_accepted());
         let mut builder = h3::server::builder();
-        builder.max_field_section_size(shared.limits.max_header_bytes.into()).send_grease(false);
+        builder.max_field_section_size(shared.limits().max_header_bytes.into()).send_grease(false);
         // It waits until the client takes our settings, which it may never do.
-        let building = tokio::time::timeout(shared.limits.send_timeout(), builder.build(quic));
+        let building = tokio::time::timeout(shared.limits().send_timeout(), builder.build(quic));
         let Ok(built) = building.await else {
             shared.stats.refused(Bound::SendTime);
             let code = quinn::VarInt::from_u32(H3_GENERAL_PROTOCOL_ERROR);
@@ -155,7 +155,7 @@ where
         if self.refusing {
             return refuse(resolver);
         }
-        let limits = &self.shared.limits;
+        let limits = self.shared.limits();
         let running = u32::try_from(self.requests.len()).unwrap_or(u32::MAX);
         // A stream that its client has given up makes room for another one before what it asked for
         // has ended.
@@ -181,7 +181,7 @@ where
                 return Ok(());
             }
             Farewell::Drain => None,
-            Farewell::Unwelcome => Instant::now().checked_add(self.shared.limits.drain_max()),
+            Farewell::Unwelcome => Instant::now().checked_add(self.shared.limits().drain_max()),
         };
         let conn = Arc::clone(&self.conn);
         let mut excess = pin!(conn.excess.cancelled());
