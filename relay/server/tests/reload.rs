@@ -4,7 +4,6 @@
 mod support;
 
 use std::collections::HashSet;
-use std::io::BufRead as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -247,18 +246,6 @@ async fn what_is_wrong_is_refused_with_its_line_and_the_relay_goes_on() {
     assert!(told.sources[0].ends_with("relay.toml") && told.reloadable.contains(&"routes".to_owned()));
 }
 
-/// The next event of the log that is `message`.
-fn logged(relay: &mut Relay, message: &str) -> serde_json::Value {
-    loop {
-        let mut line = String::new();
-        assert!(relay.log.read_line(&mut line).unwrap() > 0, "the log has ended without `{message}`");
-        let event: serde_json::Value = serde_json::from_str(&line).unwrap();
-        if event["message"] == message {
-            return event;
-        }
-    }
-}
-
 #[tokio::test]
 async fn a_signal_and_files_that_change_are_read_as_well() {
     let ca = TestCa::new();
@@ -270,17 +257,17 @@ async fn a_signal_and_files_that_change_are_read_as_well() {
     let caller = channel(&ca, &relay.data, Protocol::Http3);
     write(&ca, &config(&ca, "", &[&up.url], &body("one")));
     relay_testkit::hang_up(relay.child.id());
-    let event = logged(&mut relay, "configuration read");
+    let event = relay.logged("configuration read");
     assert_eq!((&event["trigger"], &event["outcome"]), (&"signal".into(), &"applied".into()), "{event}");
     assert_eq!(text(caller.send(call("t", "p", "{}")).await.unwrap()).await, "one");
     // As Kubernetes changes a ConfigMap: a link leads to another folder.
     swap(&folder(&ca), "v1", &config(&ca, "", &[&up.url], &body("two")));
     std::fs::remove_file(folder(&ca).join("relay.toml")).unwrap();
     std::os::unix::fs::symlink("..data/relay.toml", folder(&ca).join("relay.toml")).unwrap();
-    let event = logged(&mut relay, "configuration read");
+    let event = relay.logged("configuration read");
     assert_eq!((&event["trigger"], &event["outcome"]), (&"file".into(), &"applied".into()), "{event}");
     swap(&folder(&ca), "v2", &config(&ca, "", &[&up.url], &body("three")));
-    let event = logged(&mut relay, "configuration read");
+    let event = relay.logged("configuration read");
     assert_eq!(event["trigger"], "file", "{event}");
     assert_eq!(text(caller.send(call("t", "p", "{}")).await.unwrap()).await, "three");
 }
@@ -337,7 +324,7 @@ async fn operators_see_and_say_what_is_logged_and_nobody_else_does() {
     assert_eq!(text(set).await, "{\"filter\":\"info,relay_server=debug\",\"set_by\":\"operator\"}");
     let caller = channel(&ca, &relay.data, Protocol::Http3);
     assert_eq!(caller.send(call("nobody", "p", "{}")).await.unwrap().status(), 501);
-    let refused = logged(&mut relay, "refused");
+    let refused = relay.logged("refused");
     assert_eq!(refused["code"], "unimplemented", "{refused}");
     // The configuration's own change takes over.
     write(&ca, &config(&ca, "log = { filter = \"warn\" }", &[&up.url], ROUTE));
@@ -362,12 +349,12 @@ async fn a_drain_that_is_asked_for_says_so_until_the_last_call_has_ended() {
     while introspection(&ca, &relay).await.outbounds[0].peers[0].pending == 0 {}
     let asked_for = asked(&ca, &relay, OPERATOR, Method::POST, "/omnirelay/control/drain", "").await;
     assert_eq!(asked_for.status(), StatusCode::ACCEPTED);
-    logged(&mut relay, "draining");
+    relay.logged("draining");
     // A new connection, as a probe of Kubernetes makes it.
     let ready = asked(&ca, &relay, "spiffe://test/service/caller", Method::GET, "/readyz", "").await;
     assert_eq!(ready.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(text(ready).await, "draining\n");
     assert_eq!(slow.await.unwrap(), "fine");
-    logged(&mut relay, "stopped");
+    relay.logged("stopped");
     assert_eq!(relay.child.wait().unwrap().code(), Some(0));
 }

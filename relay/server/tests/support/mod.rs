@@ -77,6 +77,18 @@ impl Relay {
         Self { child, data: format!("https://{data}"), admin: format!("https://{admin}"), log }
     }
 
+    /// The next event of the log that is `message`.
+    pub(crate) fn logged(&mut self, message: &str) -> serde_json::Value {
+        loop {
+            let mut line = String::new();
+            assert!(self.log.read_line(&mut line).unwrap() > 0, "the log has ended without `{message}`");
+            let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+            if event["message"] == message {
+                return event;
+            }
+        }
+    }
+
     /// Asks the relay to end; its exit code.
     pub(crate) fn terminate(&mut self) -> i32 {
         relay_testkit::terminate(self.child.id());
