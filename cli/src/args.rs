@@ -8,8 +8,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::output::{ListFormat, TextFormat};
 
+mod daemon;
 mod mesh;
 
+pub(crate) use daemon::*;
 pub(crate) use mesh::*;
 
 /// Runs, calls and inspects an OmniRelay mesh.
@@ -37,6 +39,13 @@ pub(crate) enum Command {
     Mesh(Mesh),
     /// Show a relay's procedures, inbounds, outbounds and peers
     Introspect(Introspect),
+    /// The configuration of a running daemon
+    #[command(subcommand)]
+    Config(DaemonConfig),
+    /// Show what a running daemon logs, or change it
+    Log(Log),
+    /// End a running daemon: it finishes what is in flight and stops
+    Drain(Drain),
     /// Make what a development mesh needs, without starting it
     #[command(subcommand)]
     Dev(Dev),
@@ -213,6 +222,9 @@ impl Command {
             Self::Request(request) => request.output == TextFormat::Json,
             Self::Mesh(mesh) => mesh.wants_json(),
             Self::Introspect(introspect) => introspect.output == ListFormat::Json,
+            Self::Config(config) => config.wants_json(),
+            Self::Log(log) => log.output == TextFormat::Json,
+            Self::Drain(drain) => drain.output == TextFormat::Json,
             Self::Dev(Dev::Init(init)) => init.output == TextFormat::Json,
             Self::Up(_) | Self::Dev(Dev::Docs) | Self::Completion { .. } => false,
         }

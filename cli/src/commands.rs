@@ -8,13 +8,13 @@ use clap::CommandFactory as _;
 use omnirelay_runtime::Result;
 
 use crate::args::{
-    AuditCommand, Bootstrap, Cli, Clusters, Command, ConfigCommand, DebugCommand, Dev, Init, Mesh,
-    Namespaces, Peers, Shards, TransportCommand,
+    AuditCommand, Bootstrap, Cli, Clusters, Command, ConfigCommand, DaemonConfig, DebugCommand, Dev, Init,
+    Mesh, Namespaces, Peers, Shards, TransportCommand,
 };
 use crate::dev::Hosts;
 use crate::mesh::peers::Verb;
 use crate::output::{self, TextFormat};
-use crate::{dev, introspect, mesh, paths, reference, request, up};
+use crate::{dev, introspect, mesh, operate, paths, reference, request, up};
 
 /// Runs one command to its exit code.
 pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
@@ -48,6 +48,10 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
             mesh::downgrades::run(context, &args)?;
         }
         Command::Introspect(args) => introspect::run(context, &args)?,
+        Command::Config(DaemonConfig::History(args)) => operate::history(context, &args)?,
+        Command::Config(DaemonConfig::Reload(args)) => return operate::reload(context, &args),
+        Command::Log(args) => operate::log(context, &args)?,
+        Command::Drain(args) => operate::drain(context, &args)?,
         Command::Dev(Dev::Init(args)) => init(&args)?,
         Command::Dev(Dev::Docs) => output::print(&reference::markdown())?,
         Command::Completion { shell } => completion(shell)?,

@@ -10,6 +10,7 @@ mod context;
 mod dev;
 mod introspect;
 mod mesh;
+mod operate;
 mod output;
 mod paths;
 mod reference;

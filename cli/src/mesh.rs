@@ -5,7 +5,7 @@ pub(crate) mod bootstrap;
 mod changing;
 pub(crate) mod clusters;
 pub(crate) mod config;
-mod daemon;
+pub(crate) mod daemon;
 pub(crate) mod downgrades;
 pub(crate) mod namespaces;
 pub(crate) mod peers;

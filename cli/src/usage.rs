@@ -1,7 +1,7 @@
 //! Errors of the command line's parser in the shape of every other error.
 
 use clap::error::ErrorKind as Parsing;
-use omnirelay_runtime::{ErrorKind, OperatorError};
+use omnirelay_runtime::{ErrorKind, OperatorError, usage};
 
 #[cfg(test)]
 mod tests;
@@ -18,22 +18,7 @@ pub(crate) fn error(parsing: &clap::Error, json: bool) -> Option<OperatorError> 
         Parsing::DisplayHelpOnMissingArgumentOrSubcommand => return None,
         _ => {}
     }
-    // Paragraphs: what is wrong, tips, the usage, where there is more.
-    let text = parsing.to_string();
-    let mut error = None;
-    let mut hints = Vec::new();
-    for paragraph in text.split("\n\n") {
-        let line = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
-        if let Some(message) = line.strip_prefix("error: ") {
-            error = Some(OperatorError::new(ErrorKind::Usage, message));
-        } else if let Some(tip) = line.strip_prefix("tip: ") {
-            hints.push(tip.to_owned());
-        } else if let Some(usage) = line.strip_prefix("Usage: ") {
-            hints.push(format!("usage is `{usage}`"));
-        }
-    }
-    hints.push("`--help` tells more".to_owned());
-    Some(error.unwrap_or_else(|| OperatorError::new(ErrorKind::Usage, text.trim())).hint(hints.join("; ")))
+    Some(usage::explain(&parsing.to_string()))
 }
 
 /// Whether the arguments ask for JSON, as far as that can be told of a line that cannot be parsed.

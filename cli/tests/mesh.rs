@@ -9,6 +9,8 @@ mod bootstrap;
 mod calls;
 #[path = "mesh/credentials.rs"]
 mod credentials;
+#[path = "mesh/daemons.rs"]
+mod daemons;
 #[path = "mesh/downgrades.rs"]
 mod downgrades;
 #[path = "mesh/golden.rs"]

@@ -25,7 +25,7 @@ fn run(data: &[u8]) {
         let (name, value) = set.split_once('=')?;
         Some((format!("OMNIRELAY__{}", name.replace('.', "__").to_uppercase()), value.to_owned()))
     });
-    let layers = Layers { files: Vec::new(), env: env.collect(), sets: sets.clone() };
+    let layers = Layers { files: Vec::new(), secrets: Vec::new(), env: env.collect(), sets: sets.clone() };
     if let Err(error) = load::<Value>(&layers) {
         assert!(error.report(false).starts_with("error: "), "an error without words");
     }

@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
-use crate::drain::{Drain, DrainController};
+use crate::drain::{Drain, DrainController, DrainMax};
+use crate::environment::Environment;
 use crate::error::{ErrorKind, OperatorError, Result};
 use crate::metrics::Metrics;
-use crate::telemetry::LogOptions;
+use crate::notify;
+use crate::startup::{Step, Steps};
+use crate::telemetry::{LogControl, LogOptions};
 
 /// What a daemon is given to start with.
 #[derive(Debug)]
@@ -22,9 +25,13 @@ pub struct Startup {
     pub metrics: Metrics,
     /// Ends the daemon where a piece of it cannot go on.
     pub failure: Failure,
+    /// Changes what is logged.
+    pub log: LogControl,
+    /// How the start goes.
+    pub steps: Steps,
+    /// Changes how long the drain may take.
+    pub drain_max: DrainMax,
     service: &'static str,
-    began: Instant,
-    step_began: Instant,
 }
 
 /// A started daemon: what `main` waits for.
@@ -34,35 +41,44 @@ pub struct Running {
     pub drain_max: Duration,
 }
 
-/// Ends the daemon, after a drain, with an error. Cloning is cheap.
+/// Ends the daemon, after a drain. Cloning is cheap.
 #[derive(Clone, Debug)]
-pub struct Failure(mpsc::Sender<OperatorError>);
+pub struct Failure(mpsc::Sender<End>);
+
+/// Why a daemon ends.
+#[derive(Debug)]
+enum End {
+    Failed(OperatorError),
+    /// Somebody asked for it.
+    Asked(String),
+}
 
 impl Failure {
     /// Says why the daemon cannot go on; the first to say so is believed.
     pub fn report(&self, error: OperatorError) {
         // One is enough, and a daemon that ends already needs none.
-        let _not_the_first = self.0.try_send(error);
+        let _not_the_first = self.0.try_send(End::Failed(error));
+    }
+
+    /// Ends the daemon as SIGTERM does, for somebody.
+    pub fn drain(&self, by: &str) {
+        let _not_the_first = self.0.try_send(End::Asked(by.to_owned()));
     }
 }
 
 impl Startup {
-    /// Logs that a step of the start-up is done and how long it took since the last one.
-    pub fn step(&mut self, name: &'static str) {
-        let now = Instant::now();
-        tracing::debug!(step = name, took_us = since(self.step_began, now).as_micros(), "start-up step");
-        self.step_began = now;
+    /// The step before has ended, and this one begins. Where the start fails from here on, its error says
+    /// what to do about this step.
+    pub fn begin(&self, step: Step) {
+        self.steps.begin(step, Instant::now());
     }
 
-    /// Logs that the daemon answers at `address`: the event `ready` with `startup_ms`.
-    pub fn ready(&mut self, address: &dyn std::fmt::Display) {
-        let startup_ms = since(self.began, Instant::now()).as_secs_f64() * 1e3;
+    /// Logs that the daemon answers at `address`: the event `ready` with `startup_ms`. systemd hears of it.
+    pub fn ready(&self, address: &dyn std::fmt::Display) {
+        let startup_ms = self.steps.ready(Instant::now()).as_secs_f64() * 1e3;
         info!(service = self.service, %address, startup_ms, "ready");
+        notify::tell("READY=1");
     }
-}
-
-fn since(earlier: Instant, now: Instant) -> Duration {
-    now.saturating_duration_since(earlier)
 }
 
 /// Runs a daemon: installs the logger, starts it, waits for SIGTERM or SIGINT (Ctrl-C), drains,
@@ -86,8 +102,11 @@ where
     F: FnOnce(Startup) -> Fut,
     Fut: Future<Output = Result<Running>>,
 {
-    log.install()?;
+    let began = Instant::now();
+    let log = log.install()?;
     log_panics();
+    let environment = Environment::detect();
+    tracing::debug!(service, ?environment, "environment");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
         OperatorError::new(ErrorKind::Io, "the async runtime cannot start")
             .caused_by(&error)
@@ -96,30 +115,39 @@ where
     runtime.block_on(async {
         let mut signals = Signals::install()?;
         let controller = DrainController::new();
-        let now = Instant::now();
-        let (failure, mut failures) = mpsc::channel(1);
+        let (failure, mut ends) = mpsc::channel(1);
+        let steps = Steps::new(service, environment, began);
+        let drain_max = DrainMax::default();
         let startup = Startup {
             drain: controller.drain(),
             metrics: Metrics::default(),
             failure: Failure(failure),
+            log,
+            steps: steps.clone(),
+            drain_max: drain_max.clone(),
             service,
-            began: now,
-            step_began: now,
         };
-        let running = start(startup).await?;
+        let running = start(startup).await.map_err(|error| steps.failed(error))?;
         let failed = tokio::select! {
             signal = signals.next() => {
                 info!(service, signal, "draining");
                 None
             }
-            Some(error) = failures.recv() => {
-                error!(service, %error, "draining");
-                Some(error)
-            }
+            Some(end) = ends.recv() => match end {
+                End::Asked(by) => {
+                    info!(service, by, "draining");
+                    None
+                }
+                End::Failed(error) => {
+                    error!(service, %error, "draining");
+                    Some(error)
+                }
+            },
         };
+        notify::tell("STOPPING=1");
         controller.start();
         let left = tokio::select! {
-            left = controller.finished(running.drain_max) => left,
+            left = controller.finished(drain_max.get().unwrap_or(running.drain_max)) => left,
             signal = signals.next() => {
                 warn!(service, signal, "second signal: ending without waiting");
                 0

@@ -1,6 +1,8 @@
 //! Ending without losing work: everyone hears that the end has begun, and the end waits for all
 //! who hold a guard.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -19,6 +21,21 @@ pub struct DrainController {
 pub struct Drain {
     started: watch::Receiver<bool>,
     tracker: TaskTracker,
+}
+
+/// How long the drain may take, where that has changed since the start. Cloning is cheap.
+#[derive(Clone, Debug, Default)]
+pub struct DrainMax(Arc<AtomicU64>);
+
+impl DrainMax {
+    /// It may take so long from now on; whole milliseconds, at least one.
+    pub fn set(&self, max: Duration) {
+        self.0.store(u64::try_from(max.as_millis()).unwrap_or(u64::MAX).max(1), Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> Option<Duration> {
+        Some(self.0.load(Relaxed)).filter(|millis| *millis > 0).map(Duration::from_millis)
+    }
 }
 
 /// While it is held, the process does not end before its maximum.

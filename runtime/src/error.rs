@@ -74,6 +74,7 @@ struct Parts {
     kind: ErrorKind,
     message: String,
     rule: Option<String>,
+    key: Option<String>,
     location: Option<String>,
     causes: Vec<String>,
     hint: Option<String>,
@@ -86,6 +87,7 @@ impl OperatorError {
             kind,
             message: message.into(),
             rule: None,
+            key: None,
             location: None,
             causes: Vec::new(),
             hint: None,
@@ -105,6 +107,23 @@ impl OperatorError {
     pub fn rule(mut self, rule: impl Into<String>) -> Self {
         self.0.rule.get_or_insert_with(|| rule.into());
         self
+    }
+
+    /// Says which key of a section led to it, from the inside outwards: `certificate`, then `tls`. Whoever
+    /// knows the file finds the line by it.
+    #[must_use]
+    pub fn under(mut self, key: &str) -> Self {
+        self.0.key = Some(match self.0.key.take() {
+            Some(inner) => format!("{key}.{inner}"),
+            None => key.to_owned(),
+        });
+        self
+    }
+
+    /// The key below the section that was configured, where it is known.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        self.0.key.as_deref()
     }
 
     /// Adds the place: `file.toml:12`, a flag, a variable.

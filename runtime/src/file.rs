@@ -1,9 +1,32 @@
-//! Reading files that an operator named, which may be anything, and replacing files so that a reader sees the old
-//! content or the new one.
+//! Reading files that an operator named, which may be anything, noticing that they changed, and replacing files so
+//! that a reader sees the old content or the new one.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
+use std::time::SystemTime;
+
+/// What a file looked like, its links followed: the size and inode tell what a coarse clock does not, and
+/// that a link leads elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    modified: Option<SystemTime>,
+    length: u64,
+    inode: u64,
+}
+
+impl Stamp {
+    /// How a file looks now; none where there is none to be seen.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        #[cfg(unix)]
+        let inode = std::os::unix::fs::MetadataExt::ino(&metadata);
+        #[cfg(not(unix))]
+        let inode = 0;
+        Some(Self { modified: metadata.modified().ok(), length: metadata.len(), inode })
+    }
+}
 
 /// Reads a whole file of at most `max` bytes.
 ///

@@ -2,20 +2,27 @@
 //! named tasks and drain. It knows nothing of transports or of mesh state.
 //!
 //! Read first: [`bootstrap::run`] is a daemon's whole `main`, [`config::load`] reads layered
-//! configuration, [`OperatorError`] is what a person sees when something is wrong, and [`Drain`]
+//! configuration, [`reload`] changes it while a daemon runs, [`OperatorError`] is what a person sees when something is wrong, and [`Drain`]
 //! ends a process without losing work.
 
 pub mod bootstrap;
 pub mod config;
 mod drain;
+mod environment;
 mod error;
 pub mod file;
 mod metrics;
+mod notify;
+pub mod reload;
 mod spawn;
+mod startup;
 mod telemetry;
+pub mod usage;
 
-pub use drain::{Drain, DrainController, DrainGuard};
+pub use drain::{Drain, DrainController, DrainGuard, DrainMax};
+pub use environment::Environment;
 pub use error::{ErrorKind, OperatorError, Result};
 pub use metrics::Metrics;
 pub use spawn::spawn;
-pub use telemetry::{LogFormat, LogOptions};
+pub use startup::{STARTUP, StartupReport, Step, StepReport, Steps};
+pub use telemetry::{LogConfig, LogControl, LogFormat, LogOptions, LogSetter, LogState};

@@ -10,7 +10,7 @@ use meshkit_client::{Identity, MeshClient, Registration};
 use omnirelay_proto::DESCRIPTOR_SET;
 use omnirelay_runtime::bootstrap::{Running, Startup};
 use omnirelay_runtime::config::{Layers, load};
-use omnirelay_runtime::{Drain, Result};
+use omnirelay_runtime::{Drain, Result, Step};
 use relay_enforcement::{Checkpoints, GuardLayer, Guarded};
 use relay_rpc::{DispatchService, Dispatcher};
 use relay_transport::{Body, Listener, body};
@@ -41,17 +41,18 @@ impl Which {
 }
 
 /// Starts an instance; everything is read and checked before a port is bound.
-pub(crate) async fn start(mut startup: Startup, layers: Layers, which: Which) -> Result<Running> {
+pub(crate) async fn start(startup: Startup, layers: Layers, which: Which) -> Result<Running> {
+    startup.begin(Step::Configuration);
     let loaded = load::<SampleConfig>(&layers)?;
     config::check(&loaded, Timestamp::now())?;
     let config = loaded.value;
-    startup.step("configuration");
 
+    startup.begin(Step::Listeners);
+    let listener = Listener::bind("listener", &config.listener, &startup.metrics)?;
+
+    startup.begin(Step::Services);
     let mesh = config.mesh.as_ref().map(peer::client).transpose()?;
     let dispatcher = procedures(which, &config, mesh.clone(), startup.drain.clone())?;
-    startup.step("procedures");
-
-    let listener = Listener::bind("listener", &config.listener, &startup.metrics)?;
     let address = listener.local_addr();
     let policy = checkpoints(&config, &startup);
     policy.tell_expiries(startup.drain.clone());

@@ -57,7 +57,7 @@ fn main() -> ExitCode {
         Service::Greeter(options) => (instance::Which::Greeter, options),
         Service::Inventory(options) => (instance::Which::Inventory, options),
     };
-    let log = LogOptions { format: options.log_format, filter: options.log };
-    let layers = Layers::from_process(options.config, options.set);
+    let log = LogOptions { format: options.log_format, filter: Some(options.log) };
+    let layers = Layers::from_process(options.config, Vec::new(), options.set);
     bootstrap::run(which.name(), &log, |startup| instance::start(startup, layers, which))
 }

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 use meshkit_model::PeerId;
+use omnirelay_runtime::OperatorError;
 use omnirelay_runtime::config::{Loaded, Problems};
-use omnirelay_runtime::{ErrorKind, OperatorError};
 use relay_core::{Encoding, Protocol};
 use relay_policy::{Endpoint, Policy, Report, Style};
 use relay_transport::auth::Authenticator;
@@ -78,6 +78,9 @@ impl MeshkitConfig {
         if let Err(error) = Authenticator::new(&config.auth) {
             found.add("auth", error);
         }
+        if let Err(error) = config.log.check() {
+            found.add("log.filter", error);
+        }
         if config.modules.is_empty() {
             let remedy = "leave it out for all, or name some of registry, shards";
             found.say("modules", "`modules` is empty", remedy);
@@ -88,8 +91,7 @@ impl MeshkitConfig {
         let policy = Policy::new(&config.policy).report(&config.policy, &config.endpoints(), now);
         for finding in &policy.findings {
             let problem = format!("{}: {}", finding.subject, finding.problem);
-            let error = OperatorError::new(ErrorKind::Config, problem).rule(finding.rule);
-            found.add(&finding.key, error.hint(&finding.hint));
+            found.say_as(finding.rule, &finding.key, problem, &finding.hint);
         }
         Check { policy, problems: found.into_list() }
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use meshkit_model::{Handover, Liveness, Namespace, Strategy};
+use omnirelay_runtime::LogConfig;
 use relay_policy::PolicyConfig;
 use relay_transport::ListenerConfig;
 use relay_transport::auth::AuthConfig;
@@ -42,6 +43,9 @@ pub struct MeshkitConfig {
     /// Rules for endpoints beside the built-in ones, and exceptions to both.
     #[serde(default)]
     pub policy: PolicyConfig,
+    /// What is logged.
+    #[serde(default)]
+    pub log: LogConfig,
 }
 
 /// Which meshkitd this is.

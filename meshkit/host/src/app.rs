@@ -2,17 +2,17 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
 use http::{Request, Response};
 use meshkit_api::{Context, Gate, Module, keep_house};
 use meshkit_bootstrap::Prepared;
-use meshkit_config::{GRPC, MeshkitConfig, ModuleName, NamespaceConfig, REST};
+use meshkit_config::{BootstrapConfig, GRPC, MeshkitConfig, ModuleName, NamespaceConfig, REST};
 use meshkit_store::View;
-use omnirelay_runtime::Result;
 use omnirelay_runtime::bootstrap::{Running, Startup};
-use omnirelay_runtime::config::{Layers, Loaded, load_kind, refuse};
+use omnirelay_runtime::config::{Layers, Loaded, refuse};
+use omnirelay_runtime::{ErrorKind, OperatorError, Result, Step};
+use relay_enforcement::operate::Operations;
 use relay_enforcement::{Checkpoint, Checkpoints, guard, is_probe};
 use relay_transport::auth::Authenticator;
 use relay_transport::tls::ServerTls;
@@ -21,19 +21,19 @@ use tower::{Service, ServiceExt as _};
 use tracing::warn;
 
 use crate::args::Args;
-use crate::{routes, store};
-
-/// Time beyond the listener's own drain for the modules to write down what they know.
-const MODULES_DRAIN: Duration = Duration::from_secs(2);
+use crate::{reload, routes, store};
 
 /// Brings meshkitd up: everything that can be wrong is found before anything is written.
 ///
 /// # Errors
 /// A configuration, a store, a certificate or an address that cannot be used.
-pub async fn start(mut startup: Startup, args: Args) -> Result<Running> {
-    let loaded = configuration(args)?;
+pub async fn start(startup: Startup, args: Args) -> Result<Running> {
+    startup.begin(Step::Configuration);
+    let layers = Layers::from_process(args.config, args.secrets, args.sets);
+    let loaded = reload::read(&layers, &args.modules).map_err(|problems| refusal(&problems))?;
     let config = &loaded.value;
-    startup.step("configuration");
+    startup.log.configure(&config.log).map_err(|error| loaded.place("log.filter", error))?;
+    startup.begin(Step::Store);
     // The listener reads these files again; here they are only tried, before a store is made.
     if let Some(tls) = &config.listener.tls {
         ServerTls::load(tls).map_err(|error| loaded.place("listener.tls", error))?;
@@ -43,11 +43,11 @@ pub async fn start(mut startup: Startup, args: Args) -> Result<Running> {
         warn!(hint = "add `auth.identities` or `auth.tokens`", "nobody may call");
     }
     let (view, store) = store::open(&loaded, &startup).await?;
-    startup.step("store");
     let authority = authority(&loaded, &view)?;
-    let listener = Listener::bind("listener", &listening(config, authority.is_some()), &startup.metrics)
-        .map_err(|error| loaded.place("listener.address", error))?;
-    startup.step("listener");
+    startup.begin(Step::Listeners);
+    let listener = Listener::bind("listener", &listening(config), &startup.metrics)
+        .map_err(|error| loaded.place("listener", error))?;
+    startup.begin(Step::Services);
 
     let auth = Arc::new(auth);
     keep_house(view.clone(), startup.drain.clone());
@@ -59,7 +59,6 @@ pub async fn start(mut startup: Startup, args: Args) -> Result<Running> {
         drain: startup.drain.clone(),
     };
     let modules = modules(&context, config, authority).await?;
-    startup.step("modules");
 
     let checkpoints = Arc::new(Checkpoints::new(
         &config.node.name,
@@ -69,33 +68,40 @@ pub async fn start(mut startup: Startup, args: Args) -> Result<Running> {
         jiff::Timestamp::now(),
     ));
     checkpoints.tell_expiries(startup.drain.clone());
+    let parts = reload::Parts {
+        checkpoints: Arc::clone(&checkpoints),
+        authenticator: Arc::clone(&context.auth),
+        listener: listener.control(),
+    };
+    let operations = Operations {
+        reloads: reload::follow(&startup, layers, &loaded, args.modules, parts)?,
+        log: startup.log.clone(),
+        steps: startup.steps.clone(),
+        end: startup.failure.clone(),
+    };
+    startup.begin(Step::Serving);
     let ways = Ways { grpc: checkpoints.get(GRPC)?, rest: checkpoints.get(REST)? };
     let address = listener.local_addr();
-    let service = service(routes::compose(&context, modules, store, checkpoints), ways);
+    let service = service(routes::compose(&context, modules, store, checkpoints, operations), ways);
     let (drain, guard) = (startup.drain.clone(), startup.drain.guard());
     omnirelay_runtime::spawn("listener", async move {
         listener.serve(service, drain).await;
         drop(guard);
     });
     startup.ready(&address);
-    Ok(Running { drain_max: config.listener.limits.drain_max() + MODULES_DRAIN })
+    Ok(Running { drain_max: config.listener.limits.drain_max() + reload::MODULES_DRAIN })
 }
 
-fn configuration(args: Args) -> Result<Loaded<MeshkitConfig>> {
-    let mut loaded: Loaded<MeshkitConfig> =
-        load_kind(&Layers::from_process(args.config, args.sets), "meshkit")?;
-    if !args.modules.is_empty() {
-        loaded.value.modules = args.modules;
-    }
-    refuse(&MeshkitConfig::check(&loaded, jiff::Timestamp::now()).problems)?;
-    Ok(loaded)
+/// What meshkitd says when it cannot start with a configuration.
+fn refusal(problems: &[OperatorError]) -> OperatorError {
+    let nothing =
+        || OperatorError::new(ErrorKind::Internal, "the configuration was refused without a reason");
+    refuse(problems).err().unwrap_or_else(nothing)
 }
 
 /// The authority that certificates are issued by, where one is named and its module runs.
 fn authority(loaded: &Loaded<MeshkitConfig>, view: &View) -> Result<Option<Prepared>> {
-    let config = &loaded.value;
-    let runs = config.modules.contains(&ModuleName::Bootstrap);
-    let Some(bootstrap) = config.bootstrap.as_ref().filter(|_| runs) else { return Ok(None) };
+    let Some(bootstrap) = bootstrap(&loaded.value) else { return Ok(None) };
     let settings = meshkit_bootstrap::Settings {
         certificate: bootstrap.certificate.clone(),
         private_key: bootstrap.private_key.clone(),
@@ -107,11 +113,15 @@ fn authority(loaded: &Loaded<MeshkitConfig>, view: &View) -> Result<Option<Prepa
     Prepared::new(view, settings).map(Some).map_err(|error| loaded.place("bootstrap", error))
 }
 
+/// What certificates are issued by, where the module that does so runs.
+fn bootstrap(config: &MeshkitConfig) -> Option<&BootstrapConfig> {
+    config.bootstrap.as_ref().filter(|_| config.modules.contains(&ModuleName::Bootstrap))
+}
+
 /// The listener's configuration; it believes none whom the authority's list names.
-fn listening(config: &MeshkitConfig, has_authority: bool) -> ListenerConfig {
+pub(crate) fn listening(config: &MeshkitConfig) -> ListenerConfig {
     let mut listener = config.listener.clone();
-    let list =
-        config.bootstrap.as_ref().filter(|_| has_authority).map(|bootstrap| &bootstrap.revocation_list);
+    let list = bootstrap(config).map(|bootstrap| &bootstrap.revocation_list);
     if let (Some(tls), Some(list)) = (&mut listener.tls, list)
         && !tls.crl.contains(list)
     {

@@ -16,6 +16,10 @@ pub struct Args {
     #[arg(long = "config", value_name = "FILE", required = true)]
     pub config: Vec<PathBuf>,
 
+    /// A folder of secrets: each file holds the value of the key that it is named for, as `store.user`.
+    #[arg(long = "secrets", value_name = "DIR")]
+    pub secrets: Vec<PathBuf>,
+
     /// Overrides one value, as in `--set store.path=/tmp/mesh.db`.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
@@ -28,9 +32,10 @@ pub struct Args {
     #[arg(long, value_name = "FORMAT", default_value = "text", env = "OMNIRELAY_LOG_FORMAT")]
     pub log_format: LogFormat,
 
-    /// What is logged, as in `info,relay_transport=debug`.
-    #[arg(long, value_name = "FILTER", default_value = "info", env = "OMNIRELAY_LOG")]
-    pub log: String,
+    /// What is logged, as in `info,relay_transport=debug`; it stands above the configuration's `log.filter`
+    /// [default: info].
+    #[arg(long, value_name = "FILTER", env = "OMNIRELAY_LOG")]
+    pub log: Option<String>,
 }
 
 impl Args {

@@ -5,6 +5,7 @@
 
 mod app;
 mod args;
+mod reload;
 mod routes;
 mod store;
 

@@ -4,13 +4,21 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use meshkit_host::{Args, start};
-use omnirelay_runtime::bootstrap;
+use omnirelay_runtime::{bootstrap, usage};
 
 // The allocator of a static libc is slow under threads.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) if error.use_stderr() => return bootstrap::fail(&usage::explain(&error.to_string())),
+        Err(help) => {
+            // Help or the version; a closed terminal has nobody to tell.
+            let _closed = help.print();
+            return ExitCode::SUCCESS;
+        }
+    };
     bootstrap::run("meshkitd", &args.log_options(), |startup| start(startup, args))
 }

@@ -6,15 +6,16 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use meshkit_api::{Caller, Context, Module, Problem, Readiness};
 use omnirelay_runtime::{Drain, Metrics};
 use relay_core::{Scope, Status};
+use relay_enforcement::operate::{self, Operations};
 use relay_enforcement::{Checkpoints, control};
 use relay_transport::auth::Authenticator;
-use relay_transport::respond;
+use relay_transport::{body, respond};
 
 struct Process {
     auth: Arc<Authenticator>,
@@ -22,6 +23,7 @@ struct Process {
     drain: Drain,
     parts: Vec<(&'static str, Readiness)>,
     checkpoints: Arc<Checkpoints>,
+    operations: Operations,
 }
 
 /// Everything that meshkitd answers.
@@ -30,6 +32,7 @@ pub(crate) fn compose(
     modules: Vec<Module>,
     store: Readiness,
     checkpoints: Arc<Checkpoints>,
+    operations: Operations,
 ) -> Router {
     let of_modules = modules.iter().map(|module| (module.name, module.readiness.clone()));
     let process = Process {
@@ -38,8 +41,11 @@ pub(crate) fn compose(
         drain: context.drain.clone(),
         parts: std::iter::once(("store", store)).chain(of_modules).collect(),
         checkpoints,
+        operations,
     };
-    let mut router = Router::new()
+    let operated =
+        operate::PATHS.into_iter().fold(Router::new(), |router, path| router.route(path, any(operation)));
+    let mut router = operated
         .route("/healthz", get(health))
         .route("/readyz", get(readiness))
         .route("/metrics", get(metrics))
@@ -89,6 +95,14 @@ async fn transport(State(process): State<Arc<Process>>, request: Request) -> Res
     Caller::of(&process.auth, request.extensions(), request.headers(), Scope::Observe)?;
     let answer = control::answer(&process.checkpoints, request.uri(), request.headers(), &process.drain);
     let response = answer.unwrap_or_else(|| Err(Status::internal("the path is routed and not served")));
+    Ok(response?.map(Body::new))
+}
+
+/// What an operator does to the process as a whole.
+async fn operation(State(process): State<Arc<Process>>, request: Request) -> Result<Response, Problem> {
+    let request = request.map(body::boxed);
+    let answer = process.operations.answer(&process.auth, request).await;
+    let response = answer.unwrap_or_else(|_| Err(Status::internal("the path is routed and not served")));
     Ok(response?.map(Body::new))
 }
 

@@ -66,7 +66,7 @@ pub struct Seen {
     pub failed: u32,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Record {
     id: u64,
     until: Option<Moment>,
@@ -87,6 +87,12 @@ impl Outliers {
     #[must_use]
     pub const fn new(rules: OutlierRules) -> Self {
         Self { rules, records: Vec::new() }
+    }
+
+    /// The same peers with the same past under other rules; who is out comes back when it was to.
+    #[must_use]
+    pub fn with_rules(&self, rules: OutlierRules) -> Self {
+        Self { rules, records: self.records.clone() }
     }
 
     /// These are the peers from now on; those that stay keep their record.

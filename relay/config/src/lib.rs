@@ -13,10 +13,10 @@ mod tests;
 
 pub use check::Check;
 pub use endpoints::{CONTROL_PLANE, DATA, DIAGNOSTICS, outbound_endpoint};
-pub use model::{MeshConfig, NodeConfig, RelayConfig};
+pub use model::{AccessLogConfig, MeshConfig, NodeConfig, RelayConfig, TracingConfig};
 pub use outbound::{
-    BalanceConfig, BreakerConfig, BudgetConfig, DnsConfig, HealthConfig, KeyConfig, OutboundConfig,
-    OutlierConfig, PeerConfig, ProbeKind, StrategyName,
+    BalanceConfig, BreakerConfig, BudgetConfig, DnsConfig, HealthConfig, KeepAliveConfig, KeyConfig,
+    OutboundConfig, OutlierConfig, PeerConfig, ProbeKind, StrategyName,
 };
 pub use route::{
     HeaderCondition, HedgeConfig, RespondConfig, RetryConfig, RewriteConfig, RouteConfig, RouteLimits,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use omnirelay_runtime::LogConfig;
 use relay_core::{Protocol, headers};
 use relay_policy::PolicyConfig;
 use relay_transport::ListenerConfig;
@@ -43,6 +44,57 @@ pub struct RelayConfig {
     /// Rules for endpoints beside the built-in ones, and exceptions to both.
     #[serde(default)]
     pub policy: PolicyConfig,
+    /// What is logged.
+    #[serde(default)]
+    pub log: LogConfig,
+    /// One line of the log a call; without it none.
+    #[serde(default)]
+    pub access_log: Option<AccessLogConfig>,
+    /// Where spans of calls go; without it traces pass through untouched.
+    #[serde(default)]
+    pub tracing: Option<TracingConfig>,
+}
+
+/// Where spans of calls go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TracingConfig {
+    /// `https://host:port` of a collector that takes OTLP over HTTP.
+    pub endpoint: String,
+    /// What may be used, most wanted first.
+    #[serde(default = "collector_protocols")]
+    pub protocols: Vec<Protocol>,
+    /// Whom to believe and who we are.
+    #[serde(default)]
+    pub tls: ClientTlsConfig,
+    /// So many of a hundred calls that come without a trace begin one, 0 to 100. A call with one is told as its
+    /// trace says.
+    #[serde(default = "one")]
+    pub percent: u32,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+fn collector_protocols() -> Vec<Protocol> {
+    vec![Protocol::Http2, Protocol::Http1]
+}
+
+/// Which calls are told in the log, under the target `omnirelay::access`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AccessLogConfig {
+    /// So many of a hundred calls, 0 to 100.
+    pub percent: u32,
+    /// Whether every call is told that does not end well.
+    pub failures: bool,
+}
+
+impl Default for AccessLogConfig {
+    fn default() -> Self {
+        Self { percent: 100, failures: true }
+    }
 }
 
 /// Who a relay is.

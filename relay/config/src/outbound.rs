@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use relay_client::KeepAlive;
 use relay_core::Protocol;
 use relay_transport::tls::ClientTlsConfig;
 use serde::de::value::MapAccessDeserializer;
@@ -49,6 +50,58 @@ pub struct OutboundConfig {
     /// How many calls may be tried again.
     #[serde(default)]
     pub retry_budget: BudgetConfig,
+    /// When a connection to a peer counts as dead.
+    #[serde(default)]
+    pub keep_alive: KeepAliveConfig,
+}
+
+/// When a connection to a peer counts as dead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeepAliveConfig {
+    /// Milliseconds that a connection may be quiet before it is probed; over TCP in whole seconds.
+    pub probe_every_ms: u64,
+    /// Milliseconds that it may give no answer.
+    pub dead_after_ms: u64,
+    /// Milliseconds that HTTP/2 may hear nothing while calls are in flight before it sends a PING.
+    pub http2_ping_after_ms: u64,
+}
+
+impl Default for KeepAliveConfig {
+    fn default() -> Self {
+        let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let KeepAlive { probe_every, dead_after, http2_ping_after } = KeepAlive::default();
+        Self {
+            probe_every_ms: millis(probe_every),
+            dead_after_ms: millis(dead_after),
+            http2_ping_after_ms: millis(http2_ping_after),
+        }
+    }
+}
+
+impl KeepAliveConfig {
+    /// As a channel takes it.
+    #[must_use]
+    pub fn keep_alive(&self) -> KeepAlive {
+        let millis = std::time::Duration::from_millis;
+        KeepAlive {
+            probe_every: millis(self.probe_every_ms),
+            dead_after: millis(self.dead_after_ms),
+            http2_ping_after: millis(self.http2_ping_after_ms),
+        }
+    }
+}
+
+impl OutboundConfig {
+    /// Whether connections that were made for another one can go on for this one.
+    #[must_use]
+    pub fn shares_connections(&self, other: &Self) -> bool {
+        self.protocols == other.protocols
+            && self.tls == other.tls
+            && self.connect_timeout_ms == other.connect_timeout_ms
+            && self.breaker.max_connections == other.breaker.max_connections
+            && self.keep_alive == other.keep_alive
+    }
 }
 
 /// One peer: its URL alone, or a table.

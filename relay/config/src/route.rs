@@ -166,6 +166,17 @@ impl RouteConfig {
         self.outbound.as_deref().into_iter().chain(self.split.iter().map(|split| split.outbound.as_str()))
     }
 
+    /// Whether it takes the same calls as another one, whatever it does with them.
+    #[must_use]
+    pub fn takes_the_same(&self, other: &Self) -> bool {
+        self.service == other.service
+            && self.procedures == other.procedures
+            && self.grpc_services == other.grpc_services
+            && self.callers == other.callers
+            && self.shard_keys == other.shard_keys
+            && self.headers == other.headers
+    }
+
     /// Whether everything that another route takes this one takes too.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {

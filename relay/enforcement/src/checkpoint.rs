@@ -3,14 +3,16 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::{ArcSwap, Guard};
 use jiff::Timestamp;
+use prometheus_client::metrics::counter::Counter;
 use relay_core::observe::{DowngradeEvent, EndpointStats, EventKind, ExceptionStats};
 use relay_core::{DowngradeReason, Encoding, Protocol, Status};
 use relay_policy::{Compiled, Decision, Endpoint, Policy, Protocols, Style, Wire};
 use tracing::field::Empty;
 
 use crate::events::Events;
-use crate::metrics::{Counters, Families, slot};
+use crate::metrics::{Counters, ExceptionCounters, Families, slot};
 use crate::outcome::Outcome;
 use crate::throttle::Throttle;
 
@@ -23,12 +25,36 @@ const THROTTLES: usize = DowngradeReason::ALL.len() + 1;
 #[derive(Debug)]
 pub struct Checkpoint {
     name: String,
-    category: String,
-    offered: Protocols,
-    compiled: Compiled,
+    rules: ArcSwap<Rules>,
     counters: Counters,
     throttles: [Mutex<Throttle>; THROTTLES],
     events: Arc<Events>,
+}
+
+/// What the policy says of an endpoint at one time.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    category: String,
+    offered: Protocols,
+    pub(crate) compiled: Compiled,
+    exceptions: Box<[ExceptionCounters]>,
+}
+
+impl Rules {
+    pub(crate) fn new(policy: &Policy, endpoint: &Endpoint, families: &Families) -> Self {
+        let compiled = policy.compile(endpoint);
+        let names = compiled.exceptions().iter().map(|one| one.name.as_str());
+        Self {
+            category: policy.category(endpoint).to_owned(),
+            offered: Protocols::from_iter(endpoint.transports.iter().copied()),
+            exceptions: names.map(|name| ExceptionCounters::new(families, &endpoint.name, name)).collect(),
+            compiled,
+        }
+    }
+
+    fn exception(&self, index: usize) -> Option<&str> {
+        self.compiled.exceptions().get(index).map(|exception| exception.name.as_str())
+    }
 }
 
 /// What events and logs say of a call beside how it is carried.
@@ -48,23 +74,23 @@ pub struct Passage {
 }
 
 impl Checkpoint {
-    pub(crate) fn new(
-        policy: &Policy,
-        endpoint: &Endpoint,
-        families: &Families,
-        events: Arc<Events>,
-    ) -> Self {
-        let compiled = policy.compile(endpoint);
-        let exceptions = compiled.exceptions().iter().map(|one| one.name.as_str());
+    pub(crate) fn new(endpoint: &str, rules: Rules, families: &Families, events: Arc<Events>) -> Self {
         Self {
-            name: endpoint.name.clone(),
-            category: policy.category(endpoint).to_owned(),
-            offered: Protocols::from_iter(endpoint.transports.iter().copied()),
-            counters: Counters::new(families, &endpoint.name, exceptions),
-            compiled,
+            name: endpoint.to_owned(),
+            counters: Counters::new(families, endpoint),
+            rules: ArcSwap::from_pointee(rules),
             throttles: Default::default(),
             events,
         }
+    }
+
+    /// These are the rules from now on; what was counted stays.
+    pub(crate) fn set_rules(&self, rules: Rules) {
+        self.rules.store(Arc::new(rules));
+    }
+
+    pub(crate) fn rules(&self) -> Guard<Arc<Rules>> {
+        self.rules.load()
     }
 
     /// The endpoint's name.
@@ -78,15 +104,17 @@ impl Checkpoint {
     /// # Errors
     /// `permission-denied` with the name `transport-policy`: nothing has been done.
     pub fn admit(&self, wire: Wire, call: Call<'_>, now: Timestamp) -> Result<Passage, Status> {
-        match self.compiled.decide(wire, call.procedure, now) {
-            Decision::Refused(exception) => Err(self.refuse(wire, exception, call, now)),
+        let rules = &**self.rules();
+        match rules.compiled.decide(wire, call.procedure, now) {
+            Decision::Refused(exception) => Err(self.refuse(rules, wire, exception, call, now)),
             Decision::Allowed => {
-                let lesser = self.compiled.preferred.is_some_and(|wanted| wanted != wire.protocol);
-                Ok(self.pass(wire, lesser.then_some(DowngradeReason::CallerPreference), None, call, now))
+                let lesser = rules.compiled.preferred.is_some_and(|wanted| wanted != wire.protocol);
+                let reason = lesser.then_some(DowngradeReason::CallerPreference);
+                Ok(self.pass(rules, wire, reason, None, call, now))
             }
             Decision::Excepted(exception) => {
                 let reason = Some(DowngradeReason::PolicyException);
-                Ok(self.pass(wire, reason, Some(exception), call, now))
+                Ok(self.pass(rules, wire, reason, Some(exception), call, now))
             }
         }
     }
@@ -102,26 +130,29 @@ impl Checkpoint {
         call: Call<'_>,
         now: Timestamp,
     ) -> Result<Protocols, Status> {
-        let allowed = self.compiled.protocols(self.offered, style, encoding, call.procedure, now);
+        let rules = &**self.rules();
+        let allowed = rules.compiled.protocols(rules.offered, style, encoding, call.procedure, now);
         if !allowed.is_empty() {
             return Ok(allowed);
         }
         self.counters.unsent(encoding);
         // The refusals differ at most in the exception that has ended.
-        let exception = Protocol::ALL.into_iter().filter(|one| self.offered.contains(*one)).find_map(|one| {
-            let wire = Wire { protocol: one, style, encoding };
-            match self.compiled.decide(wire, call.procedure, now) {
-                Decision::Refused(exception) => exception,
-                Decision::Allowed | Decision::Excepted(_) => None,
-            }
-        });
-        Err(self.tell_refusal(None, encoding, exception, call, now))
+        let exception =
+            Protocol::ALL.into_iter().filter(|one| rules.offered.contains(*one)).find_map(|one| {
+                let wire = Wire { protocol: one, style, encoding };
+                match rules.compiled.decide(wire, call.procedure, now) {
+                    Decision::Refused(exception) => exception,
+                    Decision::Allowed | Decision::Excepted(_) => None,
+                }
+            });
+        Err(self.tell_refusal(rules, None, encoding, exception, call, now))
     }
 
     /// Every set of protocols that [`Checkpoint::open`] can ever answer with.
     #[must_use]
     pub fn protocol_sets(&self) -> Vec<Protocols> {
-        self.compiled.protocol_sets(self.offered)
+        let rules = self.rules();
+        rules.compiled.protocol_sets(rules.offered)
     }
 
     /// Notes how a call that went out at `opened` was carried in the end, and why it was not what
@@ -134,19 +165,20 @@ impl Checkpoint {
         call: Call<'_>,
         opened: Timestamp,
     ) -> Passage {
-        let lesser = self.compiled.preferred.is_some_and(|wanted| wanted != wire.protocol);
-        match self.compiled.decide(wire, call.procedure, opened) {
+        let rules = &**self.rules();
+        let lesser = rules.compiled.preferred.is_some_and(|wanted| wanted != wire.protocol);
+        match rules.compiled.decide(wire, call.procedure, opened) {
             Decision::Allowed => {
                 // The channel only knows what it was allowed to want.
                 let reason = reason.or(lesser.then_some(DowngradeReason::CallerPreference));
-                self.pass(wire, reason, None, call, opened)
+                self.pass(rules, wire, reason, None, call, opened)
             }
             Decision::Excepted(exception) => {
                 let reason = reason.or(Some(DowngradeReason::PolicyException));
-                self.pass(wire, reason, Some(exception), call, opened)
+                self.pass(rules, wire, reason, Some(exception), call, opened)
             }
             Decision::Refused(exception) => {
-                let _already_made = self.refuse(wire, exception, call, opened);
+                let _already_made = self.refuse(rules, wire, exception, call, opened);
                 Passage { downgrade: reason }
             }
         }
@@ -179,6 +211,7 @@ impl Checkpoint {
 
     fn pass(
         &self,
+        rules: &Rules,
         wire: Wire,
         reason: Option<DowngradeReason>,
         exception: Option<usize>,
@@ -186,12 +219,12 @@ impl Checkpoint {
         now: Timestamp,
     ) -> Passage {
         if let Some(exception) = exception {
-            self.counters.exception_used(exception);
+            count(rules.exceptions.get(exception), |counters| &counters.used);
         }
         let Some(reason) = reason else { return Passage { downgrade: None } };
         self.counters.downgrade(wire.protocol, reason);
         if let Some(suppressed) = self.throttle(slot(reason), now) {
-            let exception = exception.and_then(|index| self.exception(index));
+            let exception = exception.and_then(|index| rules.exception(index));
             tracing::debug!(
                 endpoint = self.name,
                 peer = %call.peer,
@@ -214,13 +247,21 @@ impl Checkpoint {
         Passage { downgrade: Some(reason) }
     }
 
-    fn refuse(&self, wire: Wire, exception: Option<usize>, call: Call<'_>, now: Timestamp) -> Status {
+    fn refuse(
+        &self,
+        rules: &Rules,
+        wire: Wire,
+        exception: Option<usize>,
+        call: Call<'_>,
+        now: Timestamp,
+    ) -> Status {
         self.counters.call(wire.protocol, wire.encoding, Outcome::Refused);
-        self.tell_refusal(Some(wire.protocol), wire.encoding, exception, call, now)
+        self.tell_refusal(rules, Some(wire.protocol), wire.encoding, exception, call, now)
     }
 
     fn tell_refusal(
         &self,
+        rules: &Rules,
         protocol: Option<Protocol>,
         encoding: Encoding,
         exception: Option<usize>,
@@ -228,9 +269,9 @@ impl Checkpoint {
         now: Timestamp,
     ) -> Status {
         if let Some(index) = exception {
-            self.counters.exception_refused(index);
+            count(rules.exceptions.get(index), |counters| &counters.refused);
         }
-        let exception = exception.and_then(|index| self.compiled.exceptions().get(index));
+        let exception = exception.and_then(|index| rules.compiled.exceptions().get(index));
         let name = exception.map(|exception| exception.name.as_str());
         if let Some(suppressed) = self.throttle(DowngradeReason::ALL.len(), now) {
             tracing::warn!(
@@ -254,7 +295,7 @@ impl Checkpoint {
             Some(protocol) => format!("{protocol} with {encoding}"),
             None => encoding.to_string(),
         };
-        let (name, category) = (&self.name, &self.category);
+        let (name, category) = (&self.name, &rules.category);
         let status = match exception {
             Some(exception) => Status::permission_denied(format!(
                 "{what} is no longer allowed at {name}: the policy exception `{}` ended at {}",
@@ -262,7 +303,7 @@ impl Checkpoint {
             )),
             None => Status::permission_denied(format!("{what} is not allowed at {name} ({category})")),
         };
-        let wanted = match (self.compiled.preferred, self.compiled.preferred_encoding) {
+        let wanted = match (rules.compiled.preferred, rules.compiled.preferred_encoding) {
             (Some(protocol), Some(encoding)) => format!("use {protocol} with {encoding}"),
             _ => "use what its category allows".to_owned(),
         };
@@ -278,14 +319,6 @@ impl Checkpoint {
         let nobody = Call { procedure: "", peer: &"" };
         let exception = Some(exception.to_owned());
         self.events.push(DowngradeEvent { exception, ..self.event(EventKind::Expired, nobody, now) });
-    }
-
-    pub(crate) fn compiled(&self) -> &Compiled {
-        &self.compiled
-    }
-
-    fn exception(&self, index: usize) -> Option<&str> {
-        self.compiled.exceptions().get(index).map(|exception| exception.name.as_str())
     }
 
     fn throttle(&self, slot: usize, now: Timestamp) -> Option<u64> {
@@ -315,15 +348,17 @@ impl Checkpoint {
         let (wires, downgrades) = (self.counters.wires(), self.counters.by_reason());
         let calls = wires.iter().map(|one| one.answered + one.failed).sum();
         let downgraded = downgrades.iter().map(|one| one.calls).sum();
-        let exceptions = self.compiled.exceptions().iter().enumerate().map(|(index, one)| {
-            let (used, refused) = self.counters.exception(index);
+        let rules = self.rules();
+        let counted = rules.compiled.exceptions().iter().zip(&rules.exceptions);
+        let exceptions = counted.map(|(one, counters)| {
+            let (used, refused) = (counters.used.get(), counters.refused.get());
             let (name, expires) = (one.name.clone(), one.expires);
             ExceptionStats { name, expires, expired: expires <= now, used, refused }
         });
         EndpointStats {
             endpoint: self.name.clone(),
-            category: self.category.clone(),
-            preferred: self.compiled.preferred,
+            category: rules.category.clone(),
+            preferred: rules.compiled.preferred,
             calls,
             downgraded,
             downgrade_ratio: ratio(downgraded, calls),
@@ -332,6 +367,12 @@ impl Checkpoint {
             wires,
             downgrades,
         }
+    }
+}
+
+fn count(counters: Option<&ExceptionCounters>, which: impl Fn(&ExceptionCounters) -> &Counter) {
+    if let Some(counters) = counters {
+        which(counters).inc();
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use omnirelay_runtime::Drain;
 
+use crate::checkpoint::Checkpoint;
 use crate::checkpoints::Checkpoints;
 
 /// The longest sleep: the wall clock may be set meanwhile.
@@ -15,11 +16,7 @@ impl Checkpoints {
     /// Logs and tells each exception that ends from now on, until the drain begins. Refusing does
     /// not wait for it: every call is decided on by its own time.
     pub fn tell_expiries(self: &Arc<Self>, drain: Drain) {
-        let now = Timestamp::now();
-        if self.next_expiry(now).is_none() {
-            return;
-        }
-        let checkpoints = Arc::clone(self);
+        let (now, checkpoints) = (Timestamp::now(), Arc::clone(self));
         omnirelay_runtime::spawn("policy-expiry", async move {
             tokio::select! {
                 () = drain.started() => {}
@@ -29,15 +26,21 @@ impl Checkpoints {
     }
 
     async fn tell_all(&self, mut told_until: Timestamp) {
-        while let Some(next) = self.next_expiry(told_until) {
+        loop {
             let now = Timestamp::now();
-            if now < next {
-                let left = Duration::try_from(next.duration_since(now)).unwrap_or_default();
-                tokio::time::sleep(left.min(LONGEST)).await;
+            let next = self.next_expiry(told_until);
+            let Some(next) = next.filter(|next| *next <= now) else {
+                let left = next
+                    .map_or(LONGEST, |next| Duration::try_from(next.duration_since(now)).unwrap_or_default());
+                tokio::select! {
+                    () = tokio::time::sleep(left.min(LONGEST)) => {}
+                    () = self.changed.notified() => {}
+                }
                 continue;
-            }
-            for checkpoint in &self.list {
-                let ended = checkpoint.compiled().exceptions().iter().filter(|one| one.expires == next);
+            };
+            for checkpoint in self.all().iter() {
+                let rules = checkpoint.rules();
+                let ended = rules.compiled.exceptions().iter().filter(|one| one.expires == next);
                 ended.for_each(|exception| checkpoint.tell_expiry(&exception.name, now));
             }
             told_until = next;
@@ -45,7 +48,12 @@ impl Checkpoints {
     }
 
     fn next_expiry(&self, after: Timestamp) -> Option<Timestamp> {
-        let all = self.list.iter().flat_map(|checkpoint| checkpoint.compiled().exceptions());
-        all.map(|exception| exception.expires).filter(|expires| *expires > after).min()
+        let all = self.all();
+        let of_one = |checkpoint: &Arc<Checkpoint>| {
+            let rules = checkpoint.rules();
+            let ends = rules.compiled.exceptions().iter().map(|exception| exception.expires);
+            ends.filter(|expires| *expires > after).min()
+        };
+        all.iter().filter_map(of_one).min()
     }
 }

@@ -95,32 +95,28 @@ pub(crate) struct Counters {
     calls: [[[OnceLock<Counter>; Outcome::ALL.len()]; Encoding::ALL.len()]; Protocol::ALL.len()],
     downgrades: [[OnceLock<Counter>; DowngradeReason::ALL.len()]; Protocol::ALL.len()],
     unsent: [OnceLock<Counter>; Encoding::ALL.len()],
-    exceptions: Box<[ExceptionCounters]>,
 }
 
+/// The counters of one exception at one endpoint.
 #[derive(Debug)]
-struct ExceptionCounters {
-    used: Counter,
-    refused: Counter,
+pub(crate) struct ExceptionCounters {
+    pub(crate) used: Counter,
+    pub(crate) refused: Counter,
 }
 
-impl Counters {
-    pub(crate) fn new<'a>(
-        families: &Families,
-        endpoint: &str,
-        exceptions: impl Iterator<Item = &'a str>,
-    ) -> Self {
-        let counter = |exception: &str, verdict: &'static str| {
+impl ExceptionCounters {
+    pub(crate) fn new(families: &Families, endpoint: &str, exception: &str) -> Self {
+        let counter = |verdict: &'static str| {
             let (endpoint, exception) = (endpoint.to_owned(), exception.to_owned());
             families.exceptions.get_or_create(&ExceptionLabels { endpoint, exception, verdict }).clone()
         };
+        Self { used: counter("used"), refused: counter("refused") }
+    }
+}
+
+impl Counters {
+    pub(crate) fn new(families: &Families, endpoint: &str) -> Self {
         Self {
-            exceptions: exceptions
-                .map(|name| ExceptionCounters {
-                    used: counter(name, "used"),
-                    refused: counter(name, "refused"),
-                })
-                .collect(),
             endpoint: endpoint.to_owned(),
             families: families.clone(),
             calls: Default::default(),
@@ -160,23 +156,6 @@ impl Counters {
                 self.families.unsent.get_or_create(&labels).clone()
             })
             .inc();
-    }
-
-    pub(crate) fn exception_used(&self, index: usize) {
-        if let Some(counters) = self.exceptions.get(index) {
-            counters.used.inc();
-        }
-    }
-
-    pub(crate) fn exception_refused(&self, index: usize) {
-        if let Some(counters) = self.exceptions.get(index) {
-            counters.refused.inc();
-        }
-    }
-
-    /// How often an exception was used, and met after its end.
-    pub(crate) fn exception(&self, index: usize) -> (u64, u64) {
-        self.exceptions.get(index).map_or((0, 0), |one| (one.used.get(), one.refused.get()))
     }
 
     /// Calls by protocol and encoding, most wanted first.

@@ -9,11 +9,11 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use omnirelay_runtime::{Drain, Metrics};
 use relay_core::introspect::{Inbound, Introspection};
 use relay_core::{Scope, Status};
+use relay_enforcement::operate::{self, Operations};
 use relay_enforcement::{Checkpoint, Checkpoints, control, guard, is_probe};
 use relay_transport::auth::Authenticator;
 use relay_transport::{Body, ListenerStats, body, respond};
 
-use crate::outbound::Outbound;
 use crate::proxy::Proxy;
 
 /// A listener as introspection shows it.
@@ -30,9 +30,9 @@ pub(crate) struct Admin {
     pub(crate) started: Instant,
     pub(crate) drain: Drain,
     pub(crate) metrics: Metrics,
-    pub(crate) authenticator: Authenticator,
+    pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) proxy: Arc<Proxy>,
-    pub(crate) outbounds: Vec<Arc<Outbound>>,
+    pub(crate) operations: Operations,
     pub(crate) inbounds: Vec<InboundInfo>,
     pub(crate) checkpoint: Arc<Checkpoint>,
     pub(crate) checkpoints: Arc<Checkpoints>,
@@ -46,7 +46,11 @@ impl Admin {
     ) -> Result<Response<Body>, Infallible> {
         let admin = &self;
         let answer = |request: Request<Body>| async move {
-            admin.answer(&request).unwrap_or_else(|status| respond::problem(&status))
+            let answer = match admin.operations.answer(&admin.authenticator, request).await {
+                Ok(answer) => answer,
+                Err(request) => admin.answer(&request),
+            };
+            answer.unwrap_or_else(|status| respond::problem(&status))
         };
         if is_probe(request.uri().path()) {
             return Ok(answer(request).await);
@@ -81,9 +85,10 @@ impl Admin {
                     control::answer(&self.checkpoints, request.uri(), request.headers(), &self.drain);
                 control.unwrap_or_else(|| {
                     Err(Status::not_found(format!("nothing is at {path}")).with_hint(format!(
-                        "there are /healthz, /readyz, /metrics, /omnirelay/introspect, {} and {}",
+                        "there are /healthz, /readyz, /metrics, /omnirelay/introspect, {}, {} and {}",
                         control::TRANSPORT_STATS,
-                        control::DOWNGRADE_EVENTS
+                        control::DOWNGRADE_EVENTS,
+                        operate::PATHS.join(", "),
                     )))
                 })
             }
@@ -91,6 +96,7 @@ impl Admin {
     }
 
     fn introspect(&self) -> Introspection {
+        let table = self.proxy.table();
         let inbounds = self.inbounds.iter().map(|inbound| Inbound {
             name: inbound.name.to_owned(),
             address: inbound.address.clone(),
@@ -103,9 +109,9 @@ impl Admin {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             draining: self.drain.is_draining(),
-            procedures: self.proxy.router.procedures(),
+            procedures: table.router.procedures(),
             inbounds: inbounds.collect(),
-            outbounds: self.outbounds.iter().map(|outbound| outbound.introspect()).collect(),
+            outbounds: table.outbounds.iter().map(|outbound| outbound.introspect()).collect(),
         }
     }
 }

@@ -1,13 +1,13 @@
 //! The channels to one peer: one for each set of protocols that the policy can ever leave to a
 //! call. With most policies there is one.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::{Request, Response};
 use jiff::Timestamp;
-use omnirelay_runtime::Result;
-use relay_client::{Channel, ChannelConfig, ChannelError};
+use omnirelay_runtime::{ErrorKind, OperatorError, Result};
+use relay_client::{Channel, ChannelConfig, ChannelError, KeepAlive};
 use relay_core::{Encoding, Negotiated, Protocol, RpcStyle, Status};
 use relay_enforcement::{Call, Checkpoint};
 use relay_policy::{Protocols, Style, Wire};
@@ -24,51 +24,59 @@ pub(crate) struct Target<'a> {
     pub(crate) connect_timeout: Duration,
     /// Over each protocol; the channel's own bound where it is not said.
     pub(crate) max_connections: Option<usize>,
+    pub(crate) keep_alive: KeepAlive,
 }
 
 /// The channels to one peer, by [`Protocols::index`].
 #[derive(Debug)]
 pub(crate) struct Channels {
-    url: String,
-    by_set: [Option<Channel>; 8],
+    /// With every protocol that the peer may be called over.
+    config: ChannelConfig,
+    by_set: [OnceLock<Channel>; 8],
 }
 
 impl Channels {
+    /// The channels for the sets that are foreseen.
     pub(crate) fn new(target: &Target<'_>, sets: &[Protocols]) -> Result<Self> {
-        let mut by_set: [Option<Channel>; 8] = Default::default();
-        let mut all = ChannelConfig::new(target.url, target.tls.clone());
-        all.connect_timeout = target.connect_timeout;
-        all.max_connections = target.max_connections.unwrap_or(all.max_connections);
-        for set in sets {
-            let Some(slot) = by_set.get_mut(set.index()) else { continue };
-            let mut channel = all.clone();
-            channel.protocols = target.protocols.iter().copied().filter(|one| set.contains(*one)).collect();
-            *slot = Some(Channel::new(&channel)?);
+        let mut config = ChannelConfig::new(target.url, target.tls.clone());
+        config.protocols = target.protocols.to_vec();
+        config.connect_timeout = target.connect_timeout;
+        config.max_connections = target.max_connections.unwrap_or(config.max_connections);
+        config.keep_alive = target.keep_alive;
+        let channels = Self { config, by_set: Default::default() };
+        sets.iter().try_for_each(|set| channels.make(*set).map(drop))?;
+        Ok(channels)
+    }
+
+    /// The channel for calls that may use these protocols: made where a changed policy asks for a set that
+    /// was not foreseen.
+    fn make(&self, allowed: Protocols) -> Result<&Channel> {
+        let slot = self.by_set.get(allowed.index()).ok_or_else(unforeseen)?;
+        if let Some(channel) = slot.get() {
+            return Ok(channel);
         }
-        Ok(Self { url: target.url.to_owned(), by_set })
+        let mut config = self.config.clone();
+        config.protocols.retain(|one| allowed.contains(*one));
+        if config.protocols.is_empty() {
+            // The endpoint offers others by now.
+            config.protocols = Protocol::ALL.into_iter().filter(|one| allowed.contains(*one)).collect();
+        }
+        let channel = Channel::new(&config)?;
+        Ok(slot.get_or_init(|| channel))
     }
 
     pub(crate) fn url(&self) -> &str {
-        &self.url
-    }
-
-    /// The channel for calls that may use these protocols.
-    fn get(&self, allowed: Protocols) -> Option<&Channel> {
-        self.by_set.get(allowed.index())?.as_ref()
-    }
-
-    /// The sets are all that the policy can answer with: another one is a fault of ours.
-    fn unforeseen(&self) -> ChannelError {
-        ChannelError::Connect {
-            endpoint: self.url.clone(),
-            protocol: Protocol::Http3,
-            source: "the policy allows a set of protocols that was not foreseen".into(),
-        }
+        &self.config.endpoint
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &Channel> {
-        self.by_set.iter().flatten()
+        self.by_set.iter().filter_map(OnceLock::get)
     }
+}
+
+/// The indexes of sets are what they are: another one is a fault of ours.
+fn unforeseen() -> OperatorError {
+    OperatorError::new(ErrorKind::Internal, "the policy allows a set of protocols that there is not")
 }
 
 /// A call that goes out, as its checkpoint sees it.
@@ -111,11 +119,15 @@ impl<'a> Going<'a> {
         let span = self.checkpoint.span(None, self.encoding, self.procedure);
         let mut counted =
             self.checkpoint.counted_hoping(hoped.unwrap_or(Protocol::Http3), self.encoding, span);
-        let Some(channel) = channels.get(self.allowed) else { return Err(channels.unforeseen()) };
+        let channel = channels.make(self.allowed).map_err(|error| ChannelError::Connect {
+            endpoint: channels.url().to_owned(),
+            protocol: hoped.unwrap_or(Protocol::Http3),
+            source: error.into(),
+        })?;
         let response = channel.send(request).instrument(counted.span()).await?;
         if let Some(Negotiated { protocol, downgrade, .. }) = response.extensions().get().copied() {
             let wire = Wire { protocol, style: Style::from(self.style), encoding: self.encoding };
-            let call = Call { procedure: self.procedure, peer: &channels.url };
+            let call = Call { procedure: self.procedure, peer: &channels.url() };
             counted.over(protocol);
             counted.passed(self.checkpoint.arrived(wire, downgrade, call, self.opened));
         }

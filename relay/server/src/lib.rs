@@ -2,6 +2,7 @@
 //!
 //! Read first: [`relay::start`] composes `relayd`.
 
+mod access;
 mod admin;
 mod channels;
 mod mesh_carrier;
@@ -9,4 +10,6 @@ mod outbound;
 mod proxy;
 mod registration;
 pub mod relay;
+mod reload;
 mod routing;
+mod trace;

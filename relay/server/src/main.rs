@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use omnirelay_runtime::config::Layers;
-use omnirelay_runtime::{LogFormat, LogOptions, bootstrap};
+use omnirelay_runtime::{LogFormat, LogOptions, bootstrap, usage};
 use relay_server::relay;
 
 #[global_allocator]
@@ -18,20 +18,32 @@ struct Arguments {
     /// Configuration file (TOML); a later one overrides an earlier one.
     #[arg(long, required = true, value_name = "FILE")]
     config: Vec<PathBuf>,
+    /// Folder of secrets: each file holds the value of the key that it is named for, as `section.key`.
+    #[arg(long, value_name = "DIR")]
+    secrets: Vec<PathBuf>,
     /// One override of the configuration, as `section.key=value`.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// How log lines look: text or json.
     #[arg(long, default_value = "text", env = "OMNIRELAY_LOG_FORMAT", value_name = "FORMAT")]
     log_format: LogFormat,
-    /// What is logged, as `info,relay_transport=debug`.
-    #[arg(long, default_value = "info", env = "OMNIRELAY_LOG", value_name = "FILTER")]
-    log: String,
+    /// What is logged, as `info,relay_transport=debug`; it stands above the configuration's `log.filter`
+    /// [default: info].
+    #[arg(long, env = "OMNIRELAY_LOG", value_name = "FILTER")]
+    log: Option<String>,
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) if error.use_stderr() => return bootstrap::fail(&usage::explain(&error.to_string())),
+        Err(help) => {
+            // Help or the version; a closed terminal has nobody to tell.
+            let _closed = help.print();
+            return ExitCode::SUCCESS;
+        }
+    };
     let log = LogOptions { format: arguments.log_format, filter: arguments.log };
-    let layers = Layers::from_process(arguments.config, arguments.set);
+    let layers = Layers::from_process(arguments.config, arguments.secrets, arguments.set);
     bootstrap::run("relayd", &log, |startup| relay::start(startup, layers))
 }

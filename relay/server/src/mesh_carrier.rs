@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::Request;
 use meshkit_client::{Carrier, Credentials, MeshClient, Sending};
 use omnirelay_runtime::{ErrorKind, OperatorError, Result};
+use relay_client::KeepAlive;
 use relay_config::MeshConfig;
 use relay_core::{Encoding, RpcStyle, Status};
 use relay_enforcement::Checkpoint;
@@ -34,6 +35,7 @@ pub(crate) fn client(mesh: &MeshConfig, checkpoint: Arc<Checkpoint>) -> Result<M
         protocols: &mesh.protocols,
         connect_timeout: CONNECT_TIMEOUT,
         max_connections: None,
+        keep_alive: KeepAlive::default(),
     };
     let channels = Arc::new(Channels::new(&target, &checkpoint.protocol_sets())?);
     let channel = channels.all().next().cloned().ok_or_else(|| {

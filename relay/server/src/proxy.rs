@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
     TRANSFER_ENCODING, UPGRADE,
@@ -13,47 +14,82 @@ use relay_core::{RpcMeta, RpcStyle, Status};
 use relay_enforcement::{Checkpoint, guard};
 use relay_transport::{Body, body, respond};
 
-use crate::outbound::Outward;
+use crate::access::{self, AccessLog};
+use crate::outbound::{Outbound, Outward};
 use crate::routing::{Destination, Place, Router};
+use crate::trace::Tracer;
 
 /// A request of at most so many bytes is read whole, so that another peer can be tried.
 const REPLAY_MAX: usize = 64 << 10;
 
 /// The data plane: where calls go, and what they have to pass.
 pub(crate) struct Proxy {
+    table: ArcSwap<Table>,
+    checkpoint: Arc<Checkpoint>,
+    tracer: Option<Tracer>,
+}
+
+/// Where calls go at one time. A call goes by the one that it met to its end.
+pub(crate) struct Table {
     pub(crate) router: Router,
-    pub(crate) checkpoint: Arc<Checkpoint>,
+    pub(crate) outbounds: Vec<Arc<Outbound>>,
+    pub(crate) access: Option<AccessLog>,
 }
 
 impl Proxy {
+    pub(crate) fn new(table: Table, checkpoint: Arc<Checkpoint>, tracer: Option<Tracer>) -> Self {
+        Self { table: ArcSwap::from_pointee(table), checkpoint, tracer }
+    }
+
+    /// Where calls go now.
+    pub(crate) fn table(&self) -> Arc<Table> {
+        self.table.load_full()
+    }
+
+    /// Calls go by this one from now on.
+    pub(crate) fn swap(&self, table: Table) -> Arc<Table> {
+        self.table.swap(Arc::new(table))
+    }
+
     /// Answers one request of the data plane.
     pub(crate) async fn handle(
         self: Arc<Self>,
         request: Request<Body>,
     ) -> Result<Response<Body>, Infallible> {
-        let (head, body) = request.into_parts();
-        let style = RpcStyle::of(&head);
-        let request = Request::from_parts(head, body);
-        if style == RpcStyle::Http {
+        let (mut head, body) = request.into_parts();
+        let (style, table) = (RpcStyle::of(&head), self.table());
+        let record = match (table.access, &self.tracer) {
+            (None, None) => None,
+            (log, tracer) => access::follow(log, tracer.as_ref(), &mut head, table.router.roll()),
+        };
+        let (request, told) = (Request::from_parts(head, body), record.is_some());
+        let response = match style {
             // It is no call, so there is nothing to decide on: the router says what is missing.
-            return Ok(self.forward(style, request).await);
-        }
-        Ok(guard(&self.checkpoint, request, |request| self.forward(style, request)).await)
-    }
-
-    async fn forward(&self, style: RpcStyle, request: Request<Body>) -> Response<Body> {
-        let (head, body) = request.into_parts();
-        forward(&self.router, head, body).await.unwrap_or_else(|status| {
-            tracing::debug!(code = %status.code, message = status.message, "refused");
-            respond::status(style, &status)
+            RpcStyle::Http => answer(&table.router, style, told, request).await,
+            _ => {
+                guard(&self.checkpoint, request, |request| answer(&table.router, style, told, request)).await
+            }
+        };
+        Ok(match record {
+            Some(record) => record.answered(response),
+            None => response,
         })
     }
+}
+
+async fn answer(router: &Router, style: RpcStyle, told: bool, request: Request<Body>) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    forward(router, head, body, told).await.unwrap_or_else(|status| {
+        tracing::debug!(code = %status.code, reason = status.message, "refused");
+        respond::status(style, &status)
+    })
 }
 
 async fn forward(
     router: &Router,
     mut head: http::request::Parts,
     body: Body,
+    told: bool,
 ) -> Result<Response<Body>, Status> {
     let meta = RpcMeta::of(&head);
     let route = router.route(&meta, &head)?;
@@ -91,6 +127,7 @@ async fn forward(
         max_timeout: route.timeout(),
         key,
         tries: &route.tries,
+        told,
     };
     let mut response = outbound.call(call, outgoing).await?;
     strip_hop_by_hop(response.headers_mut());

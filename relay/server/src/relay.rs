@@ -4,31 +4,36 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use omnirelay_runtime::Result;
 use omnirelay_runtime::bootstrap::{Running, Startup};
 use omnirelay_runtime::config::{self, Layers};
-use relay_config::{CONTROL_PLANE, DATA, DIAGNOSTICS, RelayConfig, outbound_endpoint};
+use omnirelay_runtime::{Drain, DrainController, Result, Step};
+use relay_config::{CONTROL_PLANE, DATA, DIAGNOSTICS, RelayConfig, TracingConfig};
 use relay_enforcement::Checkpoints;
+use relay_enforcement::operate::Operations;
 use relay_transport::auth::Authenticator;
 use relay_transport::{Listener, ListenerConfig};
 
+use crate::access::AccessLog;
 use crate::admin::{Admin, InboundInfo};
-use crate::outbound::{Outbound, OutboundMetrics};
-use crate::proxy::Proxy;
-use crate::registration;
+use crate::outbound::OutboundMetrics;
+use crate::proxy::{Proxy, Table};
 use crate::routing::Router;
+use crate::trace::Tracer;
+use crate::{registration, reload};
 
 /// Starts a relay: everything is read and checked before a port is bound.
 ///
 /// # Errors
 /// Whatever is wrong with the configuration, the files that it names or the addresses.
-pub async fn start(mut startup: Startup, layers: Layers) -> Result<Running> {
+pub async fn start(startup: Startup, layers: Layers) -> Result<Running> {
+    startup.begin(Step::Configuration);
     let loaded = config::load_kind::<RelayConfig>(&layers, "relay")?;
     let check = RelayConfig::check(&loaded, Timestamp::now());
     config::refuse(&check.problems)?;
     let config = &loaded.value;
-    startup.step("configuration");
+    startup.log.configure(&config.log).map_err(|error| loaded.place("log.filter", error))?;
 
+    startup.begin(Step::Outbounds);
     let checkpoints = Arc::new(Checkpoints::new(
         &config.node.name,
         &config.policy,
@@ -36,32 +41,40 @@ pub async fn start(mut startup: Startup, layers: Layers) -> Result<Running> {
         &startup.metrics,
         Timestamp::now(),
     ));
-    let outbounds = config
-        .outbounds
-        .iter()
-        .enumerate()
-        .map(|(index, outbound)| {
-            let checkpoint = checkpoints.get(&outbound_endpoint(&outbound.name))?;
-            let outbound = Outbound::new(outbound, &config.node.zone, checkpoint);
-            outbound.map(Arc::new).map_err(|error| loaded.place(&format!("outbounds.{index}.tls"), error))
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let router = Router::new(&config.routes, &outbounds, &config.rpc_path)?;
-    let proxy = Arc::new(Proxy { router, checkpoint: checkpoints.get(DATA)? });
-    let collector = Box::new(OutboundMetrics(outbounds.clone()));
+    let outbounds = reload::outbounds(&loaded, None, |name| checkpoints.get(name))?;
+    let router = Router::new(&config.routes, &outbounds, &config.rpc_path, None)?;
+    let access = config.access_log.as_ref().map(AccessLog::new);
+    let calls_ended = DrainController::new();
+    let start = |tracing: &TracingConfig| {
+        let (ended, guard) = (calls_ended.drain(), startup.drain.guard());
+        Tracer::start(tracing, &config.node.name, &startup.metrics, ended, guard)
+            .map_err(|error| loaded.place("tracing.tls", error))
+    };
+    let tracer = config.tracing.as_ref().map(start).transpose()?;
+    let table = Table { router, outbounds, access };
+    let proxy = Arc::new(Proxy::new(table, checkpoints.get(DATA)?, tracer));
+    let collector = Box::new(OutboundMetrics(Arc::clone(&proxy)));
     startup.metrics.register(|registry| registry.register_collector(collector));
-    let authenticator = Authenticator::new(&config.auth)?;
-    startup.step("outbounds");
+    let authenticator = Arc::new(Authenticator::new(&config.auth)?);
 
+    startup.begin(Step::Listeners);
     let bind = |name, listener: &ListenerConfig| {
         Listener::bind(name, listener, &startup.metrics).map_err(|error| loaded.place(name, error))
     };
     let data = bind("data", &config.data)?;
     let admin_listener = bind("admin", &config.admin)?;
-    let data_address = data.local_addr();
     let admin_address = admin_listener.local_addr();
-    startup.step("listeners");
+    tracing::info!(data = %data.local_addr(), admin = %admin_address, "listening");
 
+    startup.begin(Step::Services);
+    let parts = reload::Parts {
+        proxy: Arc::clone(&proxy),
+        checkpoints: Arc::clone(&checkpoints),
+        authenticator: Arc::clone(&authenticator),
+        data: data.control(),
+        admin: admin_listener.control(),
+    };
+    let reloads = reload::follow(&startup, layers, &loaded, parts)?;
     let admin = Arc::new(Admin {
         node: config.node.name.clone(),
         started: Instant::now(),
@@ -69,39 +82,57 @@ pub async fn start(mut startup: Startup, layers: Layers) -> Result<Running> {
         metrics: startup.metrics.clone(),
         authenticator,
         proxy: Arc::clone(&proxy),
-        outbounds: outbounds.clone(),
+        operations: Operations {
+            reloads,
+            log: startup.log.clone(),
+            steps: startup.steps.clone(),
+            end: startup.failure.clone(),
+        },
         inbounds: vec![inbound("data", &data), inbound("admin", &admin_listener)],
         checkpoint: checkpoints.get(DIAGNOSTICS)?,
         checkpoints: Arc::clone(&checkpoints),
     });
     if let Some(mesh) = &config.mesh {
+        startup.begin(Step::Registration);
         let checkpoint = checkpoints.get(CONTROL_PLANE)?;
         registration::start(mesh, config, &data, checkpoint, startup.drain.clone())
             .map_err(|error| loaded.place("mesh.tls", error))?;
     }
-    let data_service = tower::service_fn(move |request| Arc::clone(&proxy).handle(request));
-    let admin_service = tower::service_fn(move |request| Arc::clone(&admin).handle(request));
-    outbounds.iter().for_each(|outbound| outbound.watch(&startup.drain));
+    startup.begin(Step::Serving);
+    proxy.table().outbounds.iter().for_each(|outbound| outbound.watch(&startup.drain));
     checkpoints.tell_expiries(startup.drain.clone());
-    let guard = startup.drain.guard();
-    let serving_data = data.serve(data_service, startup.drain.clone());
-    omnirelay_runtime::spawn("data-listener", async move {
-        serving_data.await;
-        // Every call is answered: peers hear that we are gone instead of finding out.
-        for outbound in &outbounds {
-            outbound.close().await;
-        }
-        drop(guard);
-    });
-    let guard = startup.drain.guard();
-    let serving_admin = admin_listener.serve(admin_service, startup.drain.clone());
-    omnirelay_runtime::spawn("admin-listener", async move {
-        serving_admin.await;
-        drop(guard);
-    });
-    tracing::info!(data = %data_address, admin = %admin_address, "listening");
+    serve((data, proxy), (admin_listener, admin), &startup.drain, calls_ended);
     startup.ready(&admin_address);
     Ok(Running { drain_max: drain_max(&config.data, &config.admin) })
+}
+
+/// Serves calls until the drain has ended them, and diagnostics until then: whoever asks for health
+/// meanwhile hears that the relay drains, and not that it is gone.
+fn serve(
+    (data, proxy): (Listener, Arc<Proxy>),
+    (admin_listener, admin): (Listener, Arc<Admin>),
+    drain: &Drain,
+    calls_ended: DrainController,
+) {
+    let guard = drain.guard();
+    let admin_drain = calls_ended.drain();
+    let admin_service = tower::service_fn(move |request| Arc::clone(&admin).handle(request));
+    omnirelay_runtime::spawn("admin-listener", async move {
+        admin_listener.serve(admin_service, admin_drain).await;
+        drop(guard);
+    });
+    let (guard, draining) = (drain.guard(), drain.clone());
+    let calls = Arc::clone(&proxy);
+    let data_service = tower::service_fn(move |request| Arc::clone(&calls).handle(request));
+    omnirelay_runtime::spawn("data-listener", async move {
+        data.serve(data_service, draining).await;
+        // Every call is answered: peers hear that we are gone instead of finding out.
+        for outbound in &proxy.table().outbounds {
+            outbound.close().await;
+        }
+        calls_ended.start();
+        drop(guard);
+    });
 }
 
 fn inbound(name: &'static str, listener: &Listener) -> InboundInfo {
@@ -113,6 +144,7 @@ fn inbound(name: &'static str, listener: &Listener) -> InboundInfo {
     }
 }
 
-fn drain_max(data: &ListenerConfig, admin: &ListenerConfig) -> std::time::Duration {
+/// How long a drain may take.
+pub(crate) fn drain_max(data: &ListenerConfig, admin: &ListenerConfig) -> std::time::Duration {
     data.limits.drain_max().max(admin.limits.drain_max())
 }

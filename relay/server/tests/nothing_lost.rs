@@ -4,14 +4,11 @@
 
 mod support;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-
-use relay_client::Channel;
 use relay_core::Protocol;
 use relay_core::introspect::{Introspection, PeerState};
 use relay_testkit::{Network, TestCa};
-use support::{Relay, call, channel, config, introspection, text};
+use support::load::Load;
+use support::{Relay, config, introspection};
 
 /// Callers that send one call after the other.
 const CALLERS: usize = 4;
@@ -45,53 +42,6 @@ outliers = {{ base_ms = 60000, interval_ms = 100 }}
     Relay::start(ca, &config(ca, &peers, &outbound, ROUTE))
 }
 
-/// Calls without a pause, and what they saw.
-struct Load {
-    answered: Arc<AtomicU64>,
-    over: Arc<AtomicBool>,
-    callers: Vec<tokio::task::JoinHandle<()>>,
-}
-
-impl Load {
-    fn start(ca: &TestCa, relay: &Relay, protocol: Protocol) -> Self {
-        let (answered, over) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
-        let callers = (0..CALLERS).map(|_| {
-            let channel = channel(ca, &relay.data, protocol);
-            let (answered, over) = (Arc::clone(&answered), Arc::clone(&over));
-            omnirelay_runtime::spawn("caller", async move {
-                while !over.load(Relaxed) {
-                    one(&channel).await;
-                    answered.fetch_add(1, Relaxed);
-                }
-            })
-        });
-        Self { callers: callers.collect(), answered, over }
-    }
-
-    /// Until so many more calls were answered.
-    async fn more(&self, calls: u64) {
-        let before = self.answered.load(Relaxed);
-        while self.answered.load(Relaxed) < before + calls {
-            assert!(!self.callers.iter().any(tokio::task::JoinHandle::is_finished), "a caller has failed");
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    }
-
-    async fn end(self) {
-        self.over.store(true, Relaxed);
-        for caller in self.callers {
-            caller.await.unwrap();
-        }
-    }
-}
-
-async fn one(channel: &Channel) {
-    let response = channel.send(call("s", "p", "{}")).await.unwrap();
-    let status = response.status();
-    let said = text(response).await;
-    assert_eq!((status.as_u16(), said.as_str()), (200, "fine"));
-}
-
 /// What happens to the first of the peers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
@@ -106,7 +56,7 @@ async fn survive(fate: Fate, protocol: Protocol) {
     let mut peers = [peer(&ca), peer(&ca), peer(&ca)];
     let urls = [0, 1, 2].map(|index: usize| peers[index].data.clone());
     let relay = before(&ca, [&urls[0], &urls[1], &urls[2]], protocol);
-    let load = Load::start(&ca, &relay, protocol);
+    let load = Load::start(&ca, &relay, &[protocol; CALLERS]);
     load.more(CALLS / 4).await;
     let first = peers[0].child.id();
     match fate {
@@ -174,7 +124,7 @@ async fn a_peer_whose_packets_are_lost() {
     let network = Network::before(address, 11).await;
     let lossy = format!("https://{}", network.address());
     let relay = before(&ca, [&lossy, &peers[1].data, &peers[2].data], Protocol::Http3);
-    let load = Load::start(&ca, &relay, Protocol::Http3);
+    let load = Load::start(&ca, &relay, &[Protocol::Http3; CALLERS]);
     load.more(CALLS / 4).await;
     network.change(|weather| weather.lost = 50);
     load.more(2 * CALLS).await;

@@ -188,6 +188,31 @@ fn bad_input_is_one_error_with_a_hint() {
 }
 
 #[test]
+fn a_command_line_that_is_off_is_one_error_with_a_hint() {
+    for (arguments, words) in [(&["--confg", "x"][..], "'--config'"), (&[][..], "--config <FILE>")] {
+        let output =
+            std::process::Command::new(env!("CARGO_BIN_EXE_relayd")).args(arguments).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.starts_with("error: ") && said.contains("hint:") && said.contains(words), "{said}");
+    }
+}
+
+#[test]
+fn an_error_names_the_line_of_its_key() {
+    let ca = TestCa::new();
+    let tls = server_tls(&ca);
+    let nowhere = tls.replace(".key", ".nowhere");
+    let sections = |tls: &str| tls.trim_matches(['{', '}', ' ']).replace(", ", "\n");
+    let whole = config(&ca, "https://127.0.0.1:8");
+    let text = whole.replacen(&format!("tls = {tls}"), &format!("[data.tls]\n{}", sections(&nowhere)), 1);
+    let line = 1 + text.lines().position(|line| line.starts_with("private_key")).unwrap();
+    let output = relayd(&ca, &text, &[]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains(&format!("relay.toml:{line}\n")), "{said}\n{text}");
+}
+
+#[test]
 fn a_taken_port_is_named() {
     let ca = TestCa::new();
     let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -30,6 +30,15 @@ pub fn terminate(process: u32) {
     send(process, Signal::TERM);
 }
 
+/// Has a process read its configuration anew.
+///
+/// # Panics
+/// Where there is no such process.
+#[cfg(unix)]
+pub fn hang_up(process: u32) {
+    send(process, Signal::HUP);
+}
+
 /// Ends a process without asking.
 ///
 /// # Panics

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
 use crate::limits::Limits;
+use crate::places::{Places, Taken};
 use crate::stats::{Bound, Held, ListenerStats};
 
 /// Locks that addresses are spread over, so that two accepting tasks rarely meet.
@@ -16,10 +16,9 @@ const SHARDS: usize = 16;
 /// Hands out the places of one listener. Cloning is cheap.
 #[derive(Clone)]
 pub(crate) struct Admission {
-    connections: Arc<Semaphore>,
-    handshakes: Arc<Semaphore>,
-    max_handshakes: usize,
-    retry_above: usize,
+    connections: Arc<Places>,
+    handshakes: Arc<Places>,
+    retry_above: Arc<AtomicU32>,
     addresses: Arc<Addresses>,
     stats: ListenerStats,
 }
@@ -27,37 +26,43 @@ pub(crate) struct Admission {
 /// A place among the connections.
 #[derive(Debug)]
 pub(crate) struct Place {
-    _permit: OwnedSemaphorePermit,
+    _taken: Taken,
     _held: Held,
 }
 
 /// A place among the handshakes.
-pub(crate) type Handshaking = OwnedSemaphorePermit;
+pub(crate) type Handshaking = Taken;
 
 impl Admission {
     pub(crate) fn new(limits: &Limits, stats: ListenerStats) -> Self {
-        let max_handshakes = permits(limits.max_handshakes);
         Self {
-            connections: Arc::new(Semaphore::new(permits(limits.max_connections))),
-            handshakes: Arc::new(Semaphore::new(max_handshakes)),
-            max_handshakes,
-            retry_above: permits(limits.retry_above_handshakes),
+            connections: Places::new(limits.max_connections),
+            handshakes: Places::new(limits.max_handshakes),
+            retry_above: Arc::new(AtomicU32::new(limits.retry_above_handshakes)),
             addresses: Arc::new(Addresses::new(limits.max_connections_per_address)),
             stats,
         }
     }
 
+    /// These are the bounds from now on; who has a place keeps it.
+    pub(crate) fn set(&self, limits: &Limits) {
+        self.connections.set(limits.max_connections);
+        self.handshakes.set(limits.max_handshakes);
+        self.retry_above.store(limits.retry_above_handshakes, Relaxed);
+        self.addresses.max.store(limits.max_connections_per_address, Relaxed);
+    }
+
     /// A place among the connections and one among the handshakes, or a counted refusal.
     pub(crate) fn connection(&self) -> Option<(Place, Handshaking)> {
-        let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() else {
+        let Some(taken) = Places::take(&self.connections) else {
             self.stats.refused(Bound::Connections);
             return None;
         };
-        let Ok(handshaking) = Arc::clone(&self.handshakes).try_acquire_owned() else {
+        let Some(handshaking) = Places::take(&self.handshakes) else {
             self.stats.refused(Bound::Handshakes);
             return None;
         };
-        Some((Place { _permit: permit, _held: self.stats.hold_connection() }, handshaking))
+        Some((Place { _taken: taken, _held: self.stats.hold_connection() }, handshaking))
     }
 
     /// A place among the connections of one address, or a counted refusal.
@@ -71,12 +76,8 @@ impl Admission {
 
     /// Whether so many handshakes are open that a QUIC client has to prove its address first.
     pub(crate) fn wants_proof_of_address(&self) -> bool {
-        self.max_handshakes - self.handshakes.available_permits().min(self.max_handshakes) > self.retry_above
+        self.handshakes.taken() > self.retry_above.load(Relaxed)
     }
-}
-
-fn permits(count: u32) -> usize {
-    usize::try_from(count).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)
 }
 
 /// What counts as one client: an IPv6 network gives each of its hosts a /64 to choose from.
@@ -90,18 +91,18 @@ fn network(address: IpAddr) -> IpAddr {
 struct Addresses {
     shards: [Mutex<HashMap<IpAddr, u32>>; SHARDS],
     hasher: RandomState,
-    max: u32,
+    max: AtomicU32,
 }
 
 impl Addresses {
     fn new(max: u32) -> Self {
-        Self { shards: Default::default(), hasher: RandomState::new(), max }
+        Self { shards: Default::default(), hasher: RandomState::new(), max: AtomicU32::new(max) }
     }
 
     fn take(this: &Arc<Self>, address: IpAddr) -> Option<AddressPlace> {
         let mut shard = this.shard(address);
         let count = shard.entry(address).or_default();
-        if *count >= this.max {
+        if *count >= this.max.load(Relaxed) {
             return None;
         }
         *count += 1;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use arc_swap::ArcSwap;
 use http::header::AUTHORIZATION;
 use http::{Extensions, HeaderMap};
 use omnirelay_runtime::{ErrorKind, OperatorError, Result};
@@ -66,9 +67,12 @@ impl Principal {
     }
 }
 
-/// Tells callers apart. Made once at start-up; answers without locks.
+/// Tells callers apart. Answers without locks; who is known can change while it does.
 #[derive(Debug)]
-pub struct Authenticator {
+pub struct Authenticator(ArcSwap<Known>);
+
+#[derive(Debug)]
+struct Known {
     identities: Vec<IdentityRule>,
     tokens: HashMap<[u8; 32], Principal>,
 }
@@ -125,7 +129,12 @@ impl Authenticator {
                 .hint("give each holder a token of its own, so that one can be taken back alone"));
             }
         }
-        Ok(Self { identities: config.identities.clone(), tokens })
+        Ok(Self(ArcSwap::from_pointee(Known { identities: config.identities.clone(), tokens })))
+    }
+
+    /// Knows whom `other` knows from now on, and nobody else.
+    pub fn replace(&self, other: Self) {
+        self.0.store(other.0.into_inner());
     }
 
     /// Who sent a request, and that it may do what needs `scope`.
@@ -150,13 +159,14 @@ impl Authenticator {
     /// # Errors
     /// `unauthenticated` where nobody known sent it, `permission-denied` where nobody gave it a scope.
     pub fn authenticate(&self, extensions: &Extensions, headers: &HeaderMap) -> Result<Principal, Status> {
+        let known = self.0.load();
         if let Some(value) = headers.get(AUTHORIZATION) {
             let token = value.to_str().ok().and_then(|text| {
                 let (scheme, token) = text.split_once(' ')?;
                 scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
             });
             let hash: Option<[u8; 32]> = token.map(|token| Sha256::digest(token.as_bytes()).into());
-            return hash.and_then(|hash| self.tokens.get(&hash).cloned()).ok_or_else(|| {
+            return hash.and_then(|hash| known.tokens.get(&hash).cloned()).ok_or_else(|| {
                 Status::unauthenticated("the bearer token is not known")
                     .with_hint("check the token file; a restarted development mesh keeps its token, a new one has another")
             });
@@ -166,7 +176,7 @@ impl Authenticator {
                 Status::unauthenticated("neither a client certificate nor a bearer token was shown")
                     .with_hint("name a token file or a client certificate in the context")
             })?;
-        let rule = self.identities.iter().find(|rule| matches(&rule.spiffe, identity.spiffe()));
+        let rule = known.identities.iter().find(|rule| matches(&rule.spiffe, identity.spiffe()));
         let rule = rule.ok_or_else(|| {
             Status::permission_denied(format!("nobody gave `{}` a scope", identity.spiffe()))
                 .with_hint("add it to `auth.identities`")

@@ -114,7 +114,7 @@ fn bound(error: &(dyn Error + 'static), http2: bool) -> Option<Bound> {
 }
 
 fn builder(shared: &Shared, http2: bool, next: Next) -> auto::Builder<Requests> {
-    let limits = &shared.limits;
+    let limits = shared.limits();
     let requests = Requests { patience: limits.send_timeout(), stats: shared.stats.clone(), next };
     let mut builder = auto::Builder::new(requests);
     let bytes = usize::try_from(limits.max_header_bytes).unwrap_or(usize::MAX);

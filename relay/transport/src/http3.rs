@@ -12,6 +12,7 @@ use h3::server::RequestResolver;
 use http::{Request, Response};
 use omnirelay_runtime::Drain;
 use relay_core::Protocol;
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 use tracing::debug;
@@ -28,9 +29,11 @@ use serving::Serving;
 /// H3_GENERAL_PROTOCOL_ERROR (RFC 9114, section 8.1): none of its own says what is wrong.
 const H3_GENERAL_PROTOCOL_ERROR: u32 = 0x101;
 
-/// Accepts connections until the drain begins, then lets those open finish.
+/// Accepts connections until the drain begins, then lets those open finish. What `configs` says counts for
+/// connections that come.
 pub(crate) async fn serve<S>(
     endpoint: quinn::Endpoint,
+    mut configs: watch::Receiver<quinn::ServerConfig>,
     tls: ServerTls,
     service: S,
     shared: Shared,
@@ -44,6 +47,10 @@ pub(crate) async fn serve<S>(
         let incoming = tokio::select! {
             () = drain.started() => break,
             incoming = endpoint.accept() => incoming,
+            Ok(()) = configs.changed() => {
+                endpoint.set_server_config(Some(configs.borrow_and_update().clone()));
+                continue;
+            }
         };
         let Some(incoming) = incoming else { break };
         if incoming.may_retry()
@@ -96,7 +103,8 @@ async fn handshake(
 ) -> Result<(quinn::Connection, Arc<Conn>, PeerCheck), BoxError> {
     let local_ip = incoming.local_ip();
     let mut peer = tls.check();
-    let shaken = tokio::time::timeout(shared.limits.handshake_timeout(), incoming.accept()?).await;
+    let patience = shared.limits().handshake_timeout();
+    let shaken = tokio::time::timeout(patience, incoming.accept()?).await;
     let shaken = shaken.map_err(Into::into).and_then(|shaken| shaken.map_err(BoxError::from));
     let connection = shaken.inspect_err(|_refused| shared.stats.refused(Bound::Handshake))?;
     let remote = connection.remote_address();

@@ -27,7 +27,7 @@ pub(crate) async fn answer<S>(
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
     S::Future: Send,
 {
-    let patience = Some(shared.limits.header_timeout());
+    let patience = Some(shared.limits().header_timeout());
     let (request, stream) = match message::within(patience, resolver.resolve_request()).await {
         Ok(resolved) => resolved,
         Err(Unsent::Stream(error)) => {
@@ -67,7 +67,7 @@ async fn respond(
     body: Body,
     shared: &Shared,
 ) -> Result<(), Unsent> {
-    let patience = Some(shared.limits.send_timeout());
+    let patience = Some(shared.limits().send_timeout());
     message::within(patience, send.send_response(head)).await?;
     message::send_body(send, body, patience).await
 }

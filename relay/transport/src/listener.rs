@@ -7,6 +7,7 @@ use http::{Request, Response};
 use omnirelay_runtime::{Drain, ErrorKind, Metrics, OperatorError, Result};
 use relay_core::Protocol;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tower::Service;
 
@@ -15,6 +16,7 @@ use crate::bind::Bound;
 use crate::body::Body;
 use crate::limits::Limits;
 use crate::proxy_protocol::{ProxyProtocolConfig, Trusted};
+use crate::reconfigure::ListenerControl;
 use crate::serve::Shared;
 use crate::socket::Door;
 use crate::stats::ListenerStats;
@@ -195,6 +197,7 @@ pub struct Listener {
     address: ListenAddress,
     protocols: Vec<Protocol>,
     shared: Shared,
+    control: ListenerControl,
 }
 
 impl Listener {
@@ -212,14 +215,18 @@ impl Listener {
         let protocols = config.offered();
         let over_stream: Vec<Protocol> =
             protocols.iter().copied().filter(|one| *one != Protocol::Http3).collect();
-        let tls = config.tls.as_ref().map(ServerTls::load).transpose()?;
+        let tls = config.tls.as_ref().map(ServerTls::load).transpose().map_err(|error| error.under("tls"))?;
         let wants_quic = protocols.contains(&Protocol::Http3);
-        let Bound { door, sockets, address } = bind::bind(config, !over_stream.is_empty(), wants_quic)?;
+        let Bound { door, sockets, address } = bind::bind(config, !over_stream.is_empty(), wants_quic)
+            .map_err(|error| error.under("address"))?;
+        let mut configs = None;
         let quic = match (sockets, &tls) {
             (Some(sockets), Some(tls)) => {
                 ListenerStats::udp_buffer(name, metrics, sockets.buffer);
                 let quic = endpoint::server_config(tls.rustls(&[Protocol::Http3])?, &config.limits)?;
-                Some(Workers::new(sockets, &quic, tls.clone())?)
+                let (sender, changes) = watch::channel(quic.clone());
+                configs = Some(sender);
+                Some(Workers::new(sockets, &quic, tls.clone(), changes)?)
             }
             _ => None,
         };
@@ -238,14 +245,9 @@ impl Listener {
         };
         let stats = ListenerStats::new(name, metrics);
         let udp_port = quic.as_ref().map(|_| address.port());
-        Ok(Self {
-            door: door.map(|door| (door, setup)),
-            quic,
-            tls,
-            address,
-            protocols,
-            shared: Shared::new(&config.limits, stats, udp_port),
-        })
+        let shared = Shared::new(&config.limits, stats, udp_port);
+        let control = ListenerControl::new(shared.clone(), tls.clone(), configs);
+        Ok(Self { door: door.map(|door| (door, setup)), quic, tls, address, protocols, shared, control })
     }
 
     /// The bound address; the port is the real one.
@@ -270,6 +272,12 @@ impl Listener {
     #[must_use]
     pub fn tls(&self) -> Option<ServerTls> {
         self.tls.clone()
+    }
+
+    /// Changes its bounds and certificates while it serves.
+    #[must_use]
+    pub fn control(&self) -> ListenerControl {
+        self.control.clone()
     }
 
     /// Its counters.

@@ -4,10 +4,10 @@ use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use arc_swap::{ArcSwap, Guard};
 use futures_util::FutureExt as _;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use relay_core::{Code, Protocol, RpcStyle, Status};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt as _};
 
@@ -16,6 +16,7 @@ use crate::body::{self, Body};
 use crate::conn_info::ConnInfo;
 use crate::exchange::Exchange;
 use crate::limits::Limits;
+use crate::places::{Places, Taken};
 use crate::rate::SharedRate;
 use crate::request_body::RequestBody;
 use crate::reset::Http2Incoming;
@@ -29,10 +30,10 @@ pub(crate) struct Shared(Arc<Common>);
 
 /// What stands behind [`Shared`].
 pub(crate) struct Common {
-    pub(crate) limits: Limits,
+    limits: ArcSwap<Limits>,
     pub(crate) stats: ListenerStats,
     pub(crate) admission: Admission,
-    requests: Arc<Semaphore>,
+    requests: Arc<Places>,
     /// Where HTTP/3 is to be found; nothing where it is not served.
     alt_svc: Option<HeaderValue>,
 }
@@ -66,15 +67,27 @@ impl std::ops::Deref for Shared {
 
 impl Shared {
     pub(crate) fn new(limits: &Limits, stats: ListenerStats, udp_port: Option<u16>) -> Self {
-        let in_flight = usize::try_from(limits.max_requests_in_flight).unwrap_or(usize::MAX);
         let alt_svc = udp_port.map(|port| HeaderValue::try_from(format!("h3=\":{port}\"; ma=3600")));
         Self(Arc::new(Common {
             admission: Admission::new(limits, stats.clone()),
-            requests: Arc::new(Semaphore::new(in_flight.min(Semaphore::MAX_PERMITS))),
-            limits: limits.clone(),
+            requests: Places::new(limits.max_requests_in_flight),
+            limits: ArcSwap::from_pointee(limits.clone()),
             stats,
             alt_svc: alt_svc.and_then(Result::ok),
         }))
+    }
+
+    /// The bounds as they are now.
+    pub(crate) fn limits(&self) -> Guard<Arc<Limits>> {
+        self.limits.load()
+    }
+
+    /// These are the bounds from now on: for requests at once, for what a connection agrees on at its
+    /// beginning with those that come.
+    pub(crate) fn set_limits(&self, limits: &Limits) {
+        self.admission.set(limits);
+        self.requests.set(limits.max_requests_in_flight);
+        self.limits.store(Arc::new(limits.clone()));
     }
 
     /// A connection whose handshake is complete.
@@ -82,7 +95,7 @@ impl Shared {
         self.stats.connection(info.protocol);
         Arc::new(Conn {
             info,
-            resets: SharedRate::new(self.limits.max_resets_per_second),
+            resets: SharedRate::new(self.limits().max_resets_per_second),
             stats: self.stats.clone(),
             excess: CancellationToken::new(),
         })
@@ -105,15 +118,15 @@ impl Shared {
         if let Some(refusal) = self.refuse_head(style, &parts) {
             return refusal;
         }
-        let Ok(permit) = Arc::clone(&self.requests).try_acquire_owned() else {
+        let Some(taken) = Places::take(&self.requests) else {
             self.stats.refused(Bound::RequestsInFlight);
             let busy = Status::new(Code::ResourceExhausted, "too many requests are in flight")
                 .with_hint("slow down, or raise `limits.max_requests_in_flight`");
             return respond::status(style, &busy);
         };
-        let in_flight = InFlight { _permit: permit, _held: self.stats.hold_request() };
+        let in_flight = InFlight { _taken: taken, _held: self.stats.hold_request() };
         let (incoming, stats) = (incoming.into().0, self.stats.clone());
-        let bounded = RequestBody::new(incoming, Arc::clone(&exchange), style, &self.limits, stats);
+        let bounded = RequestBody::new(incoming, Arc::clone(&exchange), style, &self.limits(), stats);
         let mut request = Request::from_parts(parts, body::boxed(bounded));
         request.extensions_mut().insert(conn.info.clone());
         let waiting = Waiting { conn, answered: false };
@@ -139,6 +152,7 @@ impl Shared {
 
     fn refuse_head(&self, style: RpcStyle, parts: &http::request::Parts) -> Option<Response<Body>> {
         let target = parts.uri.path_and_query().map(|target| target.as_str().len());
+        let limits = self.limits();
         let above = |count: usize, max: u32| u32::try_from(count).map_or(true, |count| count > max);
         let (bound, http, status) = match target {
             // h2 lets a request without path and authority through (RFC 9113, section 8.3.1).
@@ -146,12 +160,12 @@ impl Shared {
                 let status = Status::invalid_argument("the request has no path").with_hint("send `:path`");
                 (Bound::Malformed, StatusCode::BAD_REQUEST, status)
             }
-            Some(length) if above(length, self.limits.max_uri_bytes) => {
+            Some(length) if above(length, limits.max_uri_bytes) => {
                 let status = Status::new(Code::ResourceExhausted, "path and query are too long")
                     .with_hint("send less, or raise `limits.max_uri_bytes`");
                 (Bound::UriBytes, StatusCode::URI_TOO_LONG, status)
             }
-            _ if above(parts.headers.len(), self.limits.max_header_count) => {
+            _ if above(parts.headers.len(), limits.max_header_count) => {
                 let status = Status::new(Code::ResourceExhausted, "there are too many header fields")
                     .with_hint("send fewer, or raise `limits.max_header_count`");
                 (Bound::HeaderCount, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, status)
@@ -205,6 +219,6 @@ impl Incoming {
 }
 
 struct InFlight {
-    _permit: OwnedSemaphorePermit,
+    _taken: Taken,
     _held: Held,
 }

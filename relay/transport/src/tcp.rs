@@ -104,7 +104,7 @@ where
     S::Future: Send,
 {
     let local = socket.local(&setup.address);
-    let deadline = tokio::time::Instant::now() + shared.limits.handshake_timeout();
+    let deadline = tokio::time::Instant::now() + shared.limits().handshake_timeout();
     let mut proxy = None;
     if let (Some(trusted), RemoteAddress::Inet(address)) = (&setup.trusted, remote)
         && trusted.contains(address.ip())
@@ -131,7 +131,7 @@ where
             let (io, http2) = begin(stream, &[protocol], &shared).await?;
             drop(handshaking);
             let conn = shared.connected(info(protocol, identity));
-            let refused = peer.refused(shared.limits.drain_max());
+            let refused = peer.refused(shared.limits().drain_max());
             http::serve(io, http2, conn, service, shared, drain, refused).await
         }
         None => {
@@ -178,12 +178,13 @@ async fn begin<T: AsyncRead + AsyncWrite + Unpin>(
     offered: &[Protocol],
     shared: &Shared,
 ) -> Result<(Replay<T>, bool), BoxError> {
-    let stall = shared.limits.send_timeout();
+    let stall = shared.limits().send_timeout();
     if !offered.contains(&Protocol::Http2) {
         return Ok((Replay::new(io, stall), false));
     }
     let sniffing = Replay::new(io, stall).sniff();
-    let sniffed = tokio::time::timeout(shared.limits.header_timeout(), sniffing).await;
+    let patience = shared.limits().header_timeout();
+    let sniffed = tokio::time::timeout(patience, sniffing).await;
     let Ok(sniffed) = sniffed else {
         shared.stats.refused(Bound::HeaderTime);
         return Err("nothing was asked in time".into());

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 use toml::Spanned;
@@ -22,6 +23,8 @@ pub enum Location {
     },
     /// An environment variable.
     Environment(String),
+    /// A file of a folder of secrets.
+    Secret(PathBuf),
     /// The text after `--set`.
     Flag(String),
 }
@@ -31,6 +34,7 @@ impl fmt::Display for Location {
         match self {
             Self::File { name, line } => write!(f, "{name}:{line}"),
             Self::Environment(name) => write!(f, "environment variable {name}"),
+            Self::Secret(file) => write!(f, "secret {}", file.display()),
             Self::Flag(set) => write!(f, "--set {}", set.split('=').next().unwrap_or_default()),
         }
     }
@@ -74,8 +78,20 @@ impl Tree {
         Ok(())
     }
 
+    /// Takes the key at a path of its table away; whether it was there.
+    pub(super) fn remove(&mut self, path: &str) -> bool {
+        let (parent, key) = path.rsplit_once('.').unwrap_or(("", path));
+        let mut parts = parent.split('.').filter(|part| !part.is_empty());
+        let table = parts.try_fold(&mut self.value, step);
+        table.and_then(Value::as_object_mut).is_some_and(|table| table.remove(key).is_some())
+    }
+
     /// Sets one value; `text` is TOML, or else a bare string.
     pub(super) fn set(&mut self, path: &str, text: &str, location: &Location) -> Result<()> {
+        self.put(path, bare_value(text), location)
+    }
+
+    pub(super) fn put(&mut self, path: &str, value: Value, location: &Location) -> Result<()> {
         let keys: Vec<&str> = path.split('.').collect();
         if keys.iter().any(|key| key.is_empty()) {
             return Err(OperatorError::new(ErrorKind::Usage, format!("`{path}` is not a path to a key"))
@@ -100,10 +116,19 @@ impl Tree {
                     .hint("lists are counted from 0; add entries in a file")
             })?;
         }
-        *slot = bare_value(text);
+        *slot = value;
         forget_below(&mut self.origins, path);
         self.origins.insert(path.to_owned(), location.clone());
         Ok(())
+    }
+}
+
+/// What a part of a path leads to.
+fn step<'a>(value: &'a mut Value, key: &str) -> Option<&'a mut Value> {
+    match value {
+        Value::Array(items) => items.get_mut(key.parse::<usize>().ok()?),
+        Value::Object(map) => map.get_mut(key),
+        _ => None,
     }
 }
 

@@ -1,10 +1,12 @@
-//! Layered configuration: TOML files in order, then environment variables, then `--set`.
+//! Layered configuration: TOML files in order, then folders of secrets, then environment variables,
+//! then `--set`.
 //!
 //! Tables merge key by key, anything else is replaced by the later layer. Every value remembers
 //! where it came from, so that each problem names its file and line.
 
 mod layer;
 mod problems;
+pub(crate) mod secrets;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +28,9 @@ pub const ENV_PREFIX: &str = "OMNIRELAY__";
 pub struct Layers {
     /// TOML files; a later one overrides an earlier one. `-` is standard input.
     pub files: Vec<PathBuf>,
+    /// Folders in which each file is named for the key that its content is the text of, as
+    /// `store.password`: what Kubernetes and systemd make of secrets.
+    pub secrets: Vec<PathBuf>,
     /// Environment variables as (name, value); those without [`ENV_PREFIX`] are passed over.
     pub env: Vec<(String, String)>,
     /// `a.b=value` as given to `--set`; the value is TOML, or else a bare string.
@@ -41,6 +46,12 @@ pub struct Loaded<T> {
 }
 
 impl<T> Loaded<T> {
+    /// A value that no layer set.
+    #[must_use]
+    pub fn of(value: T) -> Self {
+        Self { value, tree: Tree::default() }
+    }
+
     /// Where the value at a path like `outbounds.0.name` was set: the nearest enclosing value
     /// that somebody wrote.
     #[must_use]
@@ -51,7 +62,8 @@ impl<T> Loaded<T> {
     /// Adds to an error where the value that led to it was set, unless the error knows its place.
     #[must_use]
     pub fn place(&self, path: &str, error: OperatorError) -> OperatorError {
-        match self.locate(path) {
+        let path = error.key().map_or_else(|| path.to_owned(), |key| join(path, key));
+        match self.locate(&path) {
             Some(location) if error.location().is_none() => error.at(location.to_string()),
             _ => error,
         }
@@ -59,14 +71,14 @@ impl<T> Loaded<T> {
 }
 
 impl Layers {
-    /// Layers of files and `--set`, with the process's environment.
+    /// Layers of files, secrets and `--set`, with the process's environment.
     #[must_use]
-    pub fn from_process(files: Vec<PathBuf>, sets: Vec<String>) -> Self {
+    pub fn from_process(files: Vec<PathBuf>, secrets: Vec<PathBuf>, sets: Vec<String>) -> Self {
         let env = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .filter(|(name, _)| name.starts_with(ENV_PREFIX))
             .collect();
-        Self { files, env, sets }
+        Self { files, secrets, env, sets }
     }
 }
 
@@ -76,7 +88,7 @@ impl Layers {
 /// A file that cannot be read, a line that is not TOML, an unknown key or a value of the wrong
 /// type; each with its place and a hint.
 pub fn load<T: DeserializeOwned>(layers: &Layers) -> Result<Loaded<T>> {
-    decode(tree(layers)?)
+    whole(decode(tree(layers)?))
 }
 
 /// As [`load`], for a program whose files begin with `kind = "KIND"`: one of another kind is named as such
@@ -85,7 +97,18 @@ pub fn load<T: DeserializeOwned>(layers: &Layers) -> Result<Loaded<T>> {
 /// # Errors
 /// As [`load`].
 pub fn load_kind<T: DeserializeOwned>(layers: &Layers, kind: &str) -> Result<Loaded<T>> {
-    let draft = draft(layers)?;
+    whole(load_kind_all(layers, kind))
+}
+
+/// As [`load_kind`], with each unknown key as an error of its own.
+///
+/// # Errors
+/// As [`load`]; at least one, and at most 16.
+pub fn load_kind_all<T: DeserializeOwned>(
+    layers: &Layers,
+    kind: &str,
+) -> Result<Loaded<T>, Vec<OperatorError>> {
+    let draft = draft(layers).map_err(|error| vec![error])?;
     let other = draft.text("kind").filter(|found| *found != kind).map(|found| {
         let error = OperatorError::new(ErrorKind::Config, format!("`kind` is `{found}`"))
             .because(format!("this program's configuration is of the kind `{kind}`"))
@@ -95,7 +118,7 @@ pub fn load_kind<T: DeserializeOwned>(layers: &Layers, kind: &str) -> Result<Loa
             None => error,
         }
     });
-    draft.decode().map_err(|error| other.unwrap_or(error))
+    decode(draft.0).map_err(|errors| other.map_or(errors, |other| vec![other]))
 }
 
 /// Reads one TOML text, called `name` in errors.
@@ -105,7 +128,7 @@ pub fn load_kind<T: DeserializeOwned>(layers: &Layers, kind: &str) -> Result<Loa
 pub fn load_str<T: DeserializeOwned>(name: &str, text: &str) -> Result<Loaded<T>> {
     let mut tree = Tree::default();
     tree.merge_toml(name, text)?;
-    decode(tree)
+    whole(decode(tree))
 }
 
 /// Merged layers before anybody knows what they configure; every layer has been read, and
@@ -139,7 +162,7 @@ impl Draft {
     /// # Errors
     /// An unknown key or a value of the wrong type.
     pub fn decode<T: DeserializeOwned>(self) -> Result<Loaded<T>> {
-        decode(self.0)
+        whole(decode(self.0))
     }
 }
 
@@ -148,6 +171,12 @@ fn tree(layers: &Layers) -> Result<Tree> {
     for file in &layers.files {
         let (name, text) = read(file)?;
         tree.merge_toml(&name, &text)?;
+    }
+    for folder in &layers.secrets {
+        for secret in secrets::read(folder)? {
+            let location = Location::Secret(secret.file);
+            tree.put(&secret.key, serde_json::Value::String(secret.text), &location)?;
+        }
     }
     for (name, value) in &layers.env {
         let Some(path) = name.strip_prefix(ENV_PREFIX) else {
@@ -195,15 +224,54 @@ fn read(file: &PathBuf) -> Result<(String, String)> {
     Ok((name, text))
 }
 
-fn decode<T: DeserializeOwned>(tree: Tree) -> Result<Loaded<T>> {
-    match serde_path_to_error::deserialize(&tree.value) {
-        Ok(value) => Ok(Loaded { value, tree }),
-        Err(error) => Err(explain(&tree, &error)),
+/// Unknown keys that are told at once.
+const MAX_UNKNOWN: usize = 16;
+
+/// Makes a `T`, or says every key that it does not know; after those it says the first of anything
+/// else that is wrong.
+fn decode<T: DeserializeOwned>(mut tree: Tree) -> Result<Loaded<T>, Vec<OperatorError>> {
+    let mut found = Vec::new();
+    loop {
+        let error = match serde_path_to_error::deserialize(&tree.value) {
+            Ok(value) if found.is_empty() => return Ok(Loaded { value, tree }),
+            Ok(_) => return Err(found),
+            Err(error) => error,
+        };
+        let (problem, unknown) = explain(&tree, &error);
+        found.push(problem);
+        // Without it the next one shows.
+        let goes_on = unknown.is_some_and(|path| tree.remove(&path));
+        if !goes_on || found.len() == MAX_UNKNOWN {
+            return Err(found);
+        }
     }
 }
 
-/// Says what a decoding error means to whoever wrote the file.
-fn explain(tree: &Tree, error: &serde_path_to_error::Error<serde_json::Error>) -> OperatorError {
+/// Several errors as one that names them all.
+fn whole<T>(decoded: Result<Loaded<T>, Vec<OperatorError>>) -> Result<Loaded<T>> {
+    decoded.map_err(|errors| match errors.as_slice() {
+        [one] => one.clone(),
+        errors => {
+            let several = format!("the configuration has {} problems", errors.len());
+            let mut error = OperatorError::new(ErrorKind::Config, several).rule("config/several");
+            if let Some(location) = errors.first().and_then(OperatorError::location) {
+                error = error.at(location);
+            }
+            let told = errors.iter().map(|one| {
+                let place = one.location().map(|place| format!("{place}: ")).unwrap_or_default();
+                let hint = one.hint_text().map(|hint| format!("; {hint}")).unwrap_or_default();
+                format!("{place}{one}{hint}")
+            });
+            told.fold(error, OperatorError::because).hint("correct or remove each of them")
+        }
+    })
+}
+
+/// Says what a decoding error means to whoever wrote the file, and the key where it is unknown.
+fn explain(
+    tree: &Tree,
+    error: &serde_path_to_error::Error<serde_json::Error>,
+) -> (OperatorError, Option<String>) {
     let message = error.inner().to_string();
     let mut path = dotted(error.path());
     let mut quoted = message.split('`').skip(1).step_by(2);
@@ -218,21 +286,30 @@ fn explain(tree: &Tree, error: &serde_path_to_error::Error<serde_json::Error>) -
         }
         let known: Vec<&str> = quoted.collect();
         let error = OperatorError::new(ErrorKind::Config, format!("unknown key `{path}`"));
-        return located(error, &path).rule("config/unknown-key").hint(remedy(unknown, &known));
+        let error = located(error, &path).rule("config/unknown-key").hint(remedy(unknown, &known));
+        return (error, Some(path));
     }
     if message.starts_with("missing field") {
         let missing = join(&path, quoted.next().unwrap_or_default());
         let error = OperatorError::new(ErrorKind::Config, format!("`{missing}` is missing"));
-        return located(error, &path).rule("config/missing-key").hint(format!("set `{missing}`"));
+        let error = located(error, &path).rule("config/missing-key").hint(format!("set `{missing}`"));
+        return (error, None);
     }
     let what = if path.is_empty() { "the configuration".to_owned() } else { format!("`{path}`") };
-    let error = OperatorError::new(ErrorKind::Config, format!("{what} cannot be read")).because(&message);
+    let error = OperatorError::new(ErrorKind::Config, format!("{what} cannot be read"));
+    if let Some(Location::Secret(_)) = tree.locate(&path) {
+        // The message may hold the value.
+        let error = error.because("the secret is not what this key takes").rule("config/wrong-value");
+        return (located(error, &path).hint("docs/reference tells what this key takes"), None);
+    }
+    let error = error.because(&message);
     let known: Vec<&str> = quoted.collect();
     let error = located(error, &path).rule("config/wrong-value");
-    match known.split_first() {
+    let error = match known.split_first() {
         Some((wrong, known)) if message.starts_with("unknown variant") => error.hint(remedy(wrong, known)),
         _ => error.hint("docs/reference tells the type and the bounds of this key"),
-    }
+    };
+    (error, None)
 }
 
 /// The nearest known word, or all of them.
@@ -262,6 +339,6 @@ fn dotted(path: &serde_path_to_error::Path) -> String {
     out
 }
 
-fn join(parent: &str, key: &str) -> String {
+pub(crate) fn join(parent: &str, key: &str) -> String {
     if parent.is_empty() { key.to_owned() } else { format!("{parent}.{key}") }
 }

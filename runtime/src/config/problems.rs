@@ -22,6 +22,11 @@ impl<'a, T> Problems<'a, T> {
         self.add(key, OperatorError::new(ErrorKind::Config, problem).hint(hint));
     }
 
+    /// Adds a problem that has a name of its own, as `policy/missing`.
+    pub fn say_as(&mut self, rule: &str, key: &str, problem: String, hint: &str) {
+        self.add(key, OperatorError::new(ErrorKind::Config, problem).rule(rule).hint(hint));
+    }
+
     /// Adds an error that the value at `key` led to.
     pub fn add(&mut self, key: &str, error: OperatorError) {
         self.list.push(self.loaded.place(key, error).rule(rule(key)));

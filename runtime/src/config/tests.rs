@@ -63,6 +63,7 @@ fn later_layers_win_and_say_so() {
         files: vec![file],
         env: vec![("OMNIRELAY__NODE__WEIGHT".into(), "7".into()), ("PATH".into(), "/bin".into())],
         sets: vec!["outbounds.0.weight=9".into(), "node.name=b".into()],
+        ..Layers::default()
     };
     let loaded: Loaded<Sample> = load(&layers).unwrap();
     assert_eq!(loaded.value.node, Node { name: "b".into(), weight: 7 });
@@ -90,6 +91,53 @@ fn secrets_in_overrides_do_not_reach_errors() {
     let layers = Layers { sets: vec!["node.secret=hunter2".into()], ..Layers::default() };
     let error = load::<Sample>(&layers).unwrap_err();
     assert!(!error.report(false).contains("hunter2"));
+}
+
+#[test]
+fn every_unknown_key_is_told_at_once() {
+    let report = report("[node]\nname = \"a\"\nwieght = 3\n[[outbounds]]\nname = \"x\"\nzzz = 1\n");
+    assert!(
+        report.starts_with("error: the configuration has 2 problems\n  where: relay.toml:3\n"),
+        "{report}"
+    );
+    assert!(report.contains("relay.toml:3: unknown key `node.wieght`; did you mean `weight`?"), "{report}");
+    assert!(
+        report.contains("relay.toml:6: unknown key `outbounds.0.zzz`; known here: name, weight"),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_secret_stands_above_files_and_below_the_environment_and_is_never_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("relay.toml");
+    std::fs::write(&file, GOOD).unwrap();
+    let secrets = dir.path().join("secrets");
+    std::fs::create_dir(&secrets).unwrap();
+    // As Kubernetes mounts them: a version behind a link that is swapped.
+    std::fs::create_dir(secrets.join("..version")).unwrap();
+    std::fs::write(secrets.join("..version/node.name"), "hunter2\n").unwrap();
+    std::os::unix::fs::symlink("..version", secrets.join("..data")).unwrap();
+    std::os::unix::fs::symlink("..data/node.name", secrets.join("node.name")).unwrap();
+    let mut layers = Layers { files: vec![file], secrets: vec![secrets.clone()], ..Layers::default() };
+    let loaded: Loaded<Sample> = load(&layers).unwrap();
+    assert_eq!(loaded.value.node.name, "hunter2");
+    assert!(loaded.locate("node.name").unwrap().to_string().ends_with("secrets/node.name"));
+
+    layers.env = vec![("OMNIRELAY__NODE__NAME".into(), "plain".into())];
+    assert_eq!(load::<Sample>(&layers).unwrap().value.node.name, "plain");
+
+    std::fs::write(secrets.join("node.weight"), "hunter3").unwrap();
+    let report = load::<Sample>(&layers).unwrap_err().report(false);
+    assert!(
+        report.contains("`node.weight` cannot be read") && report.contains("secrets/node.weight"),
+        "{report}"
+    );
+    assert!(!report.contains("hunter"), "{report}");
+
+    layers.secrets = vec![dir.path().join("nowhere")];
+    let report = load::<Sample>(&layers).unwrap_err().report(false);
+    assert!(report.contains("nowhere cannot be read") && report.contains("hint:"), "{report}");
 }
 
 #[test]

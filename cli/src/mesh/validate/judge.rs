@@ -35,7 +35,7 @@ enum Config {
 
 fn read(files: Vec<PathBuf>, sets: Vec<String>) -> Result<Config> {
     // Overrides in the environment are a daemon's on its own machine, not this command's.
-    let draft = draft(&Layers { files, env: Vec::new(), sets })?;
+    let draft = draft(&Layers { files, sets, ..Layers::default() })?;
     match draft.text("kind") {
         Some("relay") => Ok(Config::Relay(Box::new(draft.decode()?))),
         Some("meshkit") => Ok(Config::Meshkit(Box::new(draft.decode()?))),

@@ -4,8 +4,8 @@ mod outbounds;
 mod routes;
 
 use jiff::Timestamp;
+use omnirelay_runtime::OperatorError;
 use omnirelay_runtime::config::{Loaded, Problems};
-use omnirelay_runtime::{ErrorKind, OperatorError};
 use relay_policy::{Policy, Report};
 use relay_transport::auth::Authenticator;
 
@@ -65,11 +65,27 @@ impl RelayConfig {
         }
         outbounds::check(config, &mut found);
         routes::check(config, &mut found);
+        if config.access_log.as_ref().is_some_and(|log| log.percent > 100) {
+            found.say("access_log.percent", "`access_log.percent` is above 100", "choose 0 to 100");
+        }
+        if let Some(tracing) = &config.tracing {
+            check_url("tracing.endpoint", &tracing.endpoint, &mut found);
+            if tracing.percent > 100 || tracing.protocols.is_empty() {
+                let problem = "`tracing` has a share above 100, or no protocol";
+                found.say(
+                    "tracing.percent",
+                    problem,
+                    "choose 0 to 100, and leave `protocols` out for http2 and http1",
+                );
+            }
+        }
+        if let Err(error) = config.log.check() {
+            found.add("log.filter", error);
+        }
         let policy = Policy::new(&config.policy).report(&config.policy, &config.endpoints(), now);
         for finding in &policy.findings {
             let problem = format!("{}: {}", finding.subject, finding.problem);
-            let error = OperatorError::new(ErrorKind::Config, problem).rule(finding.rule);
-            found.add(&finding.key, error.hint(&finding.hint));
+            found.say_as(finding.rule, &finding.key, problem, &finding.hint);
         }
         Check { policy, problems: found.into_list() }
     }

@@ -134,6 +134,18 @@ fn check_health(key: &str, health: &HealthConfig, found: &mut Problems<'_, Relay
 }
 
 fn check_bounds(key: &str, outbound: &OutboundConfig, found: &mut Problems<'_, RelayConfig>) {
+    let alive = &outbound.keep_alive;
+    if alive.probe_every_ms < 100 || alive.probe_every_ms >= alive.dead_after_ms {
+        let problem = "a connection would count as dead before it was probed, or be probed all the time";
+        let remedy = "choose at least 100 for `probe_every_ms`, and more for `dead_after_ms`";
+        found.say(&format!("{key}.keep_alive.probe_every_ms"), problem, remedy);
+    }
+    if alive.dead_after_ms > 3_600_000 || !(1_000..=86_400_000).contains(&alive.http2_ping_after_ms) {
+        let problem = "the times of `keep_alive` are out of bounds";
+        let remedy =
+            "choose up to an hour for `dead_after_ms`, and a second to a day for `http2_ping_after_ms`";
+        found.say(&format!("{key}.keep_alive"), problem, remedy);
+    }
     let (outliers, breaker) = (&outbound.outliers, &outbound.breaker);
     if outliers.interval_ms < 10 || outliers.base_ms == 0 || outliers.base_ms > outliers.max_ms {
         let problem = "the times of `outliers` do not fit together";

@@ -12,6 +12,7 @@ use relay_client::{Idempotent, Outgoing};
 use relay_core::{Code, Encoding, Negotiated, RpcStyle, Status};
 use relay_transport::{Body, body};
 
+use crate::access::Via;
 use crate::channels::Going;
 use crate::outbound::Outbound;
 use crate::outbound::peer::Peer;
@@ -35,6 +36,8 @@ pub(crate) struct Outward<'a> {
     /// The hash of what the call is placed by.
     pub(crate) key: Option<u64>,
     pub(crate) tries: &'a Tries,
+    /// Whether the answer is to say who gave it.
+    pub(crate) told: bool,
 }
 
 /// A call on its way.
@@ -147,11 +150,10 @@ impl Outbound {
                     return outcome.into_result();
                 }
                 if !paid {
-                    let place = if retries < tries.max { self.may_retry() } else { None };
-                    let Some(place) = place else { return outcome.into_result() };
-                    _retrying = Some(place);
-                    retries += 1;
-                    tokio::time::sleep(tries.backoff.wait(retries, self.dice.roll())).await;
+                    let Some(place) = self.pay(tries, &mut retries).await else {
+                        return outcome.into_result();
+                    };
+                    _retrying = place;
                 }
                 // Everybody was asked: from the beginning.
                 paid = true;
@@ -170,12 +172,9 @@ impl Outbound {
             };
             let Some(why) = why.filter(|_| !calling.tried.is_full()) else { return outcome.into_result() };
             if !matches!(why, Why::Unsent | Why::StaleOwner) {
-                let place = if retries < tries.max { self.may_retry() } else { None };
-                let Some(place) = place else { return outcome.into_result() };
-                _retrying = Some(place);
+                let Some(place) = self.pay(tries, &mut retries).await else { return outcome.into_result() };
+                _retrying = place;
                 paid = true;
-                retries += 1;
-                tokio::time::sleep(tries.backoff.wait(retries, self.dice.roll())).await;
             }
             if !outgoing.rewind() {
                 return outcome.into_result();
@@ -272,7 +271,11 @@ impl Outbound {
         let sent = tokio::time::timeout_at(until.into(), going.send(&peer.channels, request)).await;
         let took = began.elapsed();
         let outcome = match sent {
-            Ok(Ok(response)) => {
+            Ok(Ok(mut response)) => {
+                if call.told {
+                    let (outbound, peer) = (self.name.clone(), peer.url().to_owned());
+                    response.extensions_mut().insert(Via { outbound, peer });
+                }
                 if let Some(negotiated) = response.extensions().get::<Negotiated>() {
                     peer.answered_over(negotiated.protocol);
                 }
@@ -283,16 +286,7 @@ impl Outbound {
         };
         let hasty = matches!(outcome, Outcome::TookTooLong(_)) && whose == Whose::Caller;
         self.note(&peer, &outcome, took, hasty);
-        match outcome {
-            Outcome::Answer(response) => Outcome::Answer(response.map(|body| body::holding(body, pending))),
-            Outcome::StaleOwner(response) => {
-                Outcome::StaleOwner(response.map(|body| body::holding(body, pending)))
-            }
-            Outcome::Failure(code, response) => {
-                Outcome::Failure(code, response.map(|body| body::holding(body, pending)))
-            }
-            other => other,
-        }
+        outcome.map_body(|body| body::holding(body, pending))
     }
 
     /// Remembers of a peer how a try went.
@@ -345,6 +339,14 @@ impl Outbound {
         let full =
             format!("every peer of the outbound `{}` has {} calls in flight", self.name, self.max_pending);
         Status::unavailable(full).with_hint("try again later, or raise `breaker.max_pending`")
+    }
+
+    /// Pays for one more retry and waits until it may begin; none where nothing is left to pay with.
+    async fn pay(&self, tries: &Tries, retries: &mut u32) -> Option<Retrying<'_>> {
+        let place = if *retries < tries.max { self.may_retry() } else { None }?;
+        *retries += 1;
+        tokio::time::sleep(tries.backoff.wait(*retries, self.dice.roll())).await;
+        Some(place)
     }
 
     /// A place for one more retry; none where the budget or the breaker leaves none.

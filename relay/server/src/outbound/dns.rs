@@ -67,6 +67,7 @@ impl Dns {
             };
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
+                () = snapshots.closed() => return,
                 () = drain.started() => return,
             }
         }

@@ -18,7 +18,7 @@ pub(super) struct Fleet {
     outliers: Mutex<Outliers>,
     zone: String,
     /// Told whenever a peer is ejected: it is to come back.
-    pub(super) ejected: tokio::sync::Notify,
+    pub(super) ejected: Arc<tokio::sync::Notify>,
 }
 
 /// The peers at one time.
@@ -34,8 +34,27 @@ impl Fleet {
             current: ArcSwap::from_pointee(peers),
             outliers: Mutex::new(Outliers::new(rules)),
             zone: zone.to_owned(),
-            ejected: tokio::sync::Notify::new(),
+            ejected: Arc::default(),
         }
+    }
+
+    /// A fleet with the peers of another one, their ejections, and rules of its own.
+    pub(super) fn after(before: &Self, tuning: Tuning, rules: OutlierRules) -> Self {
+        let outliers = before.lock().with_rules(rules);
+        let all = before.peers().all.clone();
+        let members = all.iter().map(|peer| peer.member(&before.zone)).collect();
+        let fleet = Self::new(tuning, rules, &before.zone);
+        let balancer = fleet.peers().balancer.with_members(members);
+        fleet.publish(&Peers { all, balancer }, &outliers);
+        *fleet.lock() = outliers;
+        fleet
+    }
+
+    /// Nobody probes these peers any more: what the last probe said is forgotten.
+    pub(super) fn forget_probes(&self, now: Moment) {
+        let unhealthy =
+            self.peers().all.iter().filter(|peer| !peer.healthy.load(Relaxed)).cloned().collect::<Vec<_>>();
+        unhealthy.iter().for_each(|peer| self.probed(peer, true, now));
     }
 
     pub(super) fn peers(&self) -> arc_swap::Guard<Arc<Peers>> {

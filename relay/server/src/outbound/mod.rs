@@ -45,15 +45,15 @@ pub(crate) struct Outbound {
     /// The header that calls are placed by, where they are.
     key: Option<HeaderName>,
     fleet: Fleet,
-    budget: Budget,
+    budget: Arc<Budget>,
     max_pending: u32,
     max_retries: u32,
-    retrying: AtomicU32,
+    retrying: Arc<AtomicU32>,
     /// Whether the source of the peers has answered.
     told: watch::Sender<bool>,
     /// Failures in a row from which a peer may be ejected.
     eject_after: u32,
-    stats: Stats,
+    stats: Arc<Stats>,
     dice: Dice,
     started: Instant,
     sets: Vec<Protocols>,
@@ -61,11 +61,18 @@ pub(crate) struct Outbound {
 }
 
 impl Outbound {
-    /// An outbound of a relay that stands in `zone`, with the peers that are known beforehand.
+    /// An outbound of a relay that stands in `zone`, with the peers that are known beforehand. Where it
+    /// takes the place of another one, it goes on with what that counted, and with its connections as far as
+    /// they fit; that one goes on meanwhile for the calls that it has.
     ///
     /// # Errors
     /// TLS files that cannot be used.
-    pub(crate) fn new(config: &OutboundConfig, zone: &str, checkpoint: Arc<Checkpoint>) -> Result<Self> {
+    pub(crate) fn new(
+        config: &OutboundConfig,
+        zone: &str,
+        checkpoint: Arc<Checkpoint>,
+        before: Option<&Self>,
+    ) -> Result<Self> {
         let (balance, outliers) = (&config.balance, &config.outliers);
         let tuning = Tuning {
             strategy: match balance.strategy {
@@ -94,26 +101,55 @@ impl Outbound {
             (_, KeyConfig::Caller) => Some(headers::RPC_CALLER),
             (_, KeyConfig::Header(name)) => HeaderName::try_from(name.as_str()).ok(),
         };
+        let kept = before.filter(|before| before.config.shares_connections(config));
+        let same_name =
+            before.filter(|before| before.config.dns.is_some() && before.config.dns == config.dns);
+        let same_budget = before.filter(|before| before.config.retry_budget == config.retry_budget);
+        let budget =
+            || Arc::new(Budget::new(config.retry_budget.percent, config.retry_budget.floor_per_second));
         let outbound = Self {
             name: config.name.clone(),
             config: config.clone(),
             timeout: Duration::from_millis(config.timeout_ms),
             key,
-            fleet: Fleet::new(tuning, rules, zone),
-            budget: Budget::new(config.retry_budget.percent, config.retry_budget.floor_per_second),
+            fleet: match kept {
+                Some(before) => Fleet::after(&before.fleet, tuning, rules),
+                None => Fleet::new(tuning, rules, zone),
+            },
+            budget: same_budget.map_or_else(budget, |before| Arc::clone(&before.budget)),
             max_pending: config.breaker.max_pending,
             max_retries: config.breaker.max_retries,
-            retrying: AtomicU32::new(0),
+            retrying: before.map(|before| Arc::clone(&before.retrying)).unwrap_or_default(),
             eject_after: outliers.consecutive_failures.max(1),
-            told: watch::Sender::new(config.dns.is_none()),
-            stats: Stats::default(),
+            told: watch::Sender::new(
+                config.dns.is_none() || same_name.is_some_and(|before| *before.told.borrow()),
+            ),
+            stats: before.map(|before| Arc::clone(&before.stats)).unwrap_or_default(),
             dice: Dice::new(seed()),
-            started: Instant::now(),
+            // What is known of peers counts from there.
+            started: before.map_or_else(Instant::now, |before| before.started),
             sets: checkpoint.protocol_sets(),
             checkpoint,
         };
-        outbound.adopt(&outbound.source().first())?;
+        let known =
+            same_name.map(|before| before.fleet.peers().all.iter().map(|peer| peer.spec.clone()).collect());
+        outbound.adopt(&known.unwrap_or_else(|| outbound.source().first()))?;
         Ok(outbound)
+    }
+
+    /// Whether it is what this configuration asks for.
+    pub(crate) fn is(&self, config: &OutboundConfig) -> bool {
+        self.config == *config
+    }
+
+    /// Lets its connections go that `after` does not go on with, once the calls on them have ended.
+    pub(crate) fn retire(&self, after: Option<&Self>, drain: &Drain) {
+        let kept = after.map(|after| after.fleet.peers().all.clone()).unwrap_or_default();
+        let all = self.fleet.peers().all.clone();
+        let gone = all.iter().filter(|peer| !kept.iter().any(|kept| Arc::ptr_eq(kept, peer)));
+        for peer in gone.cloned() {
+            omnirelay_runtime::spawn("peer-farewell", farewell(peer, drain.clone()));
+        }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -122,6 +158,9 @@ impl Outbound {
 
     /// Follows the source of the peers, probes them and lets ejected ones back, until the drain.
     pub(crate) fn watch(self: &Arc<Self>, drain: &Drain) {
+        if self.config.health.is_none() {
+            self.fleet.forget_probes(self.now());
+        }
         for peer in &self.fleet.peers().all {
             self.probe(peer, drain);
         }
@@ -131,7 +170,8 @@ impl Outbound {
             return;
         }
         let source = self.source();
-        let (sender, receiver) = watch::channel(source.first());
+        let known = self.fleet.peers().all.iter().map(|peer| peer.spec.clone()).collect();
+        let (sender, receiver) = watch::channel(known);
         omnirelay_runtime::spawn("outbound-source", source.follow(sender, drain.clone()));
         omnirelay_runtime::spawn("outbound-peers", follow(Arc::downgrade(self), receiver, drain.clone()));
     }
@@ -227,12 +267,38 @@ async fn keep(outbound: Weak<Outbound>, drain: Drain) {
         let next = interval.min(REMEMBERED).saturating_sub(judged.elapsed());
         let next =
             back.map_or(next, |back| next.min(back.since(outbound.now()))).max(Duration::from_millis(1));
+        let ejected = Arc::clone(&outbound.fleet.ejected);
+        let weak = Arc::downgrade(&outbound);
+        drop(outbound);
         tokio::select! {
             () = tokio::time::sleep(next) => {}
-            () = outbound.fleet.ejected.notified() => {}
+            () = ejected.notified() => {}
+            () = replaced(&weak) => return,
             () = drain.started() => return,
         }
     }
+}
+
+/// How often is looked whether a peer's last call has ended.
+const FAREWELL: Duration = Duration::from_millis(200);
+
+/// Says goodbye to a peer once no call is on its way to it.
+async fn farewell(peer: Arc<Peer>, drain: Drain) {
+    while peer.load.pending() > 0 {
+        tokio::select! {
+            () = tokio::time::sleep(FAREWELL) => {}
+            () = drain.started() => return,
+        }
+    }
+    for channel in peer.channels.all() {
+        channel.close().await;
+    }
+}
+
+/// Until another outbound has taken the place of one, and its calls have ended.
+async fn replaced(outbound: &Weak<Outbound>) {
+    let Some(mut told) = outbound.upgrade().map(|outbound| outbound.told.subscribe()) else { return };
+    while told.changed().await.is_ok() {}
 }
 
 /// Takes over what a source publishes.
@@ -240,6 +306,7 @@ async fn follow(outbound: Weak<Outbound>, mut snapshots: watch::Receiver<Snapsho
     loop {
         tokio::select! {
             changed = snapshots.changed() => if changed.is_err() { return },
+            () = replaced(&outbound) => return,
             () = drain.started() => return,
         }
         let snapshot = Arc::clone(&snapshots.borrow_and_update());

@@ -47,6 +47,7 @@ impl Peer {
             protocols: &config.protocols,
             connect_timeout: Duration::from_millis(config.connect_timeout_ms),
             max_connections: Some(config.breaker.max_connections),
+            keep_alive: config.keep_alive.keep_alive(),
         };
         Ok(Self {
             id: hash(spec.url.as_bytes()),

@@ -15,6 +15,7 @@ use relay_core::introspect::PeerState;
 
 use crate::outbound::Outbound;
 use crate::outbound::tries::Why;
+use crate::proxy::Proxy;
 
 /// Counters of an outbound.
 #[derive(Default)]
@@ -63,7 +64,7 @@ impl Stats {
 }
 
 /// The metrics of all outbounds, read when they are asked for.
-pub(crate) struct OutboundMetrics(pub(crate) Vec<Arc<Outbound>>);
+pub(crate) struct OutboundMetrics(pub(crate) Arc<Proxy>);
 
 impl fmt::Debug for OutboundMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -79,7 +80,7 @@ impl OutboundMetrics {
         counts: impl Fn(&Outbound) -> Vec<(&'static str, u64)>,
     ) -> fmt::Result {
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for outbound in &self.0 {
+        for outbound in &self.0.table().outbounds {
             for (word, count) in counts(outbound) {
                 let labels = [("outbound", outbound.name()), (label, word)];
                 ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
@@ -95,7 +96,7 @@ impl OutboundMetrics {
         values: impl Fn(&Outbound) -> Vec<(&'static str, f64)>,
     ) -> fmt::Result {
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for outbound in &self.0 {
+        for outbound in &self.0.table().outbounds {
             for (word, value) in values(outbound) {
                 let labels = [("outbound", outbound.name()), (label, word)];
                 ConstGauge::new(value).encode(family.encode_family(&labels)?)?;

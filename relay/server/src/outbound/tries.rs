@@ -76,6 +76,16 @@ impl Outcome {
         }
     }
 
+    /// The same outcome with another body, where it has one.
+    pub(super) fn map_body(self, change: impl FnOnce(Body) -> Body) -> Self {
+        match self {
+            Self::Answer(response) => Self::Answer(response.map(change)),
+            Self::StaleOwner(response) => Self::StaleOwner(response.map(change)),
+            Self::Failure(code, response) => Self::Failure(code, response.map(change)),
+            none @ (Self::NoAnswer(_) | Self::TookTooLong(_)) => none,
+        }
+    }
+
     /// Whether it is the peer's own fault, rather than an answer that it gave on purpose.
     pub(super) const fn speaks_against_peer(&self) -> bool {
         match self {

@@ -70,9 +70,16 @@ impl Drop for Place {
 }
 
 impl Router {
+    /// The routes; one that takes the same calls as one of `before` goes on with its count of calls in flight.
+    ///
     /// # Errors
     /// A route that names no outbound, or what cannot stand in a header.
-    pub(crate) fn new(routes: &[RouteConfig], outbounds: &[Arc<Outbound>], rpc_path: &str) -> Result<Self> {
+    pub(crate) fn new(
+        routes: &[RouteConfig],
+        outbounds: &[Arc<Outbound>],
+        rpc_path: &str,
+        before: Option<&Self>,
+    ) -> Result<Self> {
         let (mut by_service, mut by_grpc) = (Index::default(), Index::default());
         for (route, index) in routes.iter().zip(0..) {
             by_service.add(&route.service, &route.procedures, index);
@@ -80,7 +87,12 @@ impl Router {
                 by_grpc.add(service, &[], index);
             }
         }
-        let routes = routes.iter().map(|config| Route::new(config, outbounds)).collect::<Result<_>>()?;
+        let route = |config: &RouteConfig| {
+            let mut known = before.into_iter().flat_map(|before| &before.routes);
+            let same = known.find(|route| route.config.takes_the_same(config));
+            Route::new(config, outbounds, same.map(|same| Arc::clone(&same.pending)))
+        };
+        let routes = routes.iter().map(route).collect::<Result<_>>()?;
         Ok(Self {
             routes,
             by_service,
@@ -171,7 +183,11 @@ impl Router {
 }
 
 impl Route {
-    fn new(config: &RouteConfig, outbounds: &[Arc<Outbound>]) -> Result<Self> {
+    fn new(
+        config: &RouteConfig,
+        outbounds: &[Arc<Outbound>],
+        pending: Option<Arc<AtomicU32>>,
+    ) -> Result<Self> {
         let target = match &config.respond {
             Some(respond) => Target::Respond(Respond::new(respond)),
             None => Target::Outbounds(weighted(config, outbounds)?),
@@ -181,7 +197,7 @@ impl Route {
             target,
             rewrite: Rewrite::new(config)?,
             tries: Tries::new(config),
-            pending: Arc::default(),
+            pending: pending.unwrap_or_default(),
             config: config.clone(),
         })
     }

@@ -15,7 +15,7 @@ fn numbered(number: usize, route: RouteConfig) -> RouteConfig {
 fn router(routes: Vec<RouteConfig>) -> Router {
     let routes: Vec<_> =
         routes.into_iter().enumerate().map(|(number, route)| numbered(number, route)).collect();
-    Router::new(&routes, &[], "/yarpc/v1").unwrap()
+    Router::new(&routes, &[], "/yarpc/v1", None).unwrap()
 }
 
 fn words(words: &[&str]) -> Vec<String> {

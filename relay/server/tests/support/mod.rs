@@ -5,6 +5,8 @@
     reason = "test support: not every test uses all of it, and it says by panicking what failed"
 )]
 
+pub(crate) mod load;
+
 use std::convert::Infallible;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
@@ -43,7 +45,10 @@ pub(crate) fn server_tls(ca: &TestCa) -> String {
 
 /// The command that starts a relay with a configuration and overrides of it.
 pub(crate) fn relayd(ca: &TestCa, config: &str, sets: &[&str]) -> Command {
-    let file = ca.dir().join("relay.toml");
+    // Of its own: a relay takes over what its file says.
+    let folders = (0..).map(|number: u32| ca.dir().join(number.to_string()));
+    let folder = folders.take(1000).find(|folder| std::fs::create_dir(folder).is_ok()).unwrap();
+    let file = folder.join("relay.toml");
     std::fs::write(&file, config).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_relayd"));
     command.arg("--config").arg(file).args(["--log-format", "json"]).stderr(Stdio::piped());
@@ -70,6 +75,18 @@ impl Relay {
             }
         }
         Self { child, data: format!("https://{data}"), admin: format!("https://{admin}"), log }
+    }
+
+    /// The next event of the log that is `message`.
+    pub(crate) fn logged(&mut self, message: &str) -> serde_json::Value {
+        loop {
+            let mut line = String::new();
+            assert!(self.log.read_line(&mut line).unwrap() > 0, "the log has ended without `{message}`");
+            let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+            if event["message"] == message {
+                return event;
+            }
+        }
     }
 
     /// Asks the relay to end; its exit code.

@@ -73,9 +73,9 @@ where
         let quic = Connection::new(connection.clone(), Side::Server);
         let (closing, last_accepted) = (quic.closing(), quic.last_accepted());
         let mut builder = h3::server::builder();
-        builder.max_field_section_size(shared.limits.max_header_bytes.into()).send_grease(false);
+        builder.max_field_section_size(shared.limits().max_header_bytes.into()).send_grease(false);
         // It waits until the client takes our settings, which it may never do.
-        let building = tokio::time::timeout(shared.limits.send_timeout(), builder.build(quic));
+        let building = tokio::time::timeout(shared.limits().send_timeout(), builder.build(quic));
         let Ok(built) = building.await else {
             shared.stats.refused(Bound::SendTime);
             let code = quinn::VarInt::from_u32(H3_GENERAL_PROTOCOL_ERROR);
@@ -101,7 +101,7 @@ where
 
     /// Serves until the connection ends, and counts what it ended by.
     pub(super) async fn run(mut self: Box<Self>, drain: Drain, peer: PeerCheck, held: impl Send) {
-        let drain_max = self.shared.limits.drain_max();
+        let drain_max = self.shared.limits().drain_max();
         let mut ends = ends(Arc::clone(&self.conn), drain, peer.refused(drain_max));
         let ended = match self.serve(&mut ends).await {
             Ok(Some(why)) => Box::pin(self.wind_down(why)).await,
@@ -152,7 +152,7 @@ where
         if self.refusing {
             return refuse(resolver);
         }
-        let limits = &self.shared.limits;
+        let limits = self.shared.limits();
         let running = u32::try_from(self.requests.len()).unwrap_or(u32::MAX);
         // A stream that its client has given up makes room for another one before what it asked for
         // has ended.

@@ -90,7 +90,7 @@ impl Source for ClientTlsConfig {
             }
         };
         let roots = match &self.ca {
-            Some(path) => files::roots(path)?,
+            Some(path) => files::roots(path).map_err(|error| error.under("ca"))?,
             None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
         };
         let servers = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
@@ -121,7 +121,7 @@ struct Follow(Arc<Reloading<ClientTlsConfig>>);
 
 impl fmt::Debug for Follow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Follow").field(self.0.source()).finish()
+        f.debug_tuple("Follow").field(&self.0.source()).finish()
     }
 }
 

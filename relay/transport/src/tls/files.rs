@@ -18,14 +18,19 @@ const MAX_LIST_BYTES: u64 = 64 << 20;
 
 /// A certificate chain with its key, which fits.
 pub(super) fn certified_key(certificate: &Path, key: &Path) -> Result<Arc<CertifiedKey>> {
-    let chain = certificates(certificate, "certificate")?;
-    CertifiedKey::from_der(chain, private_key(key)?, &provider())
+    let chain = certificates(certificate, "certificate").map_err(|error| error.under("certificate"))?;
+    let private = private_key(key).map_err(|error| error.under("private_key"))?;
+    CertifiedKey::from_der(chain, private, &provider())
         .map(Arc::new)
-        .map_err(|error| mismatch(certificate, key, &error))
+        .map_err(|error| mismatch(certificate, key, &error).under("private_key"))
 }
 
 /// Revocation lists, each file as PEM or as DER.
 pub(super) fn revocation_lists(paths: &[PathBuf]) -> Result<Vec<CertificateRevocationListDer<'static>>> {
+    read_lists(paths).map_err(|error| error.under("crl"))
+}
+
+fn read_lists(paths: &[PathBuf]) -> Result<Vec<CertificateRevocationListDer<'static>>> {
     let mut lists = Vec::new();
     for path in paths {
         let bytes = read(path, "revocation list", MAX_LIST_BYTES)?;

@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
+use omnirelay_runtime::file::Stamp;
 use omnirelay_runtime::{ErrorKind, OperatorError, Result};
 use rustls_pki_types::CertificateDer;
 use tokio::sync::watch;
@@ -22,7 +23,7 @@ pub fn look_now() {
 }
 
 /// What is made of files.
-pub(super) trait Source: Send + Sync + 'static {
+pub(super) trait Source: PartialEq + Send + Sync + 'static {
     /// What they make.
     type State: Send + Sync + 'static;
     /// All files that it is made of.
@@ -35,28 +36,9 @@ pub(super) trait Source: Send + Sync + 'static {
     fn interval(&self) -> Duration;
 }
 
-/// What a file looked like: the size and inode tell what a coarse clock does not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    modified: Option<SystemTime>,
-    length: u64,
-    inode: u64,
-}
-
-impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
-        let metadata = std::fs::metadata(path).ok()?;
-        #[cfg(unix)]
-        let inode = std::os::unix::fs::MetadataExt::ino(&metadata);
-        #[cfg(not(unix))]
-        let inode = 0;
-        Some(Self { modified: metadata.modified().ok(), length: metadata.len(), inode })
-    }
-}
-
 /// What the files make at present.
 pub(super) struct Reloading<S: Source> {
-    source: S,
+    source: ArcSwap<S>,
     current: ArcSwap<S::State>,
     stamps: Mutex<Vec<Option<Stamp>>>,
     generation: watch::Sender<u64>,
@@ -69,7 +51,7 @@ impl<S: Source> Reloading<S> {
         let state = source.load()?;
         let this = Self {
             current: ArcSwap::from_pointee(state),
-            source,
+            source: ArcSwap::from_pointee(source),
             stamps: Mutex::new(stamps),
             generation: watch::Sender::new(0),
         };
@@ -78,8 +60,8 @@ impl<S: Source> Reloading<S> {
         Ok(Arc::new(this))
     }
 
-    pub(super) fn source(&self) -> &S {
-        &self.source
+    pub(super) fn source(&self) -> Arc<S> {
+        self.source.load_full()
     }
 
     pub(super) fn current(&self) -> Arc<S::State> {
@@ -93,14 +75,13 @@ impl<S: Source> Reloading<S> {
 
     /// Reads the files anew; on an error what was there stands.
     pub(super) fn reload(&self) -> Result<()> {
-        *self.stamps.lock().unwrap_or_else(PoisonError::into_inner) = stamps(&self.source);
-        let file = self.source.files().first().map(|path| path.display().to_string()).unwrap_or_default();
-        match self.source.load().and_then(|state| self.refuse_expired(state)) {
+        let source = self.source();
+        *self.stamps.lock().unwrap_or_else(PoisonError::into_inner) = stamps(&*source);
+        let file = first_file(&*source);
+        match source.load().and_then(|state| refuse_expired(&*source, state)) {
             Ok(state) => {
-                self.current.store(Arc::new(state));
-                self.generation.send_modify(|generation| *generation += 1);
+                self.swap(state);
                 stats::reloaded(&file, true);
-                self.tell_expiry();
                 info!(file, "certificates reloaded");
                 Ok(())
             }
@@ -112,11 +93,41 @@ impl<S: Source> Reloading<S> {
         }
     }
 
+    /// Prepares to follow other files from now on, or the same ones as they look now; none where nothing is
+    /// different. What is given changes it.
+    pub(super) fn stage(self: &Arc<Self>, source: S) -> Result<Option<impl FnOnce() + Send + 'static>> {
+        let looks = stamps(&source);
+        let before = self.source();
+        if *before == source && *self.stamps.lock().unwrap_or_else(PoisonError::into_inner) == looks {
+            return Ok(None);
+        }
+        let state = source.load().and_then(|state| refuse_expired(&source, state))?;
+        let this = Arc::clone(self);
+        Ok(Some(move || {
+            let (file, rested) = (first_file(&source), before.interval().is_zero());
+            stats::forget(&first_file(&*before));
+            *this.stamps.lock().unwrap_or_else(PoisonError::into_inner) = looks;
+            this.source.store(Arc::new(source));
+            this.swap(state);
+            stats::reloaded(&file, true);
+            info!(file, "certificates reloaded");
+            if rested {
+                this.watch();
+            }
+        }))
+    }
+
+    fn swap(&self, state: S::State) {
+        self.current.store(Arc::new(state));
+        self.generation.send_modify(|generation| *generation += 1);
+        self.tell_expiry();
+    }
+
     /// Reads the files anew where they look different from the last time.
     pub(super) fn reload_if_changed(&self) {
         self.tell_expiry();
         let seen = self.stamps.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if stamps(&self.source) != seen {
+        if stamps(&*self.source()) != seen {
             // What is wrong has been logged and counted.
             let _refused = self.reload();
         }
@@ -125,14 +136,15 @@ impl<S: Source> Reloading<S> {
     /// Looks at the files at their interval, for as long as somebody uses what they make. Without
     /// a runtime nobody looks.
     pub(super) fn watch(self: &Arc<Self>) {
-        let interval = self.source.interval();
-        if interval.is_zero() || tokio::runtime::Handle::try_current().is_err() {
+        if self.source().interval().is_zero() || tokio::runtime::Handle::try_current().is_err() {
             return;
         }
         let watched: Weak<Self> = Arc::downgrade(self);
         let mut look = LOOK.subscribe();
         omnirelay_runtime::spawn("certificate-watch", async move {
             loop {
+                let interval = watched.upgrade().map(|this| this.source().interval());
+                let Some(interval) = interval.filter(|interval| !interval.is_zero()) else { break };
                 tokio::select! {
                     () = tokio::time::sleep(interval) => {}
                     // The sender is never gone.
@@ -147,24 +159,9 @@ impl<S: Source> Reloading<S> {
         });
     }
 
-    fn refuse_expired(&self, state: S::State) -> Result<S::State> {
-        let ended = self.source.leaf(&state).and_then(|(path, leaf)| {
-            let seconds = x509::not_after(leaf)? - unix_now();
-            (seconds <= 0).then(|| path.to_owned())
-        });
-        match ended {
-            None => Ok(state),
-            Some(path) => Err(OperatorError::new(
-                ErrorKind::Config,
-                format!("the certificate in {} has expired", path.display()),
-            )
-            .hint("issue a new one")),
-        }
-    }
-
     fn tell_expiry(&self) {
-        let state = self.current();
-        if let Some((path, leaf)) = self.source.leaf(&state)
+        let (source, state) = (self.source(), self.current());
+        if let Some((path, leaf)) = source.leaf(&state)
             && let Some(not_after) = x509::not_after(leaf)
         {
             stats::expires_in(&path.display().to_string(), not_after - unix_now());
@@ -173,8 +170,8 @@ impl<S: Source> Reloading<S> {
 
     /// A process starts with an expired certificate, since its operator may need it to mend that.
     fn warn_expired(&self) {
-        let state = self.current();
-        if let Some((path, leaf)) = self.source.leaf(&state)
+        let (source, state) = (self.source(), self.current());
+        if let Some((path, leaf)) = source.leaf(&state)
             && x509::not_after(leaf).is_some_and(|not_after| not_after <= unix_now())
         {
             let file = path.display().to_string();
@@ -184,6 +181,25 @@ impl<S: Source> Reloading<S> {
                 "the certificate has expired"
             );
         }
+    }
+}
+
+fn first_file(source: &impl Source) -> String {
+    source.files().first().map(|path| path.display().to_string()).unwrap_or_default()
+}
+
+fn refuse_expired<S: Source>(source: &S, state: S::State) -> Result<S::State> {
+    let ended = source.leaf(&state).and_then(|(path, leaf)| {
+        let seconds = x509::not_after(leaf)? - unix_now();
+        (seconds <= 0).then(|| path.to_owned())
+    });
+    match ended {
+        None => Ok(state),
+        Some(path) => Err(OperatorError::new(
+            ErrorKind::Config,
+            format!("the certificate in {} has expired", path.display()),
+        )
+        .hint("issue a new one")),
     }
 }
 

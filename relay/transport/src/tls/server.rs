@@ -56,10 +56,7 @@ impl ServerTls {
         let builder = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|error| broken_provider(&error))?;
-        let builder = match self.0.source().client_ca {
-            None => builder.with_no_client_auth(),
-            Some(_) => builder.with_client_cert_verifier(Arc::new(follow.clone())),
-        };
+        let builder = builder.with_client_cert_verifier(Arc::new(follow.clone()));
         let mut tls = builder.with_cert_resolver(Arc::new(follow.clone()));
         tls.session_storage = Arc::new(follow);
         tls.alpn_protocols = alpn(protocols);
@@ -73,6 +70,16 @@ impl ServerTls {
     /// As [`load`](Self::load), and a certificate that has expired; what was there stands.
     pub fn reload(&self) -> Result<()> {
         self.0.reload()
+    }
+
+    /// Prepares to follow `config` from now on, or the same files as they look now. What is given changes it:
+    /// new handshakes see the new files, and open connections whose peers they no longer believe end. None
+    /// where nothing is different.
+    ///
+    /// # Errors
+    /// As [`reload`](Self::reload); nothing has changed.
+    pub(crate) fn stage(&self, config: &ServerTlsConfig) -> Result<Option<impl FnOnce() + Send + 'static>> {
+        self.0.stage(config.clone())
     }
 
     /// Looks at the files at their interval, for as long as the configuration is in use.
@@ -89,7 +96,7 @@ impl ServerTls {
 
 impl fmt::Debug for ServerTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ServerTls").field(self.0.source()).finish()
+        f.debug_tuple("ServerTls").field(&self.0.source()).finish()
     }
 }
 
@@ -173,7 +180,7 @@ fn clients(config: &ServerTlsConfig) -> Result<Option<Arc<dyn ClientCertVerifier
         return Err(OperatorError::new(ErrorKind::Config, format!("`{wanting}` is set without `client_ca`"))
             .hint("name the authorities to believe in `client_ca`"));
     };
-    let roots = Arc::new(files::roots(path)?);
+    let roots = Arc::new(files::roots(path).map_err(|error| error.under("client_ca"))?);
     let mut verifier = WebPkiClientVerifier::builder_with_provider(roots, provider())
         .with_crls(files::revocation_lists(&config.crl)?)
         .only_check_end_entity_revocation()
@@ -230,6 +237,10 @@ impl StoresServerSessions for Follow {
 }
 
 impl ClientCertVerifier for Follow {
+    fn offer_client_auth(&self) -> bool {
+        self.0.current().clients.is_some()
+    }
+
     fn client_auth_mandatory(&self) -> bool {
         self.0.source().require_client_certificate
     }

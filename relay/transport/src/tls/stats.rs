@@ -52,6 +52,11 @@ pub(crate) fn expires_in(certificate: &str, seconds: i64) {
     FAMILIES.expiry.get_or_create(&ByFile { certificate: certificate.to_owned() }).set(seconds);
 }
 
+/// A certificate is in use no more; where it still is, it is told again.
+pub(crate) fn forget(certificate: &str) {
+    FAMILIES.expiry.remove(&ByFile { certificate: certificate.to_owned() });
+}
+
 /// What became of changed files.
 pub(crate) fn reloaded(certificate: &str, loaded: bool) {
     let outcome = if loaded { "loaded" } else { "refused" };

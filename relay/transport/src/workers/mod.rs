@@ -21,7 +21,7 @@ use omnirelay_runtime::{Drain, ErrorKind, OperatorError, Result};
 use quinn::{Endpoint, ServerConfig};
 use socket2::{Domain, Socket, Type};
 use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 use tracing::warn;
@@ -128,6 +128,7 @@ fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
 pub(crate) struct Workers {
     workers: Vec<Worker>,
     tls: ServerTls,
+    configs: watch::Receiver<ServerConfig>,
 }
 
 /// An endpoint, and the runtime that it lives on where that is not the caller's.
@@ -141,7 +142,12 @@ impl Workers {
     ///
     /// # Errors
     /// A platform without threads or descriptors to spare.
-    pub(crate) fn new(sockets: Sockets, config: &ServerConfig, tls: ServerTls) -> Result<Self> {
+    pub(crate) fn new(
+        sockets: Sockets,
+        config: &ServerConfig,
+        tls: ServerTls,
+        configs: watch::Receiver<ServerConfig>,
+    ) -> Result<Self> {
         let broken = |error: &io::Error| {
             OperatorError::new(ErrorKind::Io, "QUIC cannot start")
                 .caused_by(error)
@@ -167,7 +173,7 @@ impl Workers {
             let endpoint = Some(endpoint.map_err(|error| broken(&error))?);
             workers.push(Worker { endpoint, runtime });
         }
-        Ok(Self { workers, tls })
+        Ok(Self { workers, tls, configs })
     }
 
     /// How many there are.
@@ -187,8 +193,9 @@ impl Workers {
         let _drops = dropped.clone().drop_guard();
         for mut worker in self.workers {
             let Some(endpoint) = worker.endpoint.take() else { continue };
+            let (tls, configs) = (self.tls.clone(), self.configs.clone());
             let serving =
-                http3::serve(endpoint, self.tls.clone(), service.clone(), shared.clone(), drain.clone());
+                http3::serve(endpoint, configs, tls, service.clone(), shared.clone(), drain.clone());
             let Some(runtime) = worker.runtime.take() else {
                 serving.await;
                 continue;
