@@ -8,8 +8,8 @@ use clap::CommandFactory as _;
 use omnirelay_runtime::Result;
 
 use crate::args::{
-    AuditCommand, Cli, Clusters, Command, ConfigCommand, DebugCommand, Dev, Init, Mesh, Peers, Shards,
-    TransportCommand,
+    AuditCommand, Cli, Clusters, Command, ConfigCommand, DebugCommand, Dev, Init, Leaders, Mesh, Peers,
+    Shards, TransportCommand,
 };
 use crate::dev::Hosts;
 use crate::mesh::peers::Verb;
@@ -39,6 +39,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::Mesh(Mesh::Shards(Shards::List(args))) => mesh::shards::list(context, &args)?,
         Command::Mesh(Mesh::Config(ConfigCommand::Validate(args))) => return mesh::validate::run(args),
+        Command::Mesh(Mesh::Leaders(Leaders::Status(args))) => mesh::leaders::status(context, &args)?,
+        Command::Mesh(Mesh::Leaders(Leaders::Resign(args))) => mesh::leaders::resign(context, &args)?,
         Command::Mesh(Mesh::Transport(TransportCommand::Stats(args))) => {
             mesh::transport::stats(context, &args)?;
         }

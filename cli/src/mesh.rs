@@ -6,6 +6,7 @@ pub(crate) mod clusters;
 pub(crate) mod config;
 mod daemon;
 pub(crate) mod downgrades;
+pub(crate) mod leaders;
 pub(crate) mod peers;
 mod reading;
 pub(crate) mod shards;

@@ -109,7 +109,8 @@ impl Gate {
             if let Some(outcome) = self.rehearsed(change, version)? {
                 return done(decision.record, outcome);
             }
-            match self.write(change, version, decision).await {
+            let fence = found.as_ref().and_then(Record::fence).map(|fence| fence.number);
+            match self.write(change, version, fence, decision).await {
                 Ok(record) => return done(record, Outcome::default()),
                 Err(StoreError::Conflict { .. }) => {}
                 Err(error) => return Err(store_status(&error)),
@@ -159,15 +160,20 @@ impl Gate {
         &self,
         change: &Change<'_>,
         version: u64,
+        fence: Option<u64>,
         decision: Decision<R>,
     ) -> Result<R, StoreError> {
         let mut record = decision.record;
         let expect = if version == 0 { Expect::Absent } else { Expect::Version(version) };
+        let write = match fence {
+            Some(acting) => Write::put_fenced(&record, expect, acting)?,
+            None => Write::put(&record, expect)?,
+        };
         let ask = change.ask;
         let mut mutation = Mutation::new(change.caller.id(), ask.verb.name(), now())
             .reason(&ask.reason)
             .ticket(&ask.ticket)
-            .write(Write::put(&record, expect)?);
+            .write(write);
         record.set_version(expect.next());
         for write in decision.beside {
             mutation = mutation.write(write);

@@ -92,6 +92,10 @@ verbs! {
     AuditList: "audit.list", "GET /meshkit/audit", "AuditService/ListAudit", Operate, Read, "Search the audit";
     AuditExport: "audit.export", "GET /meshkit/audit:export", "AuditService/ExportAudit", Operate, Read, "Read the whole audit as JSON lines";
     AuditVerify: "audit.verify", "GET /meshkit/audit:verify", "AuditService/VerifyAudit", Operate, Read, "Check the audit's chain of hashes";
+    LeadersList: "leader.list", "GET /meshkit/leaders", "LeadersService/ListLeaders", Read, Read, "List leases";
+    LeadersGet: "leader.get", "GET /meshkit/leaders/{id}", "LeadersService/GetLeader", Read, Read, "Read one lease";
+    LeadersWatch: "leader.watch", "GET /meshkit/leaders:watch", "LeadersService/WatchLeaders", Observe, Read, "Follow who leads";
+    LeadersResign: "leader.resign", "POST /meshkit/leaders/{id}:resign", "LeadersService/ResignLeader", Operate, Change, "Ask a leader to give a scope up";
     ShardsList: "shard.list", "GET /meshkit/shards", "ShardsService/ListShards", Read, Read, "List shards";
     ShardsLookup: "shard.lookup", "GET /meshkit/shards/lookup", "ShardsService/LookupShard", Read, Read, "Find the shard of a key";
 }

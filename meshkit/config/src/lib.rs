@@ -11,6 +11,6 @@ mod tests;
 
 pub use check::{Check, GRPC, REST};
 pub use model::{
-    MeshkitConfig, ModuleName, NamespaceConfig, NodeConfig, RegistryConfig, ShardsConfig, StoreBackend,
-    StoreConfig,
+    LeadershipConfig, MeshkitConfig, ModuleName, NamespaceConfig, NodeConfig, RegistryConfig, ShardsConfig,
+    StoreBackend, StoreConfig,
 };

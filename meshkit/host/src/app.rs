@@ -8,9 +8,11 @@ use http::header::CONTENT_TYPE;
 use http::{Request, Response};
 use meshkit_api::{Context, Gate, Module, keep_house};
 use meshkit_config::{GRPC, MeshkitConfig, ModuleName, NamespaceConfig, REST};
-use omnirelay_runtime::Result;
+use meshkit_leadership::Leadership;
+use meshkit_model::{LeaderScope, PeerId};
 use omnirelay_runtime::bootstrap::{Running, Startup};
 use omnirelay_runtime::config::{Layers, Loaded, load_kind, refuse};
+use omnirelay_runtime::{ErrorKind, OperatorError, Result};
 use relay_enforcement::{Checkpoint, Checkpoints, guard, is_probe};
 use relay_transport::auth::Authenticator;
 use relay_transport::tls::ServerTls;
@@ -47,10 +49,12 @@ pub async fn start(mut startup: Startup, args: Args) -> Result<Running> {
     startup.step("listener");
 
     let auth = Arc::new(auth);
-    keep_house(view.clone(), startup.drain.clone());
+    let leadership = Leadership::start(&view, candidacy(config)?, &startup.metrics, &startup.drain);
+    keep_house(view.clone(), leadership.clone(), startup.drain.clone());
     let context = Context {
         gate: Gate::new(Arc::clone(&auth), view.clone(), startup.drain.clone()),
         view,
+        leadership,
         auth,
         metrics: startup.metrics.clone(),
         drain: startup.drain.clone(),
@@ -88,6 +92,22 @@ fn configuration(args: Args) -> Result<Loaded<MeshkitConfig>> {
     Ok(loaded)
 }
 
+/// What this node would lead.
+fn candidacy(config: &MeshkitConfig) -> Result<meshkit_leadership::Settings> {
+    let led = [ModuleName::Registry, ModuleName::Shards].into_iter();
+    let modules = led.filter(|module| config.modules.contains(module));
+    let scopes = std::iter::once(Ok(LeaderScope::global()))
+        .chain(modules.map(|module| LeaderScope::module(module.as_str())))
+        .chain(config.shards.namespaces.iter().map(|namespace| LeaderScope::namespace(&namespace.name)))
+        .collect::<std::result::Result<_, _>>();
+    let named = |invalid: meshkit_model::Invalid| OperatorError::new(ErrorKind::Config, invalid.to_string());
+    Ok(meshkit_leadership::Settings {
+        node: PeerId::new(config.node.name.as_str()).map_err(named)?,
+        lease: config.leadership.lease(),
+        scopes: scopes.map_err(named)?,
+    })
+}
+
 async fn modules(context: &Context, config: &MeshkitConfig) -> Result<Vec<Module>> {
     let mut modules = Vec::new();
     for name in ModuleName::ALL {
@@ -109,6 +129,7 @@ async fn modules(context: &Context, config: &MeshkitConfig) -> Result<Vec<Module
                 };
                 meshkit_shards::start(context, settings).await?
             }
+            ModuleName::Leaders => meshkit_leaders::start(context),
             ModuleName::Clusters => meshkit_clusters::start(context),
             ModuleName::Config => meshkit_settings::start(context),
             ModuleName::Audit => meshkit_audit::start(context),

@@ -10,6 +10,7 @@ use crate::cluster::Cluster;
 use crate::config::ConfigDocument;
 use crate::idempotency::IdempotentAnswer;
 use crate::invalid::Invalid;
+use crate::lease::Lease;
 use crate::peer::{Peer, PeerId};
 use crate::shard::{Namespace, Shard};
 
@@ -34,11 +35,13 @@ pub enum Kind {
     Revocation,
     /// A request that was answered, so that its repetition is answered alike.
     IdempotencyKey,
+    /// Who leads what.
+    Lease,
 }
 
 impl Kind {
     /// Every kind, in order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Peer,
         Self::Namespace,
         Self::Shard,
@@ -48,6 +51,7 @@ impl Kind {
         Self::Certificate,
         Self::Revocation,
         Self::IdempotencyKey,
+        Self::Lease,
     ];
 
     /// The name in stores, audits and tokens: 1 to 32 of `[a-z-]`, never changed.
@@ -63,6 +67,7 @@ impl Kind {
             Self::Certificate => "certificate",
             Self::Revocation => "revocation",
             Self::IdempotencyKey => "idempotency-key",
+            Self::Lease => "lease",
         }
     }
 
@@ -85,6 +90,7 @@ impl Kind {
             Self::Cluster => check::<Cluster>(key, version, value),
             Self::Config => check::<ConfigDocument>(key, version, value),
             Self::IdempotencyKey => check::<IdempotentAnswer>(key, version, value),
+            Self::Lease => check::<Lease>(key, version, value),
             Self::JoinToken | Self::Certificate | Self::Revocation => {
                 serde_json::from_str::<IgnoredAny>(value).map(drop).map_err(|error| error.to_string())
             }
@@ -303,6 +309,37 @@ impl Record for IdempotentAnswer {
 
     fn validate(&self) -> Result<(), Invalid> {
         Ok(())
+    }
+}
+
+impl Record for Lease {
+    const KIND: Kind = Kind::Lease;
+
+    fn key(&self) -> String {
+        self.scope.to_string()
+    }
+
+    fn version(&self) -> u64 {
+        self.record_version
+    }
+
+    fn set_version(&mut self, version: u64) {
+        self.record_version = version;
+    }
+
+    fn validate(&self) -> Result<(), Invalid> {
+        Self::validate(self)
+    }
+
+    fn fields(&self) -> Fields {
+        let holder = self.holder.as_ref().map_or("", PeerId::as_str);
+        vec![("holder", holder.to_owned())]
+    }
+
+    fn fence(&self) -> Option<Fence> {
+        // Another process of the same name is another owner.
+        let owner = self.holder.as_ref().map(|holder| format!("{holder} {}", self.session));
+        Some(Fence { number: self.fence, owner: owner.unwrap_or_default() })
     }
 }
 

@@ -75,6 +75,12 @@ impl View {
         *self.0.applied.borrow()
     }
 
+    /// The last revision that changed more than leases, or a later one.
+    #[must_use]
+    pub fn settled(&self) -> u64 {
+        self.read().settled()
+    }
+
     /// Tells of every revision that reads see, the latest first.
     #[must_use]
     pub fn revisions(&self) -> watch::Receiver<u64> {
@@ -154,6 +160,12 @@ impl View {
             tables.peers_mut().touch(&id, at);
         }
         Ok(())
+    }
+
+    /// Whether other processes write to the store too.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.0.store.is_shared()
     }
 
     /// How many watch now.

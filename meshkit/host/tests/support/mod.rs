@@ -1,5 +1,8 @@
 //! A real meshkitd on real sockets, and the words to talk to it.
 
+pub mod etcd;
+pub mod events;
+
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -180,6 +183,16 @@ impl Meshkitd {
             std::thread::yield_now();
         };
         status.code()
+    }
+
+    /// SIGSTOP.
+    pub fn pause(&self) {
+        relay_testkit::pause(self.child.id());
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        relay_testkit::resume(self.child.id());
     }
 
     /// SIGKILL.
