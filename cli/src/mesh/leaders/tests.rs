@@ -41,9 +41,9 @@ fn a_table_says_who_leads_and_who_did() {
     };
     let text = table(&[vacant, lease()], now()).render(0, false);
     let golden = "\
-SCOPE          STATE   LEADER     FENCE  SINCE   LEASE MS  PREVIOUS   ENDED
-global         vacant                 8  1m 30s      2000
-module/shards  held    meshkit-2      8  1m 30s      2000  meshkit-1  expired
+SCOPE          STATE   LEADER     FENCE  SINCE  LEASE MS  PREVIOUS   ENDED
+global         vacant  -              8  1m30s      2000  -          -
+module/shards  held    meshkit-2      8  1m30s      2000  meshkit-1  expired
 ";
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     assert_eq!(lines, golden.lines().collect::<Vec<_>>(), "{text}");
