@@ -9,7 +9,7 @@ use omnirelay_runtime::Result;
 
 use crate::args::{
     AuditCommand, Bootstrap, Cli, Clusters, Command, ConfigCommand, DaemonConfig, DebugCommand, Dev, Init,
-    Mesh, Namespaces, Peers, Shards, TransportCommand,
+    Leaders, Mesh, Namespaces, Peers, Shards, TransportCommand,
 };
 use crate::dev::Hosts;
 use crate::mesh::peers::Verb;
@@ -41,6 +41,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Mesh(Mesh::Namespaces(args)) => namespaces(context, &args)?,
         Command::Mesh(Mesh::Bootstrap(args)) => bootstrap(context, &args)?,
         Command::Mesh(Mesh::Config(ConfigCommand::Validate(args))) => return mesh::validate::run(args),
+        Command::Mesh(Mesh::Leaders(Leaders::Status(args))) => mesh::leaders::status(context, &args)?,
+        Command::Mesh(Mesh::Leaders(Leaders::Resign(args))) => mesh::leaders::resign(context, &args)?,
         Command::Mesh(Mesh::Transport(TransportCommand::Stats(args))) => {
             mesh::transport::stats(context, &args)?;
         }

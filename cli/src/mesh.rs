@@ -7,6 +7,7 @@ pub(crate) mod clusters;
 pub(crate) mod config;
 pub(crate) mod daemon;
 pub(crate) mod downgrades;
+pub(crate) mod leaders;
 pub(crate) mod namespaces;
 pub(crate) mod peers;
 mod reading;

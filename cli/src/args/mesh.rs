@@ -25,6 +25,9 @@ pub(crate) enum Mesh {
     /// What is cut into shards, and how those are placed
     #[command(subcommand)]
     Namespaces(Namespaces),
+    /// Who leads the mesh, its namespaces and its modules
+    #[command(subcommand)]
+    Leaders(Leaders),
     /// The clusters of the mesh and which of them serve
     #[command(subcommand)]
     Clusters(Clusters),
@@ -114,6 +117,36 @@ pub(crate) enum Peers {
     Drain(HoldPeer),
     /// Set labels over those that a peer registers with (key=value), or hide them (key-)
     Label(LabelPeer),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Leaders {
+    /// Show who leads what
+    Status(LeadersStatus),
+    /// Ask a leader to give a scope up; another node follows at once
+    Resign(ResignLeader),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LeadersStatus {
+    /// This scope alone: global, namespace/NAME or module/NAME
+    pub(crate) scope: Option<String>,
+
+    /// Follow what becomes of it until Ctrl-C; with JSON one document a line
+    #[arg(long)]
+    pub(crate) watch: bool,
+
+    #[command(flatten)]
+    pub(crate) listing: Listing,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResignLeader {
+    /// The scope: global, namespace/NAME or module/NAME
+    pub(crate) scope: String,
+
+    #[command(flatten)]
+    pub(crate) changing: Changing,
 }
 
 #[derive(Debug, Subcommand)]
@@ -218,6 +251,8 @@ impl Mesh {
     pub(super) fn wants_json(&self) -> bool {
         match self {
             Self::Peers(peers) => peers.wants_json(),
+            Self::Leaders(Leaders::Status(status)) => status.listing.output == ListFormat::Json,
+            Self::Leaders(Leaders::Resign(resign)) => resign.changing.shown.output == ListFormat::Json,
             Self::Clusters(clusters) => clusters.wants_json(),
             Self::Versions(shown) => shown.output == ListFormat::Json,
             Self::Audit(audit) => audit.wants_json(),

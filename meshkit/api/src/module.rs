@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use meshkit_leadership::Leadership;
 use meshkit_store::View;
 use omnirelay_runtime::{Drain, Metrics};
 use relay_transport::auth::Authenticator;
@@ -13,6 +14,8 @@ use crate::gate::Gate;
 pub struct Context {
     /// The records.
     pub view: View,
+    /// What this node leads.
+    pub leadership: Leadership,
     /// Who may call what stands in no module's table.
     pub auth: Arc<Authenticator>,
     /// The way into every module.

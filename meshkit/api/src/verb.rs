@@ -112,6 +112,10 @@ verbs! {
     IdentitiesRevoke: "identity.revoke", "POST /meshkit/identities/{id}:revoke", "BootstrapService/RevokeIdentity", Admin, Destructive, "Let all certificates of one count no more";
     RevocationsAdd: "revocation.add", "POST /meshkit/revocations", "BootstrapService/RevokeCertificate", Admin, Destructive, "Let one certificate count no more, by serial number";
     RevocationsWatch: "revocation.watch", "GET /meshkit/revocations:watch", "BootstrapService/WatchRevocations", Observe, Read, "Follow revocations";
+    LeadersList: "leader.list", "GET /meshkit/leaders", "LeadersService/ListLeaders", Read, Read, "List leases";
+    LeadersGet: "leader.get", "GET /meshkit/leaders/{id}", "LeadersService/GetLeader", Read, Read, "Read one lease";
+    LeadersWatch: "leader.watch", "GET /meshkit/leaders:watch", "LeadersService/WatchLeaders", Observe, Read, "Follow who leads";
+    LeadersResign: "leader.resign", "POST /meshkit/leaders/{id}:resign", "LeadersService/ResignLeader", Operate, Change, "Ask a leader to give a scope up";
     ShardsList: "shard.list", "GET /meshkit/shards", "ShardsService/ListShards", Read, Read, "List shards";
     NamespacesList: "namespace.list", "GET /meshkit/namespaces", "NamespacesService/ListNamespaces", Read, Read, "List what is cut into shards";
     NamespacesGet: "namespace.get", "GET /meshkit/namespaces/{id}", "NamespacesService/GetNamespace", Read, Read, "Read one namespace";

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::response::Response;
-use futures_util::stream::{self, BoxStream, StreamExt as _};
+use futures_util::stream::{self, BoxStream, Stream, StreamExt as _};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use meshkit_model::{Invalid, Record};
@@ -42,13 +42,17 @@ impl Gate {
     pub fn sse<R: Record, S: serde::Serialize + 'static>(&self, watch: Watch, shown: fn(R) -> S) -> Response {
         let events = watch.stream(move |watch, told| frame(&watch.token(), &told, shown));
         // A store that cannot be read now ends the stream; the client comes back with its token.
-        let events = events
-            .take_while(|event| std::future::ready(event.is_ok()))
-            .filter_map(async |event| event.ok().map(Ok::<_, Infallible>));
+        let events = events.take_while(|event| std::future::ready(event.is_ok()));
+        self.sse_of(events.filter_map(async |event| event.ok()))
+    }
+
+    /// Frames as server-sent events, until they end or the process drains.
+    pub fn sse_of(&self, frames: impl Stream<Item = Bytes> + Send + 'static) -> Response {
+        let frames = frames.map(Ok::<_, Infallible>);
         let hello = stream::iter([Ok(Bytes::from_static(b"retry: 1000\n\n"))]);
         let drain = self.drain.clone();
         let ended = Box::pin(async move { drain.started().await });
-        let mut response = Response::new(Body::from_stream(hello.chain(events).take_until(ended)));
+        let mut response = Response::new(Body::from_stream(hello.chain(frames).take_until(ended)));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
@@ -66,10 +70,15 @@ impl Gate {
             let (event, record) = message(watch.token(), &told);
             write(event, record)
         });
-        let answers = events.map(|event| match event {
-            Ok(answer) => answer.map_err(|status| grpc_status(&status)),
-            Err(error) => Err(grpc_status(&store_status(&error))),
-        });
+        self.grpc_of(events.map(|event| event.unwrap_or_else(|error| Err(store_status(&error)))))
+    }
+
+    /// Messages as a gRPC stream, which ends with `UNAVAILABLE` when the process drains.
+    pub fn grpc_of<T: Send + 'static>(
+        &self,
+        messages: impl Stream<Item = Result<T, Status>> + Send + 'static,
+    ) -> BoxStream<'static, Result<T, tonic::Status>> {
+        let answers = messages.map(|message| message.map_err(|status| grpc_status(&status)));
         let drain = self.drain.clone();
         let ended = Box::pin(async move { drain.started().await });
         let leaving = Status::unavailable("meshkitd drains").with_hint("resume with the last token");

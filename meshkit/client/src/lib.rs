@@ -14,6 +14,7 @@ mod credentials;
 mod error;
 mod govern;
 mod identity;
+mod leaders;
 mod operate;
 mod pages;
 mod registration;
@@ -28,6 +29,7 @@ pub use credentials::Credentials;
 pub use error::MeshError;
 pub use govern::ClusterFilter;
 pub use identity::{Identity, NewKey};
+pub use leaders::LeaderWatch;
 pub use pages::{PeerPages, ShardPages};
 pub use registration::{Registration, RegistrationHandle, RegistrationState};
 pub use shards::{

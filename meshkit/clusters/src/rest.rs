@@ -81,15 +81,16 @@ async fn list(State(clusters): Shared, request: Request) -> Result<Reply, Proble
     let (parts, asked) = clusters.gate.rest_read::<ListQuery>(Verb::ClustersList, request, "cluster").await?;
     let listing = listing(&asked.filter, &asked.sort, asked.limit, asked.cursor)?;
     let fields = Sparse::parse(&asked.fields, FIELDS)?;
-    let etag = |revision| etag_of_revision(clusters.view.identity(), revision);
-    if let Some(reply) = Reply::not_modified(&parts.headers, &etag(clusters.view.revision())) {
+    // Taken before the page is read: a page that is newer than its ETag is only read once more.
+    let etag = etag_of_revision(clusters.view.identity(), clusters.view.settled());
+    if let Some(reply) = Reply::not_modified(&parts.headers, &etag) {
         return Ok(reply);
     }
     let (page, revision) = clusters.list(&listing)?;
     let records = page.records.iter().map(|cluster| fields.json(cluster));
     let reply =
         ListReply { clusters: records.collect::<Result<_, _>>()?, next_cursor: page.next_cursor, revision };
-    Ok(Reply::json(&reply)?.tagged(etag(revision)))
+    Ok(Reply::json(&reply)?.tagged(etag))
 }
 
 /// A listing of clusters as REST and gRPC ask for it.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
-use meshkit_model::PeerId;
+use meshkit_model::{Lease, PeerId};
 use omnirelay_runtime::OperatorError;
 use omnirelay_runtime::config::{Loaded, Problems};
 use relay_core::{Encoding, Protocol};
@@ -82,10 +82,12 @@ impl MeshkitConfig {
             found.add("log.filter", error);
         }
         if config.modules.is_empty() {
-            let remedy = "leave it out for all, or name some of registry, shards";
+            let remedy =
+                "leave it out for all, or name some of registry, shards, leaders, clusters, config, audit";
             found.say("modules", "`modules` is empty", remedy);
         }
         check_registry(config, &mut found);
+        check_leadership(config, &mut found);
         check_namespaces(config, &mut found);
         bootstrap::check(config, &mut found);
         let policy = Policy::new(&config.policy).report(&config.policy, &config.endpoints(), now);
@@ -126,6 +128,15 @@ fn check_registry(config: &MeshkitConfig, found: &mut Problems<'_, MeshkitConfig
             registry.dead_after_ms, registry.suspect_after_ms
         );
         found.say(key, &problem, "give a suspect peer time to speak up: twice `suspect_after_ms`");
+    }
+}
+
+fn check_leadership(config: &MeshkitConfig, found: &mut Problems<'_, MeshkitConfig>) {
+    let lease_ms = config.leadership.lease_ms;
+    if !Lease::LEASE_MS.contains(&lease_ms) {
+        let (least, most) = (Lease::LEASE_MS.start(), Lease::LEASE_MS.end());
+        let key = "leadership.lease_ms";
+        found.say(key, &format!("`{key}` is {lease_ms}"), &format!("choose {least} to {most}"));
     }
 }
 

@@ -13,6 +13,6 @@ mod tests;
 pub use bootstrap::BootstrapConfig;
 pub use check::{Check, GRPC, REST};
 pub use model::{
-    MeshkitConfig, ModuleName, NamespaceConfig, NodeConfig, RegistryConfig, ShardsConfig, StoreBackend,
-    StoreConfig,
+    LeadershipConfig, MeshkitConfig, ModuleName, NamespaceConfig, NodeConfig, RegistryConfig, ShardsConfig,
+    StoreBackend, StoreConfig,
 };

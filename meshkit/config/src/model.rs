@@ -34,6 +34,9 @@ pub struct MeshkitConfig {
     /// How peers are judged.
     #[serde(default)]
     pub registry: RegistryConfig,
+    /// How long leaders lead.
+    #[serde(default)]
+    pub leadership: LeadershipConfig,
     /// What is cut into shards.
     #[serde(default)]
     pub shards: ShardsConfig,
@@ -119,6 +122,8 @@ pub enum ModuleName {
     Registry,
     /// Who owns what.
     Shards,
+    /// Who leads.
+    Leaders,
     /// Which clusters there are and serve.
     Clusters,
     /// The mesh's configuration.
@@ -131,8 +136,15 @@ pub enum ModuleName {
 
 impl ModuleName {
     /// Every module.
-    pub const ALL: [Self; 6] =
-        [Self::Registry, Self::Shards, Self::Clusters, Self::Config, Self::Audit, Self::Bootstrap];
+    pub const ALL: [Self; 7] = [
+        Self::Registry,
+        Self::Shards,
+        Self::Leaders,
+        Self::Clusters,
+        Self::Config,
+        Self::Audit,
+        Self::Bootstrap,
+    ];
 
     /// The name in configuration and on the command line.
     #[must_use]
@@ -140,6 +152,7 @@ impl ModuleName {
         match self {
             Self::Registry => "registry",
             Self::Shards => "shards",
+            Self::Leaders => "leaders",
             Self::Clusters => "clusters",
             Self::Config => "config",
             Self::Audit => "audit",
@@ -180,6 +193,29 @@ impl RegistryConfig {
             suspect_after: Duration::from_millis(self.suspect_after_ms.into()),
             dead_after: Duration::from_millis(self.dead_after_ms.into()),
         }
+    }
+}
+
+/// How long leaders lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LeadershipConfig {
+    /// How long a lease lasts after each renewal, in milliseconds: 200 to 600 000. A leader that
+    /// died is followed a little after that; nodes of one mesh may differ.
+    pub lease_ms: u32,
+}
+
+impl Default for LeadershipConfig {
+    fn default() -> Self {
+        Self { lease_ms: 2_000 }
+    }
+}
+
+impl LeadershipConfig {
+    /// How long a lease lasts after each renewal.
+    #[must_use]
+    pub fn lease(&self) -> Duration {
+        Duration::from_millis(self.lease_ms.into())
     }
 }
 

@@ -75,6 +75,17 @@ fn silence_is_judged_in_order() {
 }
 
 #[test]
+fn a_lease_has_bounds() {
+    for lease in ["0", "600001"] {
+        let report = format!(
+            "error: `leadership.lease_ms` is {lease}\n  where: mesh.toml:10\n  hint:  choose 200 to 600000"
+        );
+        let section = format!("[leadership]\nlease_ms = {lease}\n[registry]");
+        check("[registry]", &section, &[&report]);
+    }
+}
+
+#[test]
 fn namespaces_are_checked_one_by_one() {
     let shards_hint = "choose 1 to 65536; many more than owners, since it is fixed once it exists";
     for count in ["0", "65537"] {

@@ -8,6 +8,8 @@ use http::{Request, Response};
 use meshkit_api::{Context, Gate, Module, keep_house};
 use meshkit_bootstrap::Prepared;
 use meshkit_config::{BootstrapConfig, GRPC, MeshkitConfig, ModuleName, NamespaceConfig, REST};
+use meshkit_leadership::Leadership;
+use meshkit_model::{LeaderScope, PeerId};
 use meshkit_store::View;
 use omnirelay_runtime::bootstrap::{Running, Startup};
 use omnirelay_runtime::config::{Layers, Loaded, refuse};
@@ -50,10 +52,12 @@ pub async fn start(startup: Startup, args: Args) -> Result<Running> {
     startup.begin(Step::Services);
 
     let auth = Arc::new(auth);
-    keep_house(view.clone(), startup.drain.clone());
+    let leadership = Leadership::start(&view, candidacy(config)?, &startup.metrics, &startup.drain);
+    keep_house(view.clone(), leadership.clone(), startup.drain.clone());
     let context = Context {
         gate: Gate::new(Arc::clone(&auth), view.clone(), startup.drain.clone()),
         view,
+        leadership,
         auth,
         metrics: startup.metrics.clone(),
         drain: startup.drain.clone(),
@@ -130,6 +134,22 @@ pub(crate) fn listening(config: &MeshkitConfig) -> ListenerConfig {
     listener
 }
 
+/// What this node would lead.
+fn candidacy(config: &MeshkitConfig) -> Result<meshkit_leadership::Settings> {
+    let led = [ModuleName::Registry, ModuleName::Shards].into_iter();
+    let modules = led.filter(|module| config.modules.contains(module));
+    let scopes = std::iter::once(Ok(LeaderScope::global()))
+        .chain(modules.map(|module| LeaderScope::module(module.as_str())))
+        .chain(config.shards.namespaces.iter().map(|namespace| LeaderScope::namespace(&namespace.name)))
+        .collect::<std::result::Result<_, _>>();
+    let named = |invalid: meshkit_model::Invalid| OperatorError::new(ErrorKind::Config, invalid.to_string());
+    Ok(meshkit_leadership::Settings {
+        node: PeerId::new(config.node.name.as_str()).map_err(named)?,
+        lease: config.leadership.lease(),
+        scopes: scopes.map_err(named)?,
+    })
+}
+
 async fn modules(
     context: &Context,
     config: &MeshkitConfig,
@@ -155,6 +175,7 @@ async fn modules(
                 };
                 meshkit_shards::start(context, settings).await?
             }
+            ModuleName::Leaders => meshkit_leaders::start(context),
             ModuleName::Clusters => meshkit_clusters::start(context),
             ModuleName::Config => meshkit_settings::start(context),
             ModuleName::Audit => meshkit_audit::start(context),

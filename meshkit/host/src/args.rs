@@ -24,7 +24,7 @@ pub struct Args {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
 
-    /// Runs these modules alone: registry, shards.
+    /// Runs these modules alone: registry, shards, leaders, clusters, config, audit.
     #[arg(long = "module", value_name = "NAME", value_delimiter = ',', value_parser = module)]
     pub modules: Vec<ModuleName>,
 
@@ -47,8 +47,7 @@ impl Args {
 }
 
 fn module(name: &str) -> Result<ModuleName, String> {
-    ModuleName::ALL
-        .into_iter()
-        .find(|module| module.as_str() == name)
-        .ok_or_else(|| format!("`{name}` is not a module; there are registry and shards"))
+    ModuleName::ALL.into_iter().find(|module| module.as_str() == name).ok_or_else(|| {
+        format!("`{name}` is not a module; there are registry, shards, leaders, clusters, config and audit")
+    })
 }

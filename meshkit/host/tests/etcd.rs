@@ -15,26 +15,8 @@ mod support;
 use meshkit_client::{PeerFilter, v1};
 use relay_core::Protocol;
 use relay_testkit::EtcdCluster;
+use support::etcd::{PREFIX, bench};
 use support::{Ask, Bench, Meshkitd, OPERATOR, READER, eventually, peer};
-
-const PREFIX: &str = "/omnirelay/";
-
-/// A configuration with the store in an etcd.
-fn bench(cluster: &EtcdCluster) -> Bench {
-    let tls = cluster.tls();
-    let text = format!(
-        "backend = \"etcd\"\nendpoints = {:?}\nprefix = \"{PREFIX}mesh\"\n\
-         tls = {{ ca = {:?}, certificate = {:?}, private_key = {:?} }}\n\
-         user = {:?}\npassword_file = {:?}",
-        cluster.endpoints(),
-        tls.ca.unwrap(),
-        tls.certificate.unwrap(),
-        tls.private_key.unwrap(),
-        EtcdCluster::USER,
-        cluster.password_file(),
-    );
-    Bench::with_store(&text, "")
-}
 
 async fn ids(bench: &Bench, meshkitd: &Meshkitd) -> Vec<String> {
     let client = bench.client(meshkitd, Protocol::Http2, READER);

@@ -69,7 +69,7 @@ fn bad_configuration_is_refused() {
 #[test]
 fn a_taken_port_is_refused_and_the_store_left_alone() {
     let bench = Bench::new("");
-    drop(bench.start(&[]));
+    bench.start(&[]).terminate();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let set = format!("listener.address={:?}", taken.local_addr().unwrap().to_string());
     check(&bench, &["--set", &set], 9, &["cannot listen on", "cause:"]);
@@ -78,7 +78,7 @@ fn a_taken_port_is_refused_and_the_store_left_alone() {
 #[test]
 fn a_damaged_store_is_refused_untouched() {
     let bench = Bench::new("");
-    drop(bench.start(&[]));
+    bench.start(&[]).terminate();
     let good = bytes(&bench.store);
     let mut bad = good.clone();
     // The second page holds records of the store itself; damage in unused space is none.

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use crate::bootstrap::Identity;
 use crate::cluster::Cluster;
+use crate::lease::Lease;
 use crate::peer::Peer;
 
 /// A record that can be filtered and sorted by its fields.
@@ -148,5 +149,27 @@ impl Listed for Identity {
 
     fn id(&self) -> &str {
         &self.name
+    }
+}
+
+impl Listed for Lease {
+    const NAMES: &'static [&'static str] =
+        &["scope", "holder", "fence", "change", "since", "changedAt", "recordVersion"];
+
+    fn field(&self, name: &str) -> Option<Field<'_>> {
+        Some(match name {
+            "scope" => Field::Text(self.id()),
+            "holder" => Field::Text(self.holder.as_ref()?.as_str()),
+            "fence" => Field::Number(self.fence),
+            "change" => Field::Text(self.change.as_str()),
+            "since" => Field::Time(self.since),
+            "changedAt" => Field::Time(self.changed_at),
+            "recordVersion" => Field::Number(self.record_version),
+            _ => return None,
+        })
+    }
+
+    fn id(&self) -> &str {
+        self.scope.as_str()
     }
 }

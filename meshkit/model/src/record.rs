@@ -11,6 +11,7 @@ use crate::cluster::Cluster;
 use crate::config::ConfigDocument;
 use crate::idempotency::IdempotentAnswer;
 use crate::invalid::Invalid;
+use crate::lease::Lease;
 use crate::namespace::Namespace;
 use crate::peer::{Peer, PeerId};
 use crate::shard::Shard;
@@ -36,11 +37,13 @@ pub enum Kind {
     Revocation,
     /// A request that was answered, so that its repetition is answered alike.
     IdempotencyKey,
+    /// Who leads what.
+    Lease,
 }
 
 impl Kind {
     /// Every kind, in order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Peer,
         Self::Namespace,
         Self::Shard,
@@ -50,6 +53,7 @@ impl Kind {
         Self::Identity,
         Self::Revocation,
         Self::IdempotencyKey,
+        Self::Lease,
     ];
 
     /// The name in stores, audits and tokens: 1 to 32 of `[a-z-]`, never changed.
@@ -65,6 +69,7 @@ impl Kind {
             Self::Identity => "identity",
             Self::Revocation => "revocation",
             Self::IdempotencyKey => "idempotency-key",
+            Self::Lease => "lease",
         }
     }
 
@@ -87,6 +92,7 @@ impl Kind {
             Self::Cluster => check::<Cluster>(key, version, value),
             Self::Config => check::<ConfigDocument>(key, version, value),
             Self::IdempotencyKey => check::<IdempotentAnswer>(key, version, value),
+            Self::Lease => check::<Lease>(key, version, value),
             Self::JoinToken => check::<JoinToken>(key, version, value),
             Self::Identity => check::<Identity>(key, version, value),
             Self::Revocation => check::<Revocation>(key, version, value),
@@ -283,6 +289,37 @@ impl Record for IdempotentAnswer {
 
     fn validate(&self) -> Result<(), Invalid> {
         Ok(())
+    }
+}
+
+impl Record for Lease {
+    const KIND: Kind = Kind::Lease;
+
+    fn key(&self) -> String {
+        self.scope.to_string()
+    }
+
+    fn version(&self) -> u64 {
+        self.record_version
+    }
+
+    fn set_version(&mut self, version: u64) {
+        self.record_version = version;
+    }
+
+    fn validate(&self) -> Result<(), Invalid> {
+        Self::validate(self)
+    }
+
+    fn fields(&self) -> Fields {
+        let holder = self.holder.as_ref().map_or("", PeerId::as_str);
+        vec![("holder", holder.to_owned())]
+    }
+
+    fn fence(&self) -> Option<Fence> {
+        // Another process of the same name is another owner.
+        let owner = self.holder.as_ref().map(|holder| format!("{holder} {}", self.session));
+        Some(Fence { number: self.fence, owner: owner.unwrap_or_default() })
     }
 }
 

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use meshkit_api::{Caller, Context, Gate, Listing, etag_of_revision, invalid, now, store_status};
+use meshkit_leadership::{Lead, Leadership};
 use meshkit_model::{
-    ConfigDocument, DrainProgress, LabelPatch, Liveness, Peer, PeerId, PeerSpec, PeerStatus, RegistryTuning,
-    Timestamp,
+    ConfigDocument, DrainProgress, LabelPatch, LeaderScope, Liveness, Peer, PeerId, PeerSpec, PeerStatus,
+    RegistryTuning, Timestamp,
 };
 use meshkit_store::{Expect, Mutation, Rows as _, StoreError, Tables, View, Write};
 use relay_core::Status;
@@ -19,6 +20,7 @@ const TRIES: usize = 4;
 
 pub(crate) struct Registry {
     pub(crate) view: View,
+    leadership: Leadership,
     pub(crate) gate: Gate,
     pub(crate) settings: Settings,
     pub(crate) metrics: RegistryMetrics,
@@ -39,6 +41,7 @@ impl Registry {
     pub(crate) fn new(context: &Context, settings: Settings) -> Self {
         Self {
             view: context.view.clone(),
+            leadership: context.leadership.clone(),
             gate: context.gate.clone(),
             settings,
             metrics: RegistryMetrics::new(&context.metrics),
@@ -65,11 +68,7 @@ impl Registry {
 
     /// The ETag of any listing right now.
     pub(crate) fn etag(&self) -> String {
-        self.etag_at(self.view.revision())
-    }
-
-    pub(crate) fn etag_at(&self, revision: u64) -> String {
-        etag_of_revision(self.view.identity(), revision)
+        etag_of_revision(self.view.identity(), self.view.settled())
     }
 
     pub(crate) fn list(&self, listing: &Listing) -> Result<PeerPage, Status> {
@@ -170,6 +169,25 @@ impl Registry {
             }
         }
         Err(contended(&id))
+    }
+
+    /// The right to judge peers for the mesh, where this node has it now.
+    pub(crate) fn leads(&self) -> Option<Lead> {
+        self.leadership.lead(&LeaderScope::module("registry").ok()?)
+    }
+
+    /// Writes what was decided of a peer for the mesh, as long as nobody else decides by then.
+    pub(crate) async fn decree(
+        &self,
+        lead: &Lead,
+        action: &str,
+        reason: &str,
+        peer: &Peer,
+    ) -> Result<(), StoreError> {
+        let write = Write::put(peer, Expect::Version(peer.record_version))?;
+        let reason = format!("{reason} (leading {} under fence {})", lead.scope(), lead.fence());
+        let mutation = Mutation::new("meshkitd", action, now()).reason(reason);
+        self.view.commit(mutation.write(lead.guard()).write(write)).await.map(drop)
     }
 
     /// Writes one peer and gives its new version.

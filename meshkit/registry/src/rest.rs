@@ -143,11 +143,12 @@ async fn list(State(registry): Shared, request: Request) -> Result<Reply, Proble
     let sort = valid(Sort::parse::<Peer>(&asked.sort))?;
     let listing = Listing { filter, sort, limit: asked.limit, cursor: asked.cursor };
     let fields = Sparse::parse(&asked.fields, FIELDS)?;
-    if let Some(reply) = Reply::not_modified(&parts.headers, &registry.etag()) {
+    // Taken before the page is read: a page that is newer than its ETag is only read once more.
+    let etag = registry.etag();
+    if let Some(reply) = Reply::not_modified(&parts.headers, &etag) {
         return Ok(reply);
     }
     let page = registry.list(&listing)?;
-    let etag = registry.etag_at(page.revision);
     let (next_cursor, revision) = (page.next_cursor, page.revision);
     let reply = if asked.fields.is_empty() {
         Reply::json(&ListReply { peers: page.peers, next_cursor, revision })

@@ -1,12 +1,13 @@
-//! Noticing who fell silent.
+//! Noticing who fell silent: every node writes down whom it heard, and the one that leads judges.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use meshkit_api::now;
+use meshkit_leadership::Lead;
 use meshkit_model::{HoldState, Peer, PeerStatus};
-use meshkit_store::{Expect, PeerQuery, StoreError};
+use meshkit_store::{PeerQuery, StoreError};
 use omnirelay_runtime::Drain;
 use tracing::{debug, info, warn};
 
@@ -30,8 +31,14 @@ pub(crate) fn spawn(registry: Arc<Registry>, drain: Drain) {
                 () = drain.started() => true,
                 _ = ticks.tick() => false,
             };
-            if let Err(error) = sweep(&registry).await {
-                warn!(%error, "the sweep of the registry failed; the next one tries again");
+            match sweep(&registry).await {
+                Ok(()) => {}
+                Err(error @ StoreError::StaleFence { .. }) => {
+                    info!(%error, "another node judges peers by now");
+                }
+                Err(error) => {
+                    warn!(%error, "the sweep of the registry failed; the next one tries again");
+                }
             }
             if ended {
                 break;
@@ -51,7 +58,8 @@ async fn sweep(registry: &Registry) -> Result<(), StoreError> {
         let page = registry.view.peers(&query);
         query.after = page.items.last().map(|peer| peer.spec.id.to_string());
         // All at once, so that the store writes many deaths as one group.
-        let verdicts = page.items.into_iter().map(|peer| judge(registry, peer));
+        let lead = registry.leads();
+        let verdicts = page.items.into_iter().map(|peer| judge(registry, lead.as_ref(), peer));
         for status in futures_util::future::try_join_all(verdicts).await? {
             *counts.entry(status).or_insert(0) += 1;
         }
@@ -75,7 +83,8 @@ async fn write_down(registry: &Registry) -> Result<(), StoreError> {
     outcome
 }
 
-async fn judge(registry: &Registry, mut peer: Peer) -> Result<PeerStatus, StoreError> {
+async fn judge(registry: &Registry, lead: Option<&Lead>, mut peer: Peer) -> Result<PeerStatus, StoreError> {
+    let Some(lead) = lead else { return Ok(peer.status) };
     let drained = drained(registry, &mut peer);
     let heard_at = registry.heard_at(&peer);
     let status = registry.liveness().judge(peer.status, heard_at, now());
@@ -86,10 +95,9 @@ async fn judge(registry: &Registry, mut peer: Peer) -> Result<PeerStatus, StoreE
         (false, false) => return Ok(status),
     };
     peer.status = status;
-    let expect = Expect::Version(peer.record_version);
-    match registry.put("meshkitd", action, reason, &peer, expect).await {
-        Ok(_) if !silent => info!(peer = %peer.spec.id, "peer is drained"),
-        Ok(_) => {
+    match registry.decree(lead, action, reason, &peer).await {
+        Ok(()) if !silent => info!(peer = %peer.spec.id, "peer is drained"),
+        Ok(()) => {
             info!(peer = %peer.spec.id, status = status.as_str(), last_seen_at = %heard_at, "peer fell silent");
         }
         // It spoke up in this very moment, or changed otherwise: the next sweep sees.

@@ -1,6 +1,6 @@
 //! Changes of records, with who made them and why.
 
-use meshkit_model::{Invalid, Timestamp};
+use meshkit_model::{Invalid, Kind, Timestamp};
 
 use crate::write::Write;
 
@@ -23,6 +23,9 @@ pub struct Mutation {
     /// Set where the actor was refused: then there are no writes, and all that happens is an audit
     /// entry that says so. Who refuses strangers has to bound how many of them are written down.
     pub refused: Option<Refused>,
+    /// Whether it only says that what is goes on, as the renewal of a lease does: nobody did anything
+    /// then, so leases that it writes do not stand in the audit. Other records always do.
+    pub is_routine: bool,
 }
 
 /// Something that was not done.
@@ -54,7 +57,15 @@ impl Mutation {
             at,
             writes: Vec::new(),
             refused: None,
+            is_routine: false,
         }
+    }
+
+    /// Says that it is routine.
+    #[must_use]
+    pub fn routine(mut self) -> Self {
+        self.is_routine = true;
+        self
     }
 
     /// Says why.
@@ -89,6 +100,12 @@ impl Mutation {
     #[must_use]
     pub fn changes_records(&self) -> bool {
         self.writes.iter().any(|write| !matches!(write, Write::Guard(_)))
+    }
+
+    /// Whether its writes of a kind stand in the audit.
+    #[must_use]
+    pub fn audits(&self, kind: Kind) -> bool {
+        kind.is_audited() && !(self.is_routine && kind == Kind::Lease)
     }
 
     /// Checks everything that needs no look at the store. Every store calls it first.

@@ -75,6 +75,12 @@ impl View {
         *self.0.applied.borrow()
     }
 
+    /// The last revision that changed more than leases, or a later one.
+    #[must_use]
+    pub fn settled(&self) -> u64 {
+        self.read().settled()
+    }
+
     /// Tells of every revision that reads see, the latest first.
     #[must_use]
     pub fn revisions(&self) -> watch::Receiver<u64> {

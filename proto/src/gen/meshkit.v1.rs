@@ -5162,6 +5162,800 @@ pub mod config_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// A leadership of the past.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LeaderTerm {
+    #[prost(string, tag = "1")]
+    pub holder: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub fence: u64,
+    /// LOST, EXPIRED or STEPPED_DOWN.
+    #[prost(enumeration = "LeaderChange", tag = "3")]
+    pub ended: i32,
+}
+/// The leadership of one scope.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Lease {
+    /// `global`, `namespace/NAME` or `module/NAME`.
+    #[prost(string, tag = "1")]
+    pub scope: ::prost::alloc::string::String,
+    #[prost(enumeration = "LeaderState", tag = "2")]
+    pub state: i32,
+    /// The node that leads or led last by this lease; empty where nobody does.
+    #[prost(string, tag = "3")]
+    pub holder: ::prost::alloc::string::String,
+    /// Tells processes of one name apart.
+    #[prost(string, tag = "4")]
+    pub session: ::prost::alloc::string::String,
+    /// Grows whenever somebody is elected or ceases to lead; writes of the leader depend on it.
+    #[prost(uint64, tag = "5")]
+    pub fence: u64,
+    /// How long the lease lasts after each renewal.
+    #[prost(uint32, tag = "6")]
+    pub lease_ms: u32,
+    /// The holder was asked to give it up.
+    #[prost(bool, tag = "7")]
+    pub resigning: bool,
+    /// What happened last.
+    #[prost(enumeration = "LeaderChange", tag = "8")]
+    pub change: i32,
+    /// The leadership before; left out where this is the first.
+    #[prost(message, optional, tag = "9")]
+    pub previous: ::core::option::Option<LeaderTerm>,
+    /// When the holder was elected, or when the last one ceased to lead.
+    #[prost(message, optional, tag = "10")]
+    pub since: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "11")]
+    pub changed_at: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(uint64, tag = "12")]
+    pub record_version: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListLeadersRequest {
+    /// Conditions, all of which have to hold, such as `holder=meshkit-1,scope~module/`.
+    #[prost(string, tag = "1")]
+    pub filter: ::prost::alloc::string::String,
+    /// Fields to sort by, such as `-since,scope`; empty means by scope.
+    #[prost(string, tag = "2")]
+    pub sort: ::prost::alloc::string::String,
+    /// 1 to 1000; 0 means 100.
+    #[prost(uint32, tag = "3")]
+    pub page_size: u32,
+    #[prost(string, tag = "4")]
+    pub page_token: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListLeadersResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub leases: ::prost::alloc::vec::Vec<Lease>,
+    /// Empty on the last page.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub revision: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetLeaderRequest {
+    #[prost(string, tag = "1")]
+    pub scope: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetLeaderResponse {
+    #[prost(message, optional, tag = "1")]
+    pub lease: ::core::option::Option<Lease>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResignLeaderRequest {
+    #[prost(string, tag = "1")]
+    pub scope: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub options: ::core::option::Option<ChangeOptions>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResignLeaderResponse {
+    #[prost(message, optional, tag = "1")]
+    pub lease: ::core::option::Option<Lease>,
+    #[prost(message, optional, tag = "2")]
+    pub outcome: ::core::option::Option<ChangeOutcome>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchLeadersRequest {
+    /// This scope alone; empty means all.
+    #[prost(string, tag = "1")]
+    pub scope: ::prost::alloc::string::String,
+    /// Where a watch with the same scope stood: no snapshot comes then.
+    #[prost(string, tag = "2")]
+    pub resume_token: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchLeadersResponse {
+    #[prost(enumeration = "LeaderEventType", tag = "1")]
+    pub r#type: i32,
+    #[prost(string, tag = "2")]
+    pub scope: ::prost::alloc::string::String,
+    /// Who leads, or who ceased to.
+    #[prost(string, tag = "3")]
+    pub holder: ::prost::alloc::string::String,
+    /// Under which fence.
+    #[prost(uint64, tag = "4")]
+    pub fence: u64,
+    /// The lease as it became; left out where time alone ended it, and of BOOKMARK and RESYNC_REQUIRED.
+    #[prost(message, optional, tag = "5")]
+    pub lease: ::core::option::Option<Lease>,
+    /// The store revision that it belongs to.
+    #[prost(uint64, tag = "6")]
+    pub revision: u64,
+    /// Where a later watch with the same scope goes on.
+    #[prost(string, tag = "7")]
+    pub resume_token: ::prost::alloc::string::String,
+    /// Why, of RESYNC_REQUIRED alone.
+    #[prost(string, tag = "8")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// What became of a leadership.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LeaderChange {
+    Unspecified = 0,
+    /// Somebody leads from now on, under a new fence.
+    Elected = 1,
+    /// The leader leads on.
+    Renewed = 2,
+    /// Somebody else leads although it had not ended.
+    Lost = 3,
+    /// The leader did not renew it in time.
+    Expired = 4,
+    /// The leader gave it up.
+    SteppedDown = 5,
+}
+impl LeaderChange {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LEADER_CHANGE_UNSPECIFIED",
+            Self::Elected => "LEADER_CHANGE_ELECTED",
+            Self::Renewed => "LEADER_CHANGE_RENEWED",
+            Self::Lost => "LEADER_CHANGE_LOST",
+            Self::Expired => "LEADER_CHANGE_EXPIRED",
+            Self::SteppedDown => "LEADER_CHANGE_STEPPED_DOWN",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LEADER_CHANGE_UNSPECIFIED" => Some(Self::Unspecified),
+            "LEADER_CHANGE_ELECTED" => Some(Self::Elected),
+            "LEADER_CHANGE_RENEWED" => Some(Self::Renewed),
+            "LEADER_CHANGE_LOST" => Some(Self::Lost),
+            "LEADER_CHANGE_EXPIRED" => Some(Self::Expired),
+            "LEADER_CHANGE_STEPPED_DOWN" => Some(Self::SteppedDown),
+            _ => None,
+        }
+    }
+}
+/// Whether somebody leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LeaderState {
+    Unspecified = 0,
+    /// Somebody does.
+    Held = 1,
+    /// Nobody does.
+    Vacant = 2,
+    /// Somebody did and did not renew the lease, as far as the node that answers saw.
+    Expired = 3,
+}
+impl LeaderState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LEADER_STATE_UNSPECIFIED",
+            Self::Held => "LEADER_STATE_HELD",
+            Self::Vacant => "LEADER_STATE_VACANT",
+            Self::Expired => "LEADER_STATE_EXPIRED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LEADER_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "LEADER_STATE_HELD" => Some(Self::Held),
+            "LEADER_STATE_VACANT" => Some(Self::Vacant),
+            "LEADER_STATE_EXPIRED" => Some(Self::Expired),
+            _ => None,
+        }
+    }
+}
+/// One event. A watch begins with a SNAPSHOT for each lease, unless it resumes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LeaderEventType {
+    Unspecified = 0,
+    /// The lease as it is.
+    Snapshot = 1,
+    Elected = 2,
+    Renewed = 3,
+    Lost = 4,
+    Expired = 5,
+    SteppedDown = 6,
+    /// Nothing more happened up to this revision.
+    Bookmark = 7,
+    /// What happened since is not known any more, and the watch ends: begin without a token.
+    ResyncRequired = 8,
+}
+impl LeaderEventType {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LEADER_EVENT_TYPE_UNSPECIFIED",
+            Self::Snapshot => "LEADER_EVENT_TYPE_SNAPSHOT",
+            Self::Elected => "LEADER_EVENT_TYPE_ELECTED",
+            Self::Renewed => "LEADER_EVENT_TYPE_RENEWED",
+            Self::Lost => "LEADER_EVENT_TYPE_LOST",
+            Self::Expired => "LEADER_EVENT_TYPE_EXPIRED",
+            Self::SteppedDown => "LEADER_EVENT_TYPE_STEPPED_DOWN",
+            Self::Bookmark => "LEADER_EVENT_TYPE_BOOKMARK",
+            Self::ResyncRequired => "LEADER_EVENT_TYPE_RESYNC_REQUIRED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LEADER_EVENT_TYPE_UNSPECIFIED" => Some(Self::Unspecified),
+            "LEADER_EVENT_TYPE_SNAPSHOT" => Some(Self::Snapshot),
+            "LEADER_EVENT_TYPE_ELECTED" => Some(Self::Elected),
+            "LEADER_EVENT_TYPE_RENEWED" => Some(Self::Renewed),
+            "LEADER_EVENT_TYPE_LOST" => Some(Self::Lost),
+            "LEADER_EVENT_TYPE_EXPIRED" => Some(Self::Expired),
+            "LEADER_EVENT_TYPE_STEPPED_DOWN" => Some(Self::SteppedDown),
+            "LEADER_EVENT_TYPE_BOOKMARK" => Some(Self::Bookmark),
+            "LEADER_EVENT_TYPE_RESYNC_REQUIRED" => Some(Self::ResyncRequired),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+pub mod leaders_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Who leads the mesh, its namespaces and its modules. REST twin: /meshkit/leaders.
+    #[derive(Debug, Clone)]
+    pub struct LeadersServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> LeadersServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> LeadersServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            LeadersServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Lists leases in the order of their scopes, one page at a time. Scope: mesh.read.
+        pub async fn list_leaders(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListLeadersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListLeadersResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/meshkit.v1.LeadersService/ListLeaders",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("meshkit.v1.LeadersService", "ListLeaders"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Reads one lease. Scope: mesh.read. NOT_FOUND where nobody ever led it.
+        pub async fn get_leader(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetLeaderRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetLeaderResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/meshkit.v1.LeadersService/GetLeader",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("meshkit.v1.LeadersService", "GetLeader"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Asks the leader to give a scope up, which it does as soon as it sees that. Scope: mesh.operate.
+        pub async fn resign_leader(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ResignLeaderRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ResignLeaderResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/meshkit.v1.LeadersService/ResignLeader",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("meshkit.v1.LeadersService", "ResignLeader"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Sends the leases as they are and then every event, in order and once. Scope: mesh.observe.
+        pub async fn watch_leaders(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchLeadersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::WatchLeadersResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/meshkit.v1.LeadersService/WatchLeaders",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("meshkit.v1.LeadersService", "WatchLeaders"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod leaders_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with LeadersServiceServer.
+    #[async_trait]
+    pub trait LeadersService: std::marker::Send + std::marker::Sync + 'static {
+        /// Lists leases in the order of their scopes, one page at a time. Scope: mesh.read.
+        async fn list_leaders(
+            &self,
+            request: tonic::Request<super::ListLeadersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListLeadersResponse>,
+            tonic::Status,
+        >;
+        /// Reads one lease. Scope: mesh.read. NOT_FOUND where nobody ever led it.
+        async fn get_leader(
+            &self,
+            request: tonic::Request<super::GetLeaderRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetLeaderResponse>,
+            tonic::Status,
+        >;
+        /// Asks the leader to give a scope up, which it does as soon as it sees that. Scope: mesh.operate.
+        async fn resign_leader(
+            &self,
+            request: tonic::Request<super::ResignLeaderRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ResignLeaderResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the WatchLeaders method.
+        type WatchLeadersStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::WatchLeadersResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Sends the leases as they are and then every event, in order and once. Scope: mesh.observe.
+        async fn watch_leaders(
+            &self,
+            request: tonic::Request<super::WatchLeadersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::WatchLeadersStream>,
+            tonic::Status,
+        >;
+    }
+    /// Who leads the mesh, its namespaces and its modules. REST twin: /meshkit/leaders.
+    #[derive(Debug)]
+    pub struct LeadersServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> LeadersServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for LeadersServiceServer<T>
+    where
+        T: LeadersService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/meshkit.v1.LeadersService/ListLeaders" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListLeadersSvc<T: LeadersService>(pub Arc<T>);
+                    impl<
+                        T: LeadersService,
+                    > tonic::server::UnaryService<super::ListLeadersRequest>
+                    for ListLeadersSvc<T> {
+                        type Response = super::ListLeadersResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListLeadersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as LeadersService>::list_leaders(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListLeadersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/meshkit.v1.LeadersService/GetLeader" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetLeaderSvc<T: LeadersService>(pub Arc<T>);
+                    impl<
+                        T: LeadersService,
+                    > tonic::server::UnaryService<super::GetLeaderRequest>
+                    for GetLeaderSvc<T> {
+                        type Response = super::GetLeaderResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetLeaderRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as LeadersService>::get_leader(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetLeaderSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/meshkit.v1.LeadersService/ResignLeader" => {
+                    #[allow(non_camel_case_types)]
+                    struct ResignLeaderSvc<T: LeadersService>(pub Arc<T>);
+                    impl<
+                        T: LeadersService,
+                    > tonic::server::UnaryService<super::ResignLeaderRequest>
+                    for ResignLeaderSvc<T> {
+                        type Response = super::ResignLeaderResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ResignLeaderRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as LeadersService>::resign_leader(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ResignLeaderSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/meshkit.v1.LeadersService/WatchLeaders" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchLeadersSvc<T: LeadersService>(pub Arc<T>);
+                    impl<
+                        T: LeadersService,
+                    > tonic::server::ServerStreamingService<super::WatchLeadersRequest>
+                    for WatchLeadersSvc<T> {
+                        type Response = super::WatchLeadersResponse;
+                        type ResponseStream = T::WatchLeadersStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchLeadersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as LeadersService>::watch_leaders(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchLeadersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for LeadersServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "meshkit.v1.LeadersService";
+    impl<T> tonic::server::NamedService for LeadersServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Namespace {
     /// 1 to 64 of \[a-z0-9.-\].

@@ -15,9 +15,9 @@ _CONTRACTS = {"omnirelay-proto"}
 _LIFE = {"omnirelay-runtime"}
 _PURE = {"relay-core", "relay-policy"}
 _CLIENT = _PURE | {"relay-transport", "relay-client"}
-_API = _CONTRACTS | _LIFE | {"meshkit-model", "meshkit-store", "relay-core", "relay-transport"}
+_API = _CONTRACTS | _LIFE | {"meshkit-model", "meshkit-store", "meshkit-leadership", "relay-core", "relay-transport"}
 _MODULE = _API | {"meshkit-api"}
-_MODULES = {"meshkit-registry", "meshkit-shards", "meshkit-clusters", "meshkit-settings", "meshkit-audit",
+_MODULES = {"meshkit-registry", "meshkit-shards", "meshkit-leaders", "meshkit-clusters", "meshkit-settings", "meshkit-audit",
             "meshkit-bootstrap"}
 
 # A crate may depend on these first-party crates and on no other. No module is in
@@ -43,11 +43,13 @@ ALLOWED: dict[str, set[str]] = {
     "meshkit-config": _LIFE | _PURE | {"relay-transport", "meshkit-model"},
     "meshkit-etcd": _LIFE | _CLIENT,
     "meshkit-store": _LIFE | {"meshkit-model", "meshkit-etcd"},
+    "meshkit-leadership": _LIFE | {"meshkit-model", "meshkit-store"},
     "meshkit-testkit": {"meshkit-model", "meshkit-store"},
     "meshkit-api": _API,
     "meshkit-registry": _MODULE,
     "meshkit-shards": _MODULE,
     "meshkit-clusters": _MODULE,
+    "meshkit-leaders": _MODULE,
     "meshkit-settings": _MODULE,
     "meshkit-audit": _MODULE,
     "meshkit-bootstrap": _MODULE,

@@ -1,5 +1,7 @@
 //! A real meshkitd on real sockets, and the words to talk to it.
 
+pub mod etcd;
+pub mod events;
 pub mod joining;
 
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -182,6 +184,16 @@ impl Meshkitd {
             std::thread::yield_now();
         };
         status.code()
+    }
+
+    /// SIGSTOP.
+    pub fn pause(&self) {
+        relay_testkit::pause(self.child.id());
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        relay_testkit::resume(self.child.id());
     }
 
     /// SIGKILL.

@@ -183,7 +183,7 @@ impl Plan {
             Write::Delete(_) | Write::Guard(_) => None,
         };
         let mut hash = None;
-        if write.kind().is_audited() {
+        if mutation.audits(write.kind()) {
             let value = stored.as_ref().map(|stored| stored.value.clone());
             let entry = self.head.record(mutation, after.revision, write, before.clone(), value);
             hash = Some(entry.hash.0.to_vec());

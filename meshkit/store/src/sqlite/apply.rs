@@ -60,7 +60,7 @@ fn apply(
             None
         }
     };
-    if kind.is_audited() {
+    if mutation.audits(kind) {
         let before = stored.map(|stored| stored.value);
         let entry = head.record(mutation, revision, write, before, after.map(ToString::to_string));
         insert_audit(connection, &entry).map_err(failed)?;

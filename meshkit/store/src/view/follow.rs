@@ -27,7 +27,7 @@ pub(super) async fn load(store: &dyn Store) -> Result<Tables, StoreError> {
     for (id, at) in store.touched().await? {
         tables.peers_mut().touch(&id, at);
     }
-    tables.set_revision(loading.revision);
+    tables.loaded(loading.revision);
     Ok(tables)
 }
 
@@ -84,7 +84,7 @@ impl Inner {
                     false => tables.apply(change)?,
                 }
             }
-            tables.set_revision(last.revision);
+            tables.set_revision(last.revision, revision);
             drop(tables);
             self.hub.publish(last.revision, is_watched.then_some(&events));
         }

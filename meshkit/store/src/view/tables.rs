@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use meshkit_model::{
-    Cluster, ConfigDocument, Fields, IdempotentAnswer, Identity, JoinToken, Kind, Namespace, Peer, Record,
-    Revocation, Shard,
+    Cluster, ConfigDocument, Fields, IdempotentAnswer, Identity, JoinToken, Kind, Lease, Namespace, Peer,
+    Record, Revocation, Shard,
 };
 
 use super::{Page, Peers, Shards};
@@ -41,6 +41,7 @@ macro_rules! tables {
         #[derive(Debug, Default)]
         pub struct Tables {
             revision: u64,
+            settled: u64,
             $($name: $rows,)*
         }
 
@@ -117,6 +118,7 @@ tables! {
     identities, identities_mut: Identity as Table<Identity>;
     revocations, revocations_mut: Revocation as Table<Revocation>;
     answers, answers_mut: IdempotentAnswer as Table<IdempotentAnswer>;
+    leases, leases_mut: Lease as Table<Lease>;
 }
 
 impl Tables {
@@ -155,8 +157,25 @@ impl Tables {
         Ok(Event::new(change.clone(), index, before, after))
     }
 
-    pub(super) fn set_revision(&mut self, revision: u64) {
+    /// The last revision that changed more than leases, or a later one: as long as it stays, so does
+    /// everything but leases.
+    #[must_use]
+    pub fn settled(&self) -> u64 {
+        self.settled
+    }
+
+    /// Takes over a revision whose changes were applied.
+    pub(super) fn set_revision(&mut self, revision: u64, changes: &[Change]) {
         self.revision = revision;
+        // A lease is renewed all the time.
+        if !changes.iter().all(|change| change.kind == Kind::Lease) {
+            self.settled = revision;
+        }
+    }
+
+    /// Takes over the revision at which everything was read.
+    pub(super) fn loaded(&mut self, revision: u64) {
+        (self.revision, self.settled) = (revision, revision);
     }
 }
 
