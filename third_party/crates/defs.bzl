@@ -337,10 +337,31 @@ _NORMAL_DEPENDENCIES = {
             "tokio": Label("//:tokio-1.54.1"),
         },
     },
+    "meshkit/bootstrap": {
+        _COMMON_CONDITION: {
+            "axum": Label("//:axum-0.8.9"),
+            "base64": Label("//:base64-0.22.1"),
+            "futures-util": Label("//:futures-util-0.3.34"),
+            "http": Label("//:http-1.5.0"),
+            "prometheus-client": Label("//:prometheus-client-0.25.2"),
+            "rcgen": Label("//:rcgen-0.14.10"),
+            "ring": Label("//:ring-0.17.14"),
+            "rustls": Label("//:rustls-0.23.46"),
+            "rustls-pki-types": Label("//:rustls-pki-types-1.15.1"),
+            "serde": Label("//:serde-1.0.229"),
+            "time": Label("//:time-0.3.55"),
+            "tokio": Label("//:tokio-1.54.1"),
+            "tonic": Label("//:tonic-0.14.9"),
+            "tracing": Label("//:tracing-0.1.44"),
+            "x509-parser": Label("//:x509-parser-0.18.1"),
+        },
+    },
     "meshkit/client": {
         _COMMON_CONDITION: {
             "http": Label("//:http-1.5.0"),
             "prost-types": Label("//:prost-types-0.14.4"),
+            "rcgen": Label("//:rcgen-0.14.10"),
+            "rustls-pki-types": Label("//:rustls-pki-types-1.15.1"),
             "thiserror": Label("//:thiserror-2.0.21"),
             "tokio": Label("//:tokio-1.54.1"),
             "tonic": Label("//:tonic-0.14.9"),
@@ -391,6 +412,24 @@ _NORMAL_DEPENDENCIES = {
             "tracing": Label("//:tracing-0.1.44"),
         },
     },
+    "meshkit/leaders": {
+        _COMMON_CONDITION: {
+            "axum": Label("//:axum-0.8.9"),
+            "futures-util": Label("//:futures-util-0.3.34"),
+            "serde": Label("//:serde-1.0.229"),
+            "serde_json": Label("//:serde_json-1.0.154"),
+            "tokio": Label("//:tokio-1.54.1"),
+            "tonic": Label("//:tonic-0.14.9"),
+        },
+    },
+    "meshkit/leadership": {
+        _COMMON_CONDITION: {
+            "jiff": Label("//:jiff-0.2.43"),
+            "prometheus-client": Label("//:prometheus-client-0.25.2"),
+            "tokio": Label("//:tokio-1.54.1"),
+            "tracing": Label("//:tracing-0.1.44"),
+        },
+    },
     "meshkit/model": {
         _COMMON_CONDITION: {
             "jiff": Label("//:jiff-0.2.43"),
@@ -422,9 +461,11 @@ _NORMAL_DEPENDENCIES = {
     "meshkit/shards": {
         _COMMON_CONDITION: {
             "axum": Label("//:axum-0.8.9"),
+            "futures-util": Label("//:futures-util-0.3.34"),
             "http": Label("//:http-1.5.0"),
             "prometheus-client": Label("//:prometheus-client-0.25.2"),
             "serde": Label("//:serde-1.0.229"),
+            "serde_json": Label("//:serde_json-1.0.154"),
             "tokio": Label("//:tokio-1.54.1"),
             "tonic": Label("//:tonic-0.14.9"),
             "tracing": Label("//:tracing-0.1.44"),
@@ -523,6 +564,7 @@ _NORMAL_DEPENDENCIES = {
     "runtime": {
         _COMMON_CONDITION: {
             "anstyle": Label("//:anstyle-1.0.14"),
+            "jiff": Label("//:jiff-0.2.43"),
             "prometheus-client": Label("//:prometheus-client-0.25.2"),
             "serde": Label("//:serde-1.0.229"),
             "serde_json": Label("//:serde_json-1.0.154"),
@@ -606,6 +648,7 @@ _NORMAL_DEPENDENCIES = {
     },
     "relay/enforcement": {
         _COMMON_CONDITION: {
+            "arc-swap": Label("//:arc-swap-1.9.3"),
             "bytes": Label("//:bytes-1.12.1"),
             "futures-util": Label("//:futures-util-0.3.34"),
             "http": Label("//:http-1.5.0"),
@@ -646,6 +689,7 @@ _NORMAL_DEPENDENCIES = {
             "prost": Label("//:prost-0.14.4"),
             "prost-reflect": Label("//:prost-reflect-0.16.5"),
             "serde_json": Label("//:serde_json-1.0.154"),
+            "thread_local": Label("//:thread_local-1.1.10"),
             "tokio": Label("//:tokio-1.54.1"),
             "tower": Label("//:tower-0.5.3"),
             "tracing": Label("//:tracing-0.1.44"),
@@ -666,9 +710,12 @@ _NORMAL_DEPENDENCIES = {
             "domain": Label("//:domain-0.12.3"),
             "futures-util": Label("//:futures-util-0.3.34"),
             "http": Label("//:http-1.5.0"),
+            "http-body": Label("//:http-body-1.1.0"),
+            "http-body-util": Label("//:http-body-util-0.1.5"),
             "jiff": Label("//:jiff-0.2.43"),
             "mimalloc": Label("//:mimalloc-0.1.52"),
             "prometheus-client": Label("//:prometheus-client-0.25.2"),
+            "prost": Label("//:prost-0.14.4"),
             "serde": Label("//:serde-1.0.229"),
             "serde_json": Label("//:serde_json-1.0.154"),
             "tokio": Label("//:tokio-1.54.1"),
@@ -739,6 +786,10 @@ _NORMAL_ALIASES = {
         _COMMON_CONDITION: {
         },
     },
+    "meshkit/bootstrap": {
+        _COMMON_CONDITION: {
+        },
+    },
     "meshkit/client": {
         _COMMON_CONDITION: {
         },
@@ -756,6 +807,14 @@ _NORMAL_ALIASES = {
         },
     },
     "meshkit/host": {
+        _COMMON_CONDITION: {
+        },
+    },
+    "meshkit/leaders": {
+        _COMMON_CONDITION: {
+        },
+    },
+    "meshkit/leadership": {
         _COMMON_CONDITION: {
         },
     },
@@ -877,8 +936,11 @@ _NORMAL_DEV_DEPENDENCIES = {
     },
     "bench/mesh": {
     },
+    "meshkit/bootstrap": {
+    },
     "meshkit/client": {
         _COMMON_CONDITION: {
+            "serde_json": Label("//:serde_json-1.0.154"),
             "tempfile": Label("//:tempfile-3.27.0"),
         },
     },
@@ -895,9 +957,15 @@ _NORMAL_DEV_DEPENDENCIES = {
     "meshkit/host": {
         _COMMON_CONDITION: {
             "http-body-util": Label("//:http-body-util-0.1.5"),
+            "rcgen": Label("//:rcgen-0.14.10"),
             "rusqlite": Label("//:rusqlite-0.41.1"),
             "sha2": Label("//:sha2-0.11.1"),
+            "x509-parser": Label("//:x509-parser-0.18.1"),
         },
+    },
+    "meshkit/leaders": {
+    },
+    "meshkit/leadership": {
     },
     "meshkit/model": {
         _COMMON_CONDITION: {
@@ -945,6 +1013,7 @@ _NORMAL_DEV_DEPENDENCIES = {
     },
     "runtime": {
         _COMMON_CONDITION: {
+            "proptest": Label("//:proptest-1.12.0"),
             "tempfile": Label("//:tempfile-3.27.0"),
         },
     },
@@ -1005,10 +1074,6 @@ _NORMAL_DEV_DEPENDENCIES = {
         },
     },
     "relay/server": {
-        _COMMON_CONDITION: {
-            "http-body": Label("//:http-body-1.1.0"),
-            "http-body-util": Label("//:http-body-util-0.1.5"),
-        },
     },
     "relay/testkit": {
     },
@@ -1031,6 +1096,8 @@ _NORMAL_DEV_ALIASES = {
     },
     "bench/mesh": {
     },
+    "meshkit/bootstrap": {
+    },
     "meshkit/client": {
         _COMMON_CONDITION: {
         },
@@ -1046,6 +1113,10 @@ _NORMAL_DEV_ALIASES = {
     "meshkit/host": {
         _COMMON_CONDITION: {
         },
+    },
+    "meshkit/leaders": {
+    },
+    "meshkit/leadership": {
     },
     "meshkit/model": {
         _COMMON_CONDITION: {
@@ -1128,8 +1199,6 @@ _NORMAL_DEV_ALIASES = {
         },
     },
     "relay/server": {
-        _COMMON_CONDITION: {
-        },
     },
     "relay/testkit": {
     },
@@ -1149,6 +1218,8 @@ _PROC_MACRO_DEPENDENCIES = {
     },
     "bench/mesh": {
     },
+    "meshkit/bootstrap": {
+    },
     "meshkit/client": {
     },
     "meshkit/clusters": {
@@ -1158,6 +1229,10 @@ _PROC_MACRO_DEPENDENCIES = {
     "meshkit/etcd": {
     },
     "meshkit/host": {
+    },
+    "meshkit/leaders": {
+    },
+    "meshkit/leadership": {
     },
     "meshkit/model": {
     },
@@ -1223,6 +1298,8 @@ _PROC_MACRO_ALIASES = {
     },
     "bench/mesh": {
     },
+    "meshkit/bootstrap": {
+    },
     "meshkit/client": {
     },
     "meshkit/clusters": {
@@ -1232,6 +1309,10 @@ _PROC_MACRO_ALIASES = {
     "meshkit/etcd": {
     },
     "meshkit/host": {
+    },
+    "meshkit/leaders": {
+    },
+    "meshkit/leadership": {
     },
     "meshkit/model": {
     },
@@ -1297,6 +1378,8 @@ _PROC_MACRO_DEV_DEPENDENCIES = {
     },
     "bench/mesh": {
     },
+    "meshkit/bootstrap": {
+    },
     "meshkit/client": {
     },
     "meshkit/clusters": {
@@ -1306,6 +1389,10 @@ _PROC_MACRO_DEV_DEPENDENCIES = {
     "meshkit/etcd": {
     },
     "meshkit/host": {
+    },
+    "meshkit/leaders": {
+    },
+    "meshkit/leadership": {
     },
     "meshkit/model": {
     },
@@ -1371,6 +1458,8 @@ _PROC_MACRO_DEV_ALIASES = {
     },
     "bench/mesh": {
     },
+    "meshkit/bootstrap": {
+    },
     "meshkit/client": {
         _COMMON_CONDITION: {
         },
@@ -1386,6 +1475,10 @@ _PROC_MACRO_DEV_ALIASES = {
     "meshkit/host": {
         _COMMON_CONDITION: {
         },
+    },
+    "meshkit/leaders": {
+    },
+    "meshkit/leadership": {
     },
     "meshkit/model": {
         _COMMON_CONDITION: {
@@ -1468,8 +1561,6 @@ _PROC_MACRO_DEV_ALIASES = {
         },
     },
     "relay/server": {
-        _COMMON_CONDITION: {
-        },
     },
     "relay/testkit": {
     },
@@ -1489,6 +1580,8 @@ _BUILD_DEPENDENCIES = {
     },
     "bench/mesh": {
     },
+    "meshkit/bootstrap": {
+    },
     "meshkit/client": {
     },
     "meshkit/clusters": {
@@ -1498,6 +1591,10 @@ _BUILD_DEPENDENCIES = {
     "meshkit/etcd": {
     },
     "meshkit/host": {
+    },
+    "meshkit/leaders": {
+    },
+    "meshkit/leadership": {
     },
     "meshkit/model": {
     },
@@ -1563,6 +1660,8 @@ _BUILD_ALIASES = {
     },
     "bench/mesh": {
     },
+    "meshkit/bootstrap": {
+    },
     "meshkit/client": {
     },
     "meshkit/clusters": {
@@ -1572,6 +1671,10 @@ _BUILD_ALIASES = {
     "meshkit/etcd": {
     },
     "meshkit/host": {
+    },
+    "meshkit/leaders": {
+    },
+    "meshkit/leadership": {
     },
     "meshkit/model": {
     },
@@ -1637,6 +1740,8 @@ _BUILD_PROC_MACRO_DEPENDENCIES = {
     },
     "bench/mesh": {
     },
+    "meshkit/bootstrap": {
+    },
     "meshkit/client": {
     },
     "meshkit/clusters": {
@@ -1646,6 +1751,10 @@ _BUILD_PROC_MACRO_DEPENDENCIES = {
     "meshkit/etcd": {
     },
     "meshkit/host": {
+    },
+    "meshkit/leaders": {
+    },
+    "meshkit/leadership": {
     },
     "meshkit/model": {
     },
@@ -1711,6 +1820,8 @@ _BUILD_PROC_MACRO_ALIASES = {
     },
     "bench/mesh": {
     },
+    "meshkit/bootstrap": {
+    },
     "meshkit/client": {
     },
     "meshkit/clusters": {
@@ -1720,6 +1831,10 @@ _BUILD_PROC_MACRO_ALIASES = {
     "meshkit/etcd": {
     },
     "meshkit/host": {
+    },
+    "meshkit/leaders": {
+    },
+    "meshkit/leadership": {
     },
     "meshkit/model": {
     },
@@ -4769,6 +4884,8 @@ def crate_repositories():
        struct(repo="crates__strsim-0.11.1", is_dev_dep = False),
        struct(repo="crates__tempfile-3.27.0", is_dev_dep = False),
        struct(repo="crates__thiserror-2.0.21", is_dev_dep = False),
+       struct(repo="crates__thread_local-1.1.10", is_dev_dep = False),
+       struct(repo="crates__time-0.3.55", is_dev_dep = False),
        struct(repo="crates__tokio-1.54.1", is_dev_dep = False),
        struct(repo="crates__tokio-rustls-0.26.6", is_dev_dep = False),
        struct(repo="crates__tokio-stream-0.1.19", is_dev_dep = False),
@@ -4782,6 +4899,7 @@ def crate_repositories():
        struct(repo="crates__tracing-subscriber-0.3.23", is_dev_dep = False),
        struct(repo="crates__webpki-root-certs-1.0.11", is_dev_dep = False),
        struct(repo="crates__webpki-roots-1.0.10", is_dev_dep = False),
+       struct(repo="crates__x509-parser-0.18.1", is_dev_dep = False),
          struct(repo = "crates__criterion-0.8.2", is_dev_dep = True),
          struct(repo = "crates__proptest-1.12.0", is_dev_dep = True),
     ]
