@@ -7,6 +7,7 @@ first-party ones, which are the architecture.
 load("@cargo_workspace//:defs.bzl", "EDITION", "RUSTC_LINTS", "VERSION")
 load("@crates//:defs.bzl", "aliases", "all_crate_deps")
 load("@rules_rust//rust:defs.bzl", "rust_binary", "rust_clippy", "rust_library", "rust_test", "rustfmt_test")
+load(":small.bzl", "small_binary")
 
 # Addresses that a position-independent program corrects at its start, in a bit each instead of 24 bytes.
 _RELR = "-Clink-arg=-Wl,-z,pack-relative-relocs"
@@ -19,11 +20,13 @@ _FLAGS = RUSTC_LINTS + ["-Dwarnings"]
 _OPTIMIZE = {
     "none": [],
     "size": ["-Clto=fat", "-Ccodegen-units=1", "-Copt-level=z", "-Cllvm-args=-inline-threshold=10", _RELR],
+    "small": ["-Clto=fat", "-Ccodegen-units=1", "-Copt-level=z", _RELR],
     "speed": ["-Clto=thin", "-Ccodegen-units=1", "-Cllvm-args=-inline-threshold=120", _RELR],
 }
 
-# Tests run crates that are optimised as they ship; only their own code is compiled quickly.
-_TEST_FLAGS = _FLAGS + ["-Copt-level=1"]
+# Tests run crates that are optimised as they ship; only their own code is compiled quickly. Unit tests are their crate.
+_UNIT_TEST_FLAGS = _FLAGS + ["-Copt-level=1"]
+_TEST_FLAGS = _FLAGS + ["-Copt-level=0"]
 
 def rust_crate(
         name,
@@ -51,8 +54,9 @@ def rust_crate(
       crate_name: the package's name in its Cargo.toml.
       deps: first-party libraries, the same as in Cargo.toml.
       bins: names of binaries: src/bin/NAME.rs, or src/main.rs for one that has no such file.
-      optimize: what the binaries are for: `speed` (daemons), `size` (programs one waits for), `none` (tools of the build).
-        A library through which no call passes is compiled for `size` too.
+      optimize: what the binaries are for: `speed` (the data plane), `size` (their own crates and the linking are for
+        size), `small` (every crate is, for this program alone), `none` (tools of the build). A library through which no
+        call passes is compiled for `size` too.
       compile_data: files which the sources include at compile time.
       data: files which the binaries read when they run.
       test_compile_data: files which the tests include at compile time.
@@ -78,6 +82,7 @@ def rust_crate(
     )
     crate_deps = deps + all_crate_deps(normal = True)
     linted = []
+    programs = []
 
     if has_library:
         rust_library(
@@ -94,22 +99,34 @@ def rust_crate(
 
     for bin in bins:
         own = "src/bin/{}.rs".format(bin)
+        built = bin
+        if optimize == "small":
+            # What is linted and unit-tested is the program as it is without.
+            built = bin + "_program"
+            small_binary(
+                name = bin,
+                binary = ":" + built,
+                visibility = ["//visibility:public"],
+            )
         rust_binary(
-            name = bin,
+            name = built,
             srcs = sources,
             crate_name = bin.replace("-", "_"),
             crate_root = own if own in sources else "src/main.rs",
             data = data,
             rustc_flags = _FLAGS + _OPTIMIZE[optimize],
+            tags = ["manual"] if built != bin else [],
             visibility = ["//visibility:public"],
             deps = crate_deps + ([":" + name] if has_library else []),
             **common
         )
-        linted.append(":" + bin)
+        linted.append(":" + built)
+        programs.append(":" + built)
 
     _tests(
         name = name,
         bins = bins,
+        programs = programs,
         common = common,
         deps = crate_deps,
         has_library = has_library,
@@ -146,6 +163,7 @@ def rust_crate(
 def _tests(
         name,
         bins,
+        programs,
         common,
         deps,
         has_library,
@@ -171,10 +189,11 @@ def _tests(
     unit = dict(test_common)
     unit.pop("version")
     unit.pop("edition")
+    unit["rustc_flags"] = _UNIT_TEST_FLAGS
     rust_test(
         name = name + "_unit_test",
         size = "small",
-        crate = ":" + (name if has_library else bins[0]),
+        crate = ":" + name if has_library else programs[0],
         version = VERSION,
         deps = dev_deps,
         **unit
