@@ -1,7 +1,7 @@
 //! The data plane: from an inbound request to an outbound's answer.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use http::header::{
@@ -102,9 +102,9 @@ async fn forward(
     let (style, encoding, timeout) = (meta.style, meta.encoding, meta.timeout);
     let key = outbound.key(&meta, &head);
     let length = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    let body = match route.max_request_bytes() {
-        Some(max) => bounded(body, length, max)?,
-        None => body,
+    let (body, above) = match route.max_request_bytes() {
+        Some(max) => bounded(body, length, max).map(|(body, above)| (body, Some(above)))?,
+        None => (body, None),
     };
     strip_hop_by_hop(&mut head.headers);
     head.headers.remove(HOST);
@@ -129,7 +129,11 @@ async fn forward(
         tries: &route.tries,
         told,
     };
-    let mut response = outbound.call(call, outgoing).await?;
+    let answered = outbound.call(call, outgoing).await;
+    if let Some(status) = above.as_ref().and_then(|above| above.get()) {
+        return Err(status.clone());
+    }
+    let mut response = answered?;
     strip_hop_by_hop(response.headers_mut());
     response.headers_mut().remove(http::header::ALT_SVC);
     *response.version_mut() = http::Version::default();
@@ -144,8 +148,8 @@ fn held(response: Response<Body>, place: Option<Place>) -> Response<Body> {
     }
 }
 
-/// A request's body of at most `max` bytes: refused at once where its length says so.
-fn bounded(body: Body, length: Option<u64>, max: u64) -> Result<Body, Status> {
+/// A request's body of at most `max` bytes, and whether it was above: refused at once where its length says so.
+fn bounded(body: Body, length: Option<u64>, max: u64) -> Result<(Body, Arc<OnceLock<Status>>), Status> {
     let above = Status::resource_exhausted(format!("the request's body is above {max} bytes"))
         .with_hint("send less, or raise `limits.max_request_bytes` of the route");
     if length.is_some_and(|length| length > max) {

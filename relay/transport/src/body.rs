@@ -1,6 +1,7 @@
 //! The body of every request and response.
 
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
@@ -171,16 +172,18 @@ impl<T: Unpin> http_body::Body for Holding<T> {
     }
 }
 
-/// A body of at most `max` bytes: one that goes on ends with `above`, whatever has been passed on by then.
-pub fn limited(body: Body, max: u64, above: Status) -> Body {
-    boxed(Limited { body, left: max, above: Some(above) })
+/// A body of at most `max` bytes: one that goes on ends with `above`, whatever has been passed on by then. What is
+/// told beside it holds `above` from then on: whoever was sent half of it may answer what they like.
+pub fn limited(body: Body, max: u64, above: Status) -> (Body, Arc<OnceLock<Status>>) {
+    let told = Arc::default();
+    (boxed(Limited { body, left: max, above, told: Arc::clone(&told) }), told)
 }
 
 struct Limited {
     body: Body,
     left: u64,
-    /// Taken where the body ended with it.
-    above: Option<Status>,
+    above: Status,
+    told: Arc<OnceLock<Status>>,
 }
 
 impl http_body::Body for Limited {
@@ -191,20 +194,23 @@ impl http_body::Body for Limited {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if self.above.is_none() {
+        if self.told.get().is_some() {
             return Poll::Ready(None);
         }
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx)?);
         let size = frame.as_ref().and_then(Frame::data_ref).map_or(0, Bytes::len);
         match u64::try_from(size).ok().and_then(|size| self.left.checked_sub(size)) {
             Some(left) => self.left = left,
-            None => return Poll::Ready(self.above.take().map(|above| Err(above.into()))),
+            None => {
+                let above = self.told.get_or_init(|| self.above.clone());
+                return Poll::Ready(Some(Err(above.clone().into())));
+            }
         }
         Poll::Ready(frame.map(Ok))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.above.is_none() || self.body.is_end_stream()
+        self.told.get().is_some() || self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
