@@ -20,7 +20,7 @@ _FLAGS = RUSTC_LINTS + ["-Dwarnings"]
 _OPTIMIZE = {
     "none": [],
     "size": ["-Clto=fat", "-Ccodegen-units=1", "-Copt-level=z", "-Cllvm-args=-inline-threshold=10", _RELR],
-    "small": ["-Clto=fat", "-Ccodegen-units=1", "-Copt-level=z", _RELR],
+    "small": ["-Clto=fat", "-Ccodegen-units=1", "-Copt-level=z", "-Cllvm-args=-inline-threshold=10", _RELR],
     "speed": ["-Clto=thin", "-Ccodegen-units=1", "-Cllvm-args=-inline-threshold=120", _RELR],
 }
 
@@ -82,7 +82,6 @@ def rust_crate(
     )
     crate_deps = deps + all_crate_deps(normal = True)
     linted = []
-    programs = []
 
     if has_library:
         rust_library(
@@ -101,8 +100,8 @@ def rust_crate(
         own = "src/bin/{}.rs".format(bin)
         built = bin
         if optimize == "small":
-            # What is linted and unit-tested is the program as it is without.
-            built = bin + "_program"
+            # What is linted is the program as it is without. Its file is called as the program that it is.
+            built = "program/" + bin
             small_binary(
                 name = bin,
                 binary = ":" + built,
@@ -121,12 +120,12 @@ def rust_crate(
             **common
         )
         linted.append(":" + built)
-        programs.append(":" + built)
 
     _tests(
         name = name,
         bins = bins,
-        programs = programs,
+        small = optimize == "small",
+        sources = sources,
         common = common,
         deps = crate_deps,
         has_library = has_library,
@@ -163,7 +162,8 @@ def rust_crate(
 def _tests(
         name,
         bins,
-        programs,
+        small,
+        sources,
         common,
         deps,
         has_library,
@@ -186,16 +186,16 @@ def _tests(
     test_common["proc_macro_deps"] = all_crate_deps(proc_macro = True, proc_macro_dev = True)
     dev_deps = test_deps + all_crate_deps(normal_dev = True)
 
-    unit = dict(test_common)
-    unit.pop("version")
-    unit.pop("edition")
-    unit["rustc_flags"] = _UNIT_TEST_FLAGS
+    unit = dict(test_common, rustc_flags = _UNIT_TEST_FLAGS)
+    if small:
+        # A test of the program as a crate would have that linked as well.
+        unit.update(srcs = sources, crate_root = "src/main.rs", deps = deps + dev_deps)
+    else:
+        unit.pop("edition")
+        unit.update(crate = ":" + (name if has_library else bins[0]), deps = dev_deps)
     rust_test(
         name = name + "_unit_test",
         size = "small",
-        crate = ":" + name if has_library else programs[0],
-        version = VERSION,
-        deps = dev_deps,
         **unit
     )
     linted.append(":" + name + "_unit_test")
@@ -203,6 +203,10 @@ def _tests(
     # CARGO_BIN_EXE_NAME as cargo has it: at compile time from rules_rust, at run time from here.
     own_env = {"CARGO_BIN_EXE_" + bin: "$(rootpath :{})".format(bin) for bin in bins}
     own_data = [":" + bin for bin in bins]
+    integration = test_common
+    if small:
+        # rules_rust knows the path of its own binaries alone.
+        integration = dict(test_common, rustc_env = dict(test_common["rustc_env"], **own_env))
     shared = native.glob(["tests/*/**/*.rs"], allow_empty = True)
     for file in native.glob(["tests/*.rs"], allow_empty = True):
         stem = file.removeprefix("tests/").removesuffix(".rs")
@@ -219,6 +223,6 @@ def _tests(
             tags = test_tags,
             use_libtest_harness = test_harness,
             deps = deps + dev_deps + ([":" + name] if has_library else []),
-            **test_common
+            **integration
         )
         linted.append(":" + target)
