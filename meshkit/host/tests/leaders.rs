@@ -175,12 +175,6 @@ async fn who_slept_writes_nothing_when_it_wakes() {
     sleeper.resume();
     let dead = PeerFilter { status: Some(v1::PeerStatus::Dead), ..PeerFilter::default() };
     let dead = async || client.peers(dead.clone()).await.unwrap().value.len();
-    eventually("the sleeper's late writes come to nothing", async || {
-        // Where it slept for long its store says first that it does not know what became of them.
-        let log = sleeper.log();
-        log.contains("another node judges peers by now") || log.contains("the sweep of the registry failed")
-    })
-    .await;
     eventually("the other one judges all of them", async || dead().await == PEERS).await;
     eventually("it sees who leads", async || {
         lease(&bench, &sleeper, REGISTRY).await.is_some_and(|seen| seen.fence == lead.fence)
