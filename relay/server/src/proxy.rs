@@ -150,12 +150,15 @@ fn held(response: Response<Body>, place: Option<Place>) -> Response<Body> {
 
 /// A request's body of at most `max` bytes, and whether it was above: refused at once where its length says so.
 fn bounded(body: Body, length: Option<u64>, max: u64) -> Result<(Body, Arc<OnceLock<Status>>), Status> {
-    let above = Status::resource_exhausted(format!("the request's body is above {max} bytes"))
-        .with_hint("send less, or raise `limits.max_request_bytes` of the route");
     if length.is_some_and(|length| length > max) {
-        return Err(above);
+        return Err(above(max));
     }
     Ok(body::limited(body, max, above))
+}
+
+fn above(max: u64) -> Status {
+    Status::resource_exhausted(format!("the request's body is above {max} bytes"))
+        .with_hint("send less, or raise `limits.max_request_bytes` of the route")
 }
 
 /// Removes what is for one hop only (RFC 9110, section 7.6.1). `TE: trailers` stays: gRPC needs it

@@ -172,17 +172,18 @@ impl<T: Unpin> http_body::Body for Holding<T> {
     }
 }
 
-/// A body of at most `max` bytes: one that goes on ends with `above`, whatever has been passed on by then. What is
-/// told beside it holds `above` from then on: whoever was sent half of it may answer what they like.
-pub fn limited(body: Body, max: u64, above: Status) -> (Body, Arc<OnceLock<Status>>) {
+/// A body of at most `max` bytes: one that goes on ends with what `above` makes of `max`, whatever has been passed on
+/// by then. What is told beside it holds that from then on: whoever was sent half of it may answer what they like.
+pub fn limited(body: Body, max: u64, above: fn(u64) -> Status) -> (Body, Arc<OnceLock<Status>>) {
     let told = Arc::default();
-    (boxed(Limited { body, left: max, above, told: Arc::clone(&told) }), told)
+    (boxed(Limited { body, left: max, max, above, told: Arc::clone(&told) }), told)
 }
 
 struct Limited {
     body: Body,
     left: u64,
-    above: Status,
+    max: u64,
+    above: fn(u64) -> Status,
     told: Arc<OnceLock<Status>>,
 }
 
@@ -202,7 +203,7 @@ impl http_body::Body for Limited {
         match u64::try_from(size).ok().and_then(|size| self.left.checked_sub(size)) {
             Some(left) => self.left = left,
             None => {
-                let above = self.told.get_or_init(|| self.above.clone());
+                let above = self.told.get_or_init(|| (self.above)(self.max));
                 return Poll::Ready(Some(Err(above.clone().into())));
             }
         }
