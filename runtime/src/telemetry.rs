@@ -6,9 +6,10 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _, Registry, reload};
+use tracing_subscriber::{Layer as _, Registry, reload};
 
 use crate::error::{ErrorKind, OperatorError, Result};
 
@@ -76,7 +77,7 @@ pub struct LogControl(Arc<Control>);
 
 #[derive(Debug)]
 struct Control {
-    handle: reload::Handle<EnvFilter, Registry>,
+    handle: reload::Handle<Targets, Registry>,
     state: Mutex<LogState>,
 }
 
@@ -166,7 +167,7 @@ impl LogControl {
 /// Filters of more bytes are a mistake.
 const MAX_FILTER: usize = 4 << 10;
 
-fn parse(filter: &str, kind: ErrorKind) -> Result<EnvFilter> {
+fn parse(filter: &str, kind: ErrorKind) -> Result<Targets> {
     let refused = |cause: &dyn fmt::Display| {
         OperatorError::new(kind, format!("the log filter `{}` cannot be read", filter.escape_debug()))
             .because(cause.to_string())
@@ -179,5 +180,20 @@ fn parse(filter: &str, kind: ErrorKind) -> Result<EnvFilter> {
     if filter.trim().is_empty() {
         return Err(refused(&"it is empty; `off` logs nothing"));
     }
-    EnvFilter::try_new(filter).map_err(|error| refused(&error))
+    filter.parse().map_err(|error: tracing_subscriber::filter::ParseError| refused(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_by_target_are_read_and_nothing_else() {
+        for filter in ["off", "warn", "info,relay_transport=debug", "relay_transport::quic=trace"] {
+            assert!(parse(filter, ErrorKind::Usage).is_ok(), "{filter}");
+        }
+        for filter in ["", " ", "info,relay_transport=loud", "a=b=c", &"a,".repeat(4 << 10)] {
+            assert!(parse(filter, ErrorKind::Usage).is_err(), "{filter}");
+        }
+    }
 }

@@ -305,6 +305,7 @@ _NORMAL_DEPENDENCIES = {
         _COMMON_CONDITION: {
             "axum": Label("//:axum-0.8.9"),
             "base64": Label("//:base64-0.22.1"),
+            "data-encoding": Label("//:data-encoding-2.11.1"),
             "futures-util": Label("//:futures-util-0.3.34"),
             "http": Label("//:http-1.5.0"),
             "prost-types": Label("//:prost-types-0.14.4"),
@@ -341,6 +342,7 @@ _NORMAL_DEPENDENCIES = {
         _COMMON_CONDITION: {
             "axum": Label("//:axum-0.8.9"),
             "base64": Label("//:base64-0.22.1"),
+            "data-encoding": Label("//:data-encoding-2.11.1"),
             "futures-util": Label("//:futures-util-0.3.34"),
             "http": Label("//:http-1.5.0"),
             "prometheus-client": Label("//:prometheus-client-0.25.2"),
@@ -475,6 +477,7 @@ _NORMAL_DEPENDENCIES = {
         _COMMON_CONDITION: {
             "base64": Label("//:base64-0.22.1"),
             "bytes": Label("//:bytes-1.12.1"),
+            "data-encoding": Label("//:data-encoding-2.11.1"),
             "futures-util": Label("//:futures-util-0.3.34"),
             "prost": Label("//:prost-0.14.4"),
             "ring": Label("//:ring-0.17.14"),
@@ -736,6 +739,7 @@ _NORMAL_DEPENDENCIES = {
             "arc-swap": Label("//:arc-swap-1.9.3"),
             "base64": Label("//:base64-0.22.1"),
             "bytes": Label("//:bytes-1.12.1"),
+            "data-encoding": Label("//:data-encoding-2.11.1"),
             "futures-util": Label("//:futures-util-0.3.34"),
             "h2": Label("//:h2-0.4.20"),
             "h3": Label("//:h3-0.0.8"),
@@ -3121,16 +3125,6 @@ def crate_repositories():
 
     maybe(
         http_archive,
-        name = "crates__matchers-0.2.0",
-        sha256 = "d1525a2a28c7f4fa0fc98bb91ae755d1e2d1505079e05539e35bc876b5d65ae9",
-        type = "tar.gz",
-        urls = [crate_url("matchers", "0.2.0")],
-        strip_prefix = "matchers-0.2.0",
-        build_file = Label("//third_party/crates:BUILD.matchers-0.2.0.bazel"),
-    )
-
-    maybe(
-        http_archive,
         name = "crates__matchit-0.8.4",
         sha256 = "47e1ffaa40ddd1f3ed91f717a33c8c0ee23fff369e3aa8772b9605cc1d22f4c3",
         type = "tar.gz",
@@ -4847,6 +4841,7 @@ def crate_repositories():
        struct(repo="crates__bytes-1.12.1", is_dev_dep = False),
        struct(repo="crates__clap-4.6.7", is_dev_dep = False),
        struct(repo="crates__clap_complete-4.6.11", is_dev_dep = False),
+       struct(repo="crates__data-encoding-2.11.1", is_dev_dep = False),
        struct(repo="crates__domain-0.12.3", is_dev_dep = False),
        struct(repo="crates__flate2-1.1.10", is_dev_dep = False),
        struct(repo="crates__futures-util-0.3.34", is_dev_dep = False),

@@ -27,6 +27,9 @@ rust_stdlib_filegroup(
             "lib/rustlib/{triple}/lib/*.so",
             "lib/rustlib/{triple}/lib/*.a",
             "lib/rustlib/{triple}/lib/self-contained/**",
+            # Beside the standard library, because only its files keep the path that the linker is named by.
+            "lib/rustlib/{triple}/bin/gcc-ld/ld.lld",
+            "lib/rustlib/{triple}/bin/rust-lld",
         ],
         allow_empty = True,
     ),
@@ -40,6 +43,7 @@ rust_toolchain(
     default_edition = "2024",
     dylib_ext = ".so",
     exec_triple = "{triple}",
+    extra_rustc_flags_for_crate_types = {{"bin": {link}}},
     rust_doc = "bin/rustdoc",
     rust_std = ":rust_std",
     rustc = "bin/rustc",
@@ -75,6 +79,14 @@ toolchain(
 )
 """
 
+def _link(rctx, triple):
+    """The linker that comes with Rust, where it does: rustc passes it over when Bazel names a C compiler."""
+    linkers = "lib/rustlib/{}/bin/gcc-ld".format(triple)
+    if not rctx.path(linkers).get_child("ld.lld").exists:
+        return []
+    flags = ["-Bexternal/{}/{}".format(rctx.name, linkers), "-fuse-ld=lld", "-Wl,--icf=all"]
+    return ["-Clink-arg=" + flag for flag in flags]
+
 def _local_rust_impl(rctx):
     sysroot = rctx.getenv("LOCAL_RUST_SYSROOT")
     if not sysroot:
@@ -89,7 +101,8 @@ def _local_rust_impl(rctx):
     cpu = "aarch64" if rctx.os.arch in ("aarch64", "arm64") else "x86_64"
     rctx.symlink(root.get_child("bin"), "bin")
     rctx.symlink(root.get_child("lib"), "lib")
-    rctx.file("BUILD.bazel", _BUILD.format(cpu = cpu, triple = cpu + "-unknown-linux-gnu"))
+    triple = cpu + "-unknown-linux-gnu"
+    rctx.file("BUILD.bazel", _BUILD.format(cpu = cpu, link = repr(_link(rctx, triple)), triple = triple))
 
 _local_rust = repository_rule(
     implementation = _local_rust_impl,

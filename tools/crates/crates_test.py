@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The rendered crates are those of Cargo.lock: the same names, versions and checksums, and each member's own dependencies."""
 
+import json
 import pathlib
 import re
 import sys
@@ -38,6 +39,14 @@ def main() -> None:
                 problems.append(f"{name} of {folder}/Cargo.toml is not rendered for it")
             if not any(f"{name}-{version}" in rendered for version in versions.get(name, ())):
                 problems.append(f"{name} of {folder}/Cargo.toml is not rendered")
+
+    # The build of C code listens to one setting, which Cargo and Bazel read at different places.
+    environment = tomllib.loads(pathlib.Path(".cargo/config.toml").read_text())["env"]
+    annotations = json.loads(pathlib.Path("tools/crates/config.json").read_text())["annotations"]
+    for name, value in environment.items():
+        scripts = [annotation.get("build_script_env", {}).get("common", {}) for annotation in annotations.values()]
+        if value not in [script.get(name) for script in scripts]:
+            problems.append(f"{name} of .cargo/config.toml is not what tools/crates/config.json says")
 
     if problems:
         print("\n".join(problems), "\nrun tools/crates/update.sh and commit third_party/crates")

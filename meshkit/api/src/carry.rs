@@ -1,5 +1,6 @@
 //! Carrying a change out: in one transaction, once, under the version that the caller saw.
 
+use data_encoding::HEXLOWER;
 use meshkit_model::{IdempotentAnswer, Record};
 use meshkit_store::{Expect, Mutation, StoreError, Viewed, Write};
 use relay_core::{Code, Status};
@@ -231,5 +232,5 @@ fn hex(texts: &[&str]) -> String {
         context.update(&(text.len() as u64).to_be_bytes());
         context.update(text.as_bytes());
     }
-    context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(context.finish().as_ref())
 }

@@ -143,6 +143,17 @@ impl Gate {
         request: axum::extract::Request,
         record: &str,
     ) -> Result<(Caller, Ask, B), Status> {
+        let (caller, ask, body) = self.asked_change(verb, request, record).await?;
+        Ok((caller, ask, shaped(body)?))
+    }
+
+    /// What every change over REST has in common, and what is left of its body.
+    async fn asked_change(
+        &self,
+        verb: Verb,
+        request: axum::extract::Request,
+        record: &str,
+    ) -> Result<(Caller, Ask, Value), Status> {
         let (parts, body) = request.into_parts();
         let caller = self.admit(verb, &parts.extensions, &parts.headers, record).await?;
         let asked: ChangeQuery = query(&parts.uri)?;
@@ -158,7 +169,7 @@ impl Gate {
             }
         }
         let ask = Ask::of_rest(verb, &parts.headers, &asked, shaped(Value::Object(why))?)?;
-        Ok((caller, ask, shaped(body)?))
+        Ok((caller, ask, body))
     }
 
     /// Admits a call over gRPC; `record` names what it is about.

@@ -43,11 +43,11 @@ impl Gate {
         let events = watch.stream(move |watch, told| frame(&watch.token(), &told, shown));
         // A store that cannot be read now ends the stream; the client comes back with its token.
         let events = events.take_while(|event| std::future::ready(event.is_ok()));
-        self.sse_of(events.filter_map(async |event| event.ok()))
+        self.sse_of(events.filter_map(async |event| event.ok()).boxed())
     }
 
     /// Frames as server-sent events, until they end or the process drains.
-    pub fn sse_of(&self, frames: impl Stream<Item = Bytes> + Send + 'static) -> Response {
+    pub fn sse_of(&self, frames: BoxStream<'static, Bytes>) -> Response {
         let frames = frames.map(Ok::<_, Infallible>);
         let hello = stream::iter([Ok(Bytes::from_static(b"retry: 1000\n\n"))]);
         let drain = self.drain.clone();

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use data_encoding::HEXLOWER_PERMISSIVE;
 use meshkit_model::{Revocation, Timestamp};
 use omnirelay_runtime::{ErrorKind, OperatorError, Result, file};
 use rcgen::{
@@ -21,7 +22,6 @@ use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, UnixTime};
 use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer as _, ParsedExtension, X509Certificate};
 
-use crate::secret::unhex;
 
 const MAX_PEM_BYTES: u64 = 1 << 20;
 /// Clocks of machines differ a little: so long ago a certificate begins, but never more than a tenth of its lifetime.
@@ -197,7 +197,7 @@ impl Authority {
         now: Timestamp,
     ) -> Result<String, rcgen::Error> {
         let revoked_certs = revoked.iter().filter_map(|revocation| {
-            let serial = unhex(&revocation.serial)?;
+            let serial = HEXLOWER_PERMISSIVE.decode(revocation.serial.as_bytes()).ok()?;
             Some(RevokedCertParams {
                 serial_number: SerialNumber::from_slice(&serial),
                 revocation_time: time(revocation.revoked_at.as_second()),

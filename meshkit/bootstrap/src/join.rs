@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use http::HeaderMap;
 use meshkit_api::{Caller, Verb, now, store_status, valid};
 use meshkit_model::{HeldCertificate, Identity, Invalid, JoinToken, PeerStatus, Record, Timestamp, Unmet};
@@ -15,7 +16,7 @@ use rustls_pki_types::pem::PemObject as _;
 use crate::authority::{Authority, Signed, Subject};
 use crate::bootstrap::{Bootstrap, blocking};
 use crate::metrics::ByReason;
-use crate::secret::{Secret, hex, random};
+use crate::secret::{Secret, random};
 use crate::trust::{List, Trust};
 
 /// The longest request; one for an RSA key of 8192 bits has 3 KiB.
@@ -215,7 +216,7 @@ impl Bootstrap {
         let list = self.list().await?;
         let (key, holder) = (request.key.clone(), identity.clone());
         let signed = blocking(move || signed(&trust, &key, &holder, &serial, at)).await?;
-        let serial = hex(&serial);
+        let serial = HEXLOWER.encode(&serial);
         let held = HeldCertificate { serial: serial.clone(), issued_at: at, expires_at: signed.expires_at };
         let identity = identity
             .with(held, at)
@@ -258,7 +259,7 @@ impl Request {
         let read = CertificateSigningRequestParams::from_der(&der).map_err(|_| {
             off("cannot be taken: it must be signed by its own ECDSA (P-256, P-384), Ed25519 or RSA (2048 bits or more) key")
         })?;
-        let digest = hex(digest(&SHA256, &der).as_ref());
+        let digest = HEXLOWER.encode(digest(&SHA256, &der).as_ref());
         let bytes = read.public_key.der_bytes().len();
         let algorithm = read.public_key.algorithm();
         // The request names the signature's algorithm and the key's apart; for ECDSA a point's length tells the curve.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use meshkit_store::TokenKey;
@@ -38,11 +39,11 @@ impl Secret {
         let mut id = [0; ID_BYTES];
         if idempotency_key.is_empty() {
             random(&mut id)?;
-            return Ok(hex(&id));
+            return Ok(HEXLOWER.encode(&id));
         }
         let tag =
             hmac::sign(&signing(key), &message(b"omnirelay join token id 1", &[caller, idempotency_key]));
-        Ok(hex(tag.as_ref().get(..ID_BYTES).unwrap_or_default()))
+        Ok(HEXLOWER.encode(tag.as_ref().get(..ID_BYTES).unwrap_or_default()))
     }
 
     /// The token that a request shows as its bearer token.
@@ -74,12 +75,12 @@ impl Secret {
 
     /// What is kept of it.
     pub(crate) fn digest(&self, key: &TokenKey) -> String {
-        hex(hmac::sign(&signing(key), &self.signed()).as_ref())
+        HEXLOWER.encode(hmac::sign(&signing(key), &self.signed()).as_ref())
     }
 
     /// Whether this is what was kept; takes as long whatever is off.
     pub(crate) fn matches(&self, key: &TokenKey, digest: &str) -> bool {
-        let tag = unhex(digest).unwrap_or_default();
+        let tag = HEXLOWER_PERMISSIVE.decode(digest.as_bytes()).unwrap_or_default();
         hmac::verify(&signing(key), &self.signed(), &tag).is_ok()
     }
 
@@ -99,21 +100,6 @@ impl fmt::Debug for Secret {
 /// Fills bytes with what nobody can guess.
 pub(crate) fn random(bytes: &mut [u8]) -> Result<(), Status> {
     SystemRandom::new().fill(bytes).map_err(|_| Status::internal("the system gives no random bytes"))
-}
-
-/// Lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The bytes of hexadecimal digits; none for anything else.
-pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let byte = |pair: &[u8]| match *pair {
-        [high, low] => Some(digit(high)? << 4 | digit(low)?),
-        _ => None,
-    };
-    text.as_bytes().chunks(2).map(byte).collect()
 }
 
 fn signing(key: &TokenKey) -> hmac::Key {

@@ -118,7 +118,7 @@ async fn watch(State(leaders): Shared, request: Request) -> Result<Response, Pro
     // A store that cannot be read now ends the stream; the client comes back with its token.
     let frames = feed.stream(Arc::clone(&leaders), frame);
     let frames = frames.take_while(|frame| std::future::ready(frame.is_ok()));
-    Ok(leaders.gate.sse_of(frames.filter_map(async |frame| frame.ok())))
+    Ok(leaders.gate.sse_of(frames.filter_map(async |frame| frame.ok()).boxed()))
 }
 
 fn frame(item: Item) -> Bytes {

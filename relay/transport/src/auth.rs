@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use arc_swap::ArcSwap;
+use data_encoding::HEXLOWER_PERMISSIVE;
 use http::header::AUTHORIZATION;
 use http::{Extensions, HeaderMap};
 use omnirelay_runtime::{ErrorKind, OperatorError, Result};
@@ -192,15 +193,9 @@ fn matches(pattern: &str, id: &str) -> bool {
     }
 }
 
+/// The bytes of 64 hexadecimal digits.
 fn unhex(text: &str) -> Option<[u8; 32]> {
-    let mut out = [0; 32];
-    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (index, byte) in out.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(index * 2..index * 2 + 2)?, 16).ok()?;
-    }
-    Some(out)
+    HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()?.try_into().ok()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 //! | `touched/BUCKET` | [`Touched`]: when peers were heard last |
 //! | `keeper` | the node that forgets old history for all |
 
+use data_encoding::HEXLOWER;
 use meshkit_model::Kind;
 
 /// What this program writes. A store with a higher number is refused.
@@ -211,8 +212,7 @@ impl Keys {
     }
 
     pub(super) fn part(&self, seq: u64, id: &[u8], number: u32) -> Vec<u8> {
-        let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
-        self.below(&format!("part/{seq:016x}-{id}/{number:08x}"))
+        self.below(&format!("part/{seq:016x}-{}/{number:08x}", HEXLOWER.encode(id)))
     }
 
     pub(super) fn touched(&self) -> Vec<u8> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use meshkit_etcd::api::TxnResponse;
 use meshkit_etcd::{Client, EtcdError, prefix_end};
 use omnirelay_runtime::{ErrorKind, OperatorError};
@@ -96,7 +97,7 @@ async fn create(
     let (id, token_key) = random.split_at(16);
     let meta = Meta {
         layout: layout::VERSION,
-        id: id.iter().map(|byte| format!("{byte:02x}")).collect(),
+        id: HEXLOWER.encode(id),
         incarnation: 1,
         token_key: token_key.to_vec(),
         cluster,
