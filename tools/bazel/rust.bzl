@@ -62,7 +62,7 @@ def rust_crate(
       test_compile_data: files which the tests include at compile time.
       test_data: files and programs which the integration tests use; a dictionary by the tests' stems where only some do.
       test_deps: first-party libraries which only the tests use.
-      test_env: environment of the integration tests that have data; `CARGO_BIN_EXE_NAME` of each binary is there already.
+      test_env: environment of the integration tests that have data, where the variable names it; `CARGO_BIN_EXE_NAME` of each binary is there already.
       test_harness: whether the integration tests run under libtest; otherwise each has a `main` of its own.
       test_size: how long the integration tests may take, as Bazel's `size`.
       test_tags: tags of the integration tests.
@@ -159,6 +159,14 @@ def rust_crate(
         targets = linted,
     )
 
+def _about(env, files):
+    """The variables that name one of these files, or none at all."""
+    return {
+        name: value
+        for name, value in env.items()
+        if "$(" not in value or any([file in value for file in files])
+    }
+
 def _tests(
         name,
         bins,
@@ -219,7 +227,7 @@ def _tests(
             crate_name = stem,
             crate_root = file,
             data = own_data + (uses or []),
-            env = own_env if uses == None else dict(own_env, **test_env),
+            env = own_env if uses == None else dict(own_env, **_about(test_env, uses)),
             tags = test_tags,
             use_libtest_harness = test_harness,
             deps = deps + dev_deps + ([":" + name] if has_library else []),

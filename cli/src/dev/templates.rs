@@ -65,21 +65,20 @@ shards = 16
         let data = self.listener(component, "data", 0, true);
         let admin = self.listener(component, "admin", 1, false);
         let mut text = format!("{HEADER}kind = \"relay\"\n{node}\n{data}\n{admin}\n{auth}\n{mesh}");
-        for (name, grpc_service) in [("greeter", "samples.v1.Greeter"), ("inventory", "samples.v1.Inventory")]
-        {
-            let peers: Vec<String> = self
-                .components
-                .iter()
-                .filter(|peer| peer.kind == Kind::Sample && service(peer) == name)
-                .map(|peer| text_of(&peer.url))
-                .collect();
-            let (peers, tls) = (peers.join(", "), self.client_tls(component));
+        let tls = self.client_tls(component);
+        // Stock lives with the owner of its shard, whom the mesh knows.
+        let owners = "mesh = { service = \"inventory\", namespace = \"inventory\" }".to_owned();
+        let outbounds = [
+            ("greeter", "samples.v1.Greeter", self.peers_of("greeter")),
+            ("inventory", "samples.v1.Inventory", owners),
+        ];
+        for (name, grpc_service, peers) in outbounds {
             text.push_str(&format!(
                 r#"
 [[outbounds]]
 name = "{name}"
 protocols = ["http3", "http2"]
-peers = [{peers}]
+{peers}
 tls = {tls}
 
 [[routes]]
@@ -90,6 +89,13 @@ grpc_services = ["{grpc_service}"]
             ));
         }
         text
+    }
+
+    /// The peers of a service, each by its address.
+    fn peers_of(&self, name: &str) -> String {
+        let serves = |peer: &&Component| peer.kind == Kind::Sample && service(peer) == name;
+        let urls = self.components.iter().filter(serves).map(|peer| text_of(&peer.url));
+        format!("peers = [{}]", urls.collect::<Vec<_>>().join(", "))
     }
 
     fn sample(&self, component: &Component) -> String {

@@ -22,7 +22,6 @@ use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, UnixTime};
 use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer as _, ParsedExtension, X509Certificate};
 
-
 const MAX_PEM_BYTES: u64 = 1 << 20;
 /// Clocks of machines differ a little: so long ago a certificate begins, but never more than a tenth of its lifetime.
 const BACKDATED: Duration = Duration::from_secs(300);

@@ -12,20 +12,16 @@
 mod support;
 
 use std::collections::HashMap;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use http::Request;
 use meshkit_client::{
-    AssignShard, Carrier, Change, MeshClient, Place, Registration, Seen, Sending, ShardFilter, ShardHost,
-    ShardOwner, v1,
+    AssignShard, Change, MeshClient, Place, Registration, Seen, ShardFilter, ShardHost, ShardOwner, v1,
 };
 use omnirelay_runtime::DrainController;
-use relay_client::Channel;
-use relay_core::{Code, Protocol, Status};
-use relay_transport::Body;
+use relay_core::{Code, Protocol};
+use support::cut::Cut;
 use support::{Bench, Meshkitd, OBSERVER, OPERATOR, eventually, peer};
 
 const NAMESPACE: &str = "[[shards.namespaces]]\nname = \"stock\"\nservice = \"inventory\"\nshards = 8\n\
@@ -71,27 +67,6 @@ impl ShardOwner for Service {
     }
 }
 
-/// A channel that can be cut off.
-#[derive(Debug)]
-struct Cut {
-    channel: Channel,
-    is_cut: AtomicBool,
-}
-
-impl Carrier for Cut {
-    fn send(&self, request: Request<Body>) -> Sending {
-        if self.is_cut.load(Ordering::Relaxed) {
-            return Box::pin(async { Err(Status::unavailable("cut off")) });
-        }
-        let channel = self.channel.clone();
-        Box::pin(async move { channel.send(request).await.map_err(Status::from) })
-    }
-
-    fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        Box::pin(self.channel.close())
-    }
-}
-
 struct Member {
     host: ShardHost,
     drain: DrainController,
@@ -99,10 +74,7 @@ struct Member {
 }
 
 fn join(bench: &Bench, meshkitd: &Meshkitd, id: &str) -> Member {
-    let channel = bench.channel(meshkitd, Protocol::Http3, None);
-    let cut = Arc::new(Cut { channel, is_cut: AtomicBool::new(false) });
-    let carrier = Arc::clone(&cut) as Arc<dyn Carrier>;
-    let client = bench.client(meshkitd, Protocol::Http3, OBSERVER).with_carrier(carrier);
+    let (client, cut) = Cut::client(bench, meshkitd);
     let drain = DrainController::new();
     let host = ShardHost::spawn(client.clone(), "stock", id, Arc::new(Service), drain.drain());
     let ended = host.clone();
@@ -213,7 +185,7 @@ async fn planned_moves_fail_no_call_and_no_write_is_accepted_under_a_stale_fence
     assert_eq!(checker.failed.load(Ordering::Relaxed), 0, "calls failed though everything was planned");
 
     // One is cut off: it stops by itself before the other takes over.
-    members[2].cut.is_cut.store(true, Ordering::Relaxed);
+    members[2].cut.set(true);
     let one = |serving: HashMap<String, usize>| serving.get("inventory-1") == Some(&SHARDS);
     eventually("the other takes over", async || one(serving(&bench, &meshkitd).await)).await;
     for n in 0..100 {
@@ -221,7 +193,7 @@ async fn planned_moves_fail_no_call_and_no_write_is_accepted_under_a_stale_fence
         assert_ne!(refused.owner.as_deref(), Some("inventory-3"));
     }
     // It comes back and takes its share again.
-    members[2].cut.is_cut.store(false, Ordering::Relaxed);
+    members[2].cut.set(false);
     eventually("two share again", async || two(serving(&bench, &meshkitd).await)).await;
     goes_on.store(false, Ordering::Relaxed);
     for calls in calls {

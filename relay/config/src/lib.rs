@@ -16,7 +16,7 @@ pub use endpoints::{CONTROL_PLANE, DATA, DIAGNOSTICS, outbound_endpoint};
 pub use model::{AccessLogConfig, MeshConfig, NodeConfig, RelayConfig, TracingConfig};
 pub use outbound::{
     BalanceConfig, BreakerConfig, BudgetConfig, DnsConfig, HealthConfig, KeepAliveConfig, KeyConfig,
-    OutboundConfig, OutlierConfig, PeerConfig, ProbeKind, StrategyName,
+    MeshPeersConfig, OutboundConfig, OutlierConfig, PeerConfig, ProbeKind, StrategyName,
 };
 pub use route::{
     HeaderCondition, HedgeConfig, RespondConfig, RetryConfig, RewriteConfig, RouteConfig, RouteLimits,

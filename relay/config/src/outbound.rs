@@ -26,6 +26,9 @@ pub struct OutboundConfig {
     /// Where the peers are looked up otherwise.
     #[serde(default)]
     pub dns: Option<DnsConfig>,
+    /// Whose peers they are otherwise, as the control plane tells.
+    #[serde(default)]
+    pub mesh: Option<MeshPeersConfig>,
     /// Whom to believe and who we are.
     #[serde(default)]
     pub tls: ClientTlsConfig,
@@ -93,6 +96,12 @@ impl KeepAliveConfig {
 }
 
 impl OutboundConfig {
+    /// Whether calls are placed by a key.
+    #[must_use]
+    pub const fn is_placed(&self) -> bool {
+        matches!(self.balance.strategy, StrategyName::Ring | StrategyName::Sticky)
+    }
+
     /// Whether connections that were made for another one can go on for this one.
     #[must_use]
     pub fn shares_connections(&self, other: &Self) -> bool {
@@ -168,6 +177,17 @@ pub struct DnsConfig {
     /// `address:port` of name servers; left out: the system's.
     #[serde(default)]
     pub servers: Vec<std::net::SocketAddr>,
+}
+
+/// Peers as the control plane of the section `mesh` tells them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MeshPeersConfig {
+    /// The service whose peers they are; those that are alive or suspect get calls.
+    pub service: String,
+    /// The namespace whose shards they own: a call with an `Rpc-Shard-Key` goes to the owner of the key's shard.
+    #[serde(default)]
+    pub namespace: Option<String>,
 }
 
 /// How a peer is picked.

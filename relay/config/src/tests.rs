@@ -248,4 +248,18 @@ fn an_outbound_that_could_never_work_is_found() {
     assert!(peers(&table.replace("3", "0"))[0].contains("the weight of `https://a:1` is 0"));
     assert!(peers(&table.replace("//b", "//a"))[0].contains("stands twice"));
     assert!(peers("[]")[0].contains("has no peers"));
+    let told = |mesh: &str, section: &str| {
+        let own = GOOD.replace("peers = [\"https://127.0.0.1:7420\"]", mesh);
+        reports(&own.replace("[[outbounds]]", &format!("{section}\n[[outbounds]]")))
+    };
+    let (mesh, section) =
+        ("mesh = { service = \"a\", namespace = \"b\" }", "[mesh]\nendpoint = \"https://a:1\"");
+    assert_eq!(told(mesh, section), Vec::<String>::new());
+    assert!(
+        told(&format!("{mesh}\npeers = [\"https://a:1\"]"), section)[0].contains("both `peers` and `mesh`")
+    );
+    assert!(told(mesh, "")[0].contains("no control plane tells the peers"));
+    assert!(told(&mesh.replace("\"b\"", "\"B b\""), section)[0].contains("`B b` is no namespace"));
+    let ring = format!("{mesh}\nbalance = {{ strategy = \"ring\" }}");
+    assert!(told(&ring, section)[0].contains("go to the owner of its shard"));
 }

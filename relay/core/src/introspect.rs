@@ -62,6 +62,22 @@ pub struct Outbound {
     pub chooser: String,
     /// Its peers.
     pub peers: Vec<OutboundPeer>,
+    /// Whose shards they own, where calls go by that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shards: Option<Shards>,
+}
+
+/// What is known of who owns the shards of a namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shards {
+    /// The namespace.
+    pub namespace: String,
+    /// How many it has; 0 before that is known.
+    pub shards: u32,
+    /// The revision of the mesh that is known; 0 before the first.
+    pub version: u64,
+    /// Milliseconds since the control plane was heard; none before that.
+    pub age_ms: Option<u64>,
 }
 
 /// One peer of an outbound.

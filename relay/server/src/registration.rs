@@ -1,28 +1,18 @@
 //! The relay as a peer of the mesh.
 
-use std::sync::Arc;
-
-use meshkit_client::{Identity, Registration, v1};
-use omnirelay_runtime::{Drain, Result};
+use meshkit_client::{Identity, MeshClient, Registration, v1};
+use omnirelay_runtime::Drain;
 use relay_config::{MeshConfig, RelayConfig};
-use relay_enforcement::Checkpoint;
 use relay_transport::Listener;
 
-use crate::mesh_carrier;
-
-/// Registers at the control plane and keeps it up until the drain. The relay serves meanwhile:
-/// it needs the control plane for nothing that it routes by.
-///
-/// # Errors
-/// TLS files that cannot be used.
+/// Registers at the control plane and keeps it up until the drain. The relay serves meanwhile.
 pub(crate) fn start(
     mesh: &MeshConfig,
+    client: MeshClient,
     config: &RelayConfig,
     data: &Listener,
-    checkpoint: Arc<Checkpoint>,
     drain: Drain,
-) -> Result<()> {
-    let client = mesh_carrier::client(mesh, checkpoint)?;
+) {
     if let Some(directory) = &mesh.identity {
         Identity::at(directory).keep(&client, &drain);
     }
@@ -39,5 +29,4 @@ pub(crate) fn start(
         ..v1::Peer::default()
     };
     let _state_is_in_the_log = Registration::new(client, peer).spawn(drain);
-    Ok(())
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use omnirelay_runtime::bootstrap::{Running, Startup};
 use omnirelay_runtime::config::{self, Layers};
 use omnirelay_runtime::{Drain, DrainController, Result, Step};
-use relay_config::{CONTROL_PLANE, DATA, DIAGNOSTICS, RelayConfig, TracingConfig};
+use relay_config::{CONTROL_PLANE, DATA, DIAGNOSTICS, MeshConfig, RelayConfig, TracingConfig};
 use relay_enforcement::Checkpoints;
 use relay_enforcement::operate::Operations;
 use relay_transport::auth::Authenticator;
@@ -19,7 +19,7 @@ use crate::outbound::OutboundMetrics;
 use crate::proxy::{Proxy, Table};
 use crate::routing::Router;
 use crate::trace::Tracer;
-use crate::{registration, reload};
+use crate::{mesh_carrier, registration, reload};
 
 /// Starts a relay: everything is read and checked before a port is bound.
 ///
@@ -41,7 +41,12 @@ pub async fn start(startup: Startup, layers: Layers) -> Result<Running> {
         &startup.metrics,
         Timestamp::now(),
     ));
-    let outbounds = reload::outbounds(&loaded, None, |name| checkpoints.get(name))?;
+    let client = |mesh: &MeshConfig| {
+        mesh_carrier::client(mesh, checkpoints.get(CONTROL_PLANE)?)
+            .map_err(|error| loaded.place("mesh.tls", error))
+    };
+    let mesh = config.mesh.as_ref().map(client).transpose()?;
+    let outbounds = reload::outbounds(&loaded, mesh.as_ref(), None, |name| checkpoints.get(name))?;
     let router = Router::new(&config.routes, &outbounds, &config.rpc_path, None)?;
     let access = config.access_log.as_ref().map(AccessLog::new);
     let calls_ended = DrainController::new();
@@ -73,6 +78,7 @@ pub async fn start(startup: Startup, layers: Layers) -> Result<Running> {
         authenticator: Arc::clone(&authenticator),
         data: data.control(),
         admin: admin_listener.control(),
+        mesh: mesh.clone(),
     };
     let reloads = reload::follow(&startup, layers, &loaded, parts)?;
     let admin = Arc::new(Admin {
@@ -92,11 +98,9 @@ pub async fn start(startup: Startup, layers: Layers) -> Result<Running> {
         checkpoint: checkpoints.get(DIAGNOSTICS)?,
         checkpoints: Arc::clone(&checkpoints),
     });
-    if let Some(mesh) = &config.mesh {
+    if let Some((section, client)) = config.mesh.as_ref().zip(mesh) {
         startup.begin(Step::Registration);
-        let checkpoint = checkpoints.get(CONTROL_PLANE)?;
-        registration::start(mesh, config, &data, checkpoint, startup.drain.clone())
-            .map_err(|error| loaded.place("mesh.tls", error))?;
+        registration::start(section, client, config, &data, startup.drain.clone());
     }
     startup.begin(Step::Serving);
     proxy.table().outbounds.iter().for_each(|outbound| outbound.watch(&startup.drain));

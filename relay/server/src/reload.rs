@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use meshkit_client::MeshClient;
 use omnirelay_runtime::bootstrap::Startup;
 use omnirelay_runtime::config::{self, Layers, Loaded};
 use omnirelay_runtime::reload::{Reloader, Reloads, Section, Staged};
@@ -26,6 +27,8 @@ pub(crate) struct Parts {
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) data: ListenerControl,
     pub(crate) admin: ListenerControl,
+    /// Where the mesh is asked; it stays what it was at the start.
+    pub(crate) mesh: Option<MeshClient>,
 }
 
 /// Follows the configuration until the drain.
@@ -61,7 +64,7 @@ pub(crate) fn follow(
     let drain = startup.drain.clone();
     let keys = &["outbounds", "routes", "rpc_path", "policy", "access_log"];
     reloader.section(Section::new("routing", keys, move |loaded: &Loaded<RelayConfig>| {
-        stage_routing(&parts.proxy, &parts.checkpoints, &drain, loaded)
+        stage_routing(&parts, &drain, loaded)
     }));
     reloader.start(startup)
 }
@@ -100,15 +103,11 @@ fn stage_listeners(
     Ok(changed.fold(staged, |staged, (name, _)| staged.noting(format!("files of {name}.tls"))))
 }
 
-fn stage_routing(
-    proxy: &Arc<Proxy>,
-    checkpoints: &Arc<Checkpoints>,
-    drain: &Drain,
-    loaded: &Loaded<RelayConfig>,
-) -> Result<Staged> {
-    let (config, before) = (&loaded.value, proxy.table());
-    let staged = checkpoints.stage(&config.policy, &config.endpoints());
-    let outbounds = outbounds(loaded, Some(&before), |name| staged.get(name))?;
+fn stage_routing(parts: &Parts, drain: &Drain, loaded: &Loaded<RelayConfig>) -> Result<Staged> {
+    let (config, proxy) = (&loaded.value, &parts.proxy);
+    let before = proxy.table();
+    let staged = parts.checkpoints.stage(&config.policy, &config.endpoints());
+    let outbounds = outbounds(loaded, parts.mesh.as_ref(), Some(&before), |name| staged.get(name))?;
     let router = Router::new(&config.routes, &outbounds, &config.rpc_path, Some(&before.router))?;
     let access = config.access_log.as_ref().map(AccessLog::new);
     let (proxy, drain) = (Arc::clone(proxy), drain.clone());
@@ -133,6 +132,7 @@ fn stage_routing(
 /// TLS files that cannot be used.
 pub(crate) fn outbounds(
     loaded: &Loaded<RelayConfig>,
+    mesh: Option<&MeshClient>,
     before: Option<&Table>,
     checkpoint: impl Fn(&str) -> Result<Arc<Checkpoint>>,
 ) -> Result<Vec<Arc<Outbound>>> {
@@ -143,7 +143,7 @@ pub(crate) fn outbounds(
             return Ok(Arc::clone(same));
         }
         let checkpoint = checkpoint(&outbound_endpoint(&config.name))?;
-        let outbound = Outbound::new(config, zone, checkpoint, known.map(AsRef::as_ref));
+        let outbound = Outbound::new(config, zone, mesh, checkpoint, known.map(AsRef::as_ref));
         outbound.map(Arc::new).map_err(|error| loaded.place(&format!("outbounds.{index}.tls"), error))
     };
     loaded.value.outbounds.iter().enumerate().map(one).collect()

@@ -19,6 +19,11 @@ pub const fn hash(bytes: &[u8]) -> u64 {
 /// The shard, 0 to `shards - 1`, that a key falls into; 0 where there are no shards.
 #[must_use]
 pub fn shard_of_key(key: &[u8], shards: u32) -> u32 {
+    shard_of_hash(hash(key), shards)
+}
+
+/// The shard that a key of this [`hash`] falls into; 0 where there are no shards.
+pub(super) fn shard_of_hash(hash: u64, shards: u32) -> u32 {
     // The remainder is below `shards`, so it fits.
-    u32::try_from(hash(key).checked_rem(u64::from(shards)).unwrap_or(0)).unwrap_or(0)
+    u32::try_from(hash.checked_rem(u64::from(shards)).unwrap_or(0)).unwrap_or(0)
 }

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use v1::{OwnershipPhase, WatchEventType};
 
-use super::key::shard_of_key;
+use super::key::{hash, shard_of_hash};
 use crate::client::MeshClient;
 use crate::error::MeshError;
 
@@ -150,9 +150,15 @@ impl ShardMap {
     /// Who owns the shard of a key; none where the namespace is not known. It never waits for the network.
     #[must_use]
     pub fn lookup(&self, namespace: &str, key: &[u8]) -> Option<Located> {
+        self.lookup_hash(namespace, hash(key))
+    }
+
+    /// As [`lookup`](Self::lookup), by the [`hash`](super::hash) of a key, for those who keep that and not the key.
+    #[must_use]
+    pub fn lookup_hash(&self, namespace: &str, hash: u64) -> Option<Located> {
         let tables = self.read();
         let table = tables.namespaces.get(namespace)?;
-        tables.located(table, shard_of_key(key, table.len()))
+        tables.located(table, shard_of_hash(hash, table.len()))
     }
 
     /// Who owns a shard; none where there is none of that number.
@@ -208,7 +214,8 @@ impl ShardMap {
         applied
     }
 
-    async fn keep(&self, client: &MeshClient, namespace: &str) {
+    /// Follows the control plane for as long as it is awaited; an empty namespace means all of them. One at a time.
+    pub async fn keep(&self, client: &MeshClient, namespace: &str) {
         let mut pause = FIRST_PAUSE;
         loop {
             let before = self.version();

@@ -1,8 +1,10 @@
 //! A real meshkitd on real sockets, and the words to talk to it.
 
+pub mod cut;
 pub mod etcd;
 pub mod events;
 pub mod joining;
+pub mod relay;
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;

@@ -33,6 +33,7 @@ pub(super) fn check(config: &RelayConfig, found: &mut Problems<'_, RelayConfig>)
             found.say(&key, &problem, "choose at least 1 ms");
         }
         check_peers(&key, outbound, found);
+        check_mesh(&key, outbound, config.mesh.is_some(), found);
         check_balance(&key, outbound, found);
         if let Some(health) = &outbound.health {
             check_health(&format!("{key}.health"), health, found);
@@ -42,18 +43,24 @@ pub(super) fn check(config: &RelayConfig, found: &mut Problems<'_, RelayConfig>)
 }
 
 fn check_peers(key: &str, outbound: &OutboundConfig, found: &mut Problems<'_, RelayConfig>) {
-    match (&outbound.dns, outbound.peers.is_empty()) {
-        (None, true) => {
+    let sources = [
+        ("peers", !outbound.peers.is_empty()),
+        ("dns", outbound.dns.is_some()),
+        ("mesh", outbound.mesh.is_some()),
+    ];
+    let named = sources.iter().filter(|(_, is_named)| *is_named).map(|(name, _)| *name).collect::<Vec<_>>();
+    match *named {
+        [] => {
             let problem = format!("the outbound `{}` has no peers", outbound.name);
             found.say(
                 &format!("{key}.peers"),
                 &problem,
-                "name at least one `https://host:port`, or a `dns` name",
+                "name at least one `https://host:port`, a `dns` name, or a service of the `mesh`",
             );
         }
-        (Some(_), false) => {
-            let problem = format!("the outbound `{}` has both `peers` and `dns`", outbound.name);
-            found.say(&format!("{key}.dns"), &problem, "keep one of the two");
+        [first, second, ..] => {
+            let problem = format!("the outbound `{}` has both `{first}` and `{second}`", outbound.name);
+            found.say(&format!("{key}.{second}"), &problem, "keep one of the two");
         }
         _ => {}
     }
@@ -85,13 +92,36 @@ fn check_peers(key: &str, outbound: &OutboundConfig, found: &mut Problems<'_, Re
     }
 }
 
+fn check_mesh(
+    key: &str,
+    outbound: &OutboundConfig,
+    has_control_plane: bool,
+    found: &mut Problems<'_, RelayConfig>,
+) {
+    let Some(mesh) = &outbound.mesh else { return };
+    if !has_control_plane {
+        let problem = format!("no control plane tells the peers of the outbound `{}`", outbound.name);
+        found.say(&format!("{key}.mesh"), &problem, "name its `endpoint` in a section `[mesh]`");
+    }
+    for (name, value) in [("service", Some(&mesh.service)), ("namespace", mesh.namespace.as_ref())] {
+        let Some(value) = value.filter(|value| !is_name(value, 1, 128)) else { continue };
+        let problem = format!("`{value}` is no {name} of a mesh");
+        found.say(&format!("{key}.mesh.{name}"), &problem, "use 1 to 128 of a-z, 0-9, `.` and `-`");
+    }
+    if mesh.namespace.is_some() && outbound.balance.key == KeyConfig::ShardKey && outbound.is_placed() {
+        let problem = "calls with a shard key go to the owner of its shard, and not by the key's hash";
+        let remedy = "choose another `balance.key`, or a strategy for the calls without a shard key";
+        found.say(&format!("{key}.balance.strategy"), problem, remedy);
+    }
+}
+
 fn check_host(name: &str) -> Result<(), omnirelay_runtime::OperatorError> {
     relay_client::validate_endpoint(&format!("https://{name}:1"))
 }
 
 fn check_balance(key: &str, outbound: &OutboundConfig, found: &mut Problems<'_, RelayConfig>) {
     let balance = &outbound.balance;
-    let placed = matches!(balance.strategy, StrategyName::Ring | StrategyName::Sticky);
+    let placed = outbound.is_placed();
     if let KeyConfig::Header(name) = &balance.key
         && http::HeaderName::try_from(name.as_str()).is_err()
     {

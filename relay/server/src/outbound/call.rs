@@ -41,7 +41,7 @@ pub(crate) struct Outward<'a> {
 }
 
 /// A call on its way.
-struct Calling<'a> {
+pub(super) struct Calling<'a> {
     call: Outward<'a>,
     times: Times,
     going: Option<Going<'a>>,
@@ -72,11 +72,28 @@ impl Tried {
     }
 }
 
+impl<'a> Calling<'a> {
+    pub(super) const fn deadline(&self) -> Instant {
+        self.times.deadline
+    }
+
+    pub(super) const fn tries(&self) -> &'a Tries {
+        self.call.tries
+    }
+}
+
 /// A place among a peer's calls in flight, for as long as it is held.
-struct Pending(Arc<Peer>);
+pub(super) struct Pending(Arc<Peer>);
+
+impl Pending {
+    /// A place among at most `most`; none where all are taken.
+    pub(super) fn enter(peer: &Arc<Peer>, most: u32) -> Option<Self> {
+        peer.load.enter(most).then(|| Self(Arc::clone(peer)))
+    }
+}
 
 /// A place among the retries in flight, for as long as it is held.
-struct Retrying<'a>(&'a AtomicU32);
+pub(super) struct Retrying<'a>(&'a AtomicU32);
 
 impl Drop for Retrying<'_> {
     fn drop(&mut self) {
@@ -113,7 +130,12 @@ impl Outbound {
         let times = Times { deadline, own_deadline, try_timeout: call.tries.try_timeout };
         self.budget.call(self.now());
         let mut calling = Calling { call, times, going: None, tried: Tried::default() };
-        let calling = self.try_peers(&mut calling, &mut outgoing);
+        let calling = async {
+            match (&self.owners, call.key) {
+                (Some(owners), Some(hash)) => self.try_owner(owners, hash, &mut calling, &mut outgoing).await,
+                _ => self.try_peers(&mut calling, &mut outgoing).await,
+            }
+        };
         match tokio::time::timeout_at(deadline.into(), calling).await {
             // A try that lasts until the deadline and the deadline itself are the same to a caller.
             Ok(Err(status)) if status.code == Code::DeadlineExceeded && Instant::now() >= deadline => {
@@ -191,19 +213,35 @@ impl Outbound {
         calling: &mut Calling<'a>,
         outgoing: &Outgoing,
     ) -> Result<Outcome, Status> {
-        let Outward { style, encoding, procedure, tries, .. } = calling.call;
-        let going = match calling.going {
-            Some(going) => going,
-            None => Going::open(&self.checkpoint, style, encoding, procedure, first.0.url())?,
-        };
-        calling.going = Some(going);
-        match tries.hedge {
+        let going = self.going(&first, calling)?;
+        match calling.call.tries.hedge {
             // A body that still comes in can be read by one try alone.
             Some((after, most)) if outgoing.whole().is_some() => {
                 Ok(self.hedge(first, going, calling, outgoing, after, most).await)
             }
             _ => Ok(self.send(first, going, calling.call, calling.times, outgoing.request()).await),
         }
+    }
+
+    /// One try at one peer.
+    pub(super) async fn ask_one<'a>(
+        &'a self,
+        peer: Pending,
+        calling: &mut Calling<'a>,
+        outgoing: &Outgoing,
+    ) -> Result<Outcome, Status> {
+        let going = self.going(&peer, calling)?;
+        Ok(self.send(peer, going, calling.call, calling.times, outgoing.request()).await)
+    }
+
+    fn going<'a>(&'a self, first: &Pending, calling: &mut Calling<'a>) -> Result<Going<'a>, Status> {
+        let Outward { style, encoding, procedure, .. } = calling.call;
+        let going = match calling.going {
+            Some(going) => going,
+            None => Going::open(&self.checkpoint, style, encoding, procedure, first.0.url())?,
+        };
+        calling.going = Some(going);
+        Ok(going)
     }
 
     async fn hedge<'a>(
@@ -320,8 +358,8 @@ impl Outbound {
             let ask =
                 Ask { random: self.dice.roll(), now: self.now(), key: calling.call.key, tried: tried.ids() };
             let peer = peers.all.get(peers.balancer.pick(&ask)?)?;
-            if peer.load.enter(self.max_pending) {
-                return Some(Pending(Arc::clone(peer)));
+            if let Some(place) = Pending::enter(peer, self.max_pending) {
+                return Some(place);
             }
             // Another call took its last place between the look and the step.
             tried.add(peer.id);
@@ -333,7 +371,7 @@ impl Outbound {
         if self.fleet.peers().all.is_empty() {
             self.stats.denied(Denied::NoPeers);
             return Status::unavailable(format!("the outbound `{}` has no peers", self.name))
-                .with_hint("name some in its `peers`, or look whether its `dns` name has addresses");
+                .with_hint("name some in its `peers`, or look whether its `dns` name has addresses and its service peers in the mesh");
         }
         self.stats.denied(Denied::Full);
         let full =
@@ -342,7 +380,7 @@ impl Outbound {
     }
 
     /// Pays for one more retry and waits until it may begin; none where nothing is left to pay with.
-    async fn pay(&self, tries: &Tries, retries: &mut u32) -> Option<Retrying<'_>> {
+    pub(super) async fn pay(&self, tries: &Tries, retries: &mut u32) -> Option<Retrying<'_>> {
         let place = if *retries < tries.max { self.may_retry() } else { None }?;
         *retries += 1;
         tokio::time::sleep(tries.backoff.wait(*retries, self.dice.roll())).await;

@@ -122,6 +122,7 @@ impl Dns {
             server_name: Some(self.name.clone()),
             weight: 1,
             zone: String::new(),
+            id: None,
         };
         addresses.into_iter().map(spec).collect()
     }

@@ -3,6 +3,8 @@
 mod call;
 mod dns;
 mod fleet;
+mod mesh;
+mod owners;
 mod peer;
 mod probe;
 mod source;
@@ -16,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use http::HeaderName;
 use http::request::Parts;
+use meshkit_client::MeshClient;
 use omnirelay_runtime::{Drain, Result};
 use relay_balance::{Budget, Dice, Ejection, Moment, OutlierRules, Strategy, Tuning, hash};
 use relay_config::{KeyConfig, OutboundConfig, StrategyName};
@@ -28,6 +31,8 @@ use tokio::sync::watch;
 pub(crate) use call::Outward;
 use dns::Dns;
 use fleet::Fleet;
+use mesh::Mesh;
+use owners::Owners;
 use peer::Peer;
 use source::{RouteSource, Snapshot, Static};
 pub(crate) use stats::OutboundMetrics;
@@ -44,6 +49,9 @@ pub(crate) struct Outbound {
     timeout: Duration,
     /// The header that calls are placed by, where they are.
     key: Option<HeaderName>,
+    /// Where its peers and their shards are told.
+    mesh: Option<MeshClient>,
+    owners: Option<Arc<Owners>>,
     fleet: Fleet,
     budget: Arc<Budget>,
     max_pending: u32,
@@ -70,6 +78,7 @@ impl Outbound {
     pub(crate) fn new(
         config: &OutboundConfig,
         zone: &str,
+        mesh: Option<&MeshClient>,
         checkpoint: Arc<Checkpoint>,
         before: Option<&Self>,
     ) -> Result<Self> {
@@ -101,9 +110,16 @@ impl Outbound {
             (_, KeyConfig::Caller) => Some(headers::RPC_CALLER),
             (_, KeyConfig::Header(name)) => HeaderName::try_from(name.as_str()).ok(),
         };
+        let namespace = config.mesh.as_ref().and_then(|mesh| mesh.namespace.as_deref());
+        let owners = namespace.zip(mesh).map(|(namespace, mesh)| {
+            let known = before.and_then(|before| before.owners.as_ref());
+            let known = known.filter(|known| known.is_of(namespace));
+            known.map_or_else(|| Owners::follow(mesh, namespace), Arc::clone)
+        });
         let kept = before.filter(|before| before.config.shares_connections(config));
-        let same_name =
-            before.filter(|before| before.config.dns.is_some() && before.config.dns == config.dns);
+        let is_told = config.dns.is_some() || config.mesh.is_some();
+        let same_source = before
+            .filter(|before| is_told && before.config.dns == config.dns && before.config.mesh == config.mesh);
         let same_budget = before.filter(|before| before.config.retry_budget == config.retry_budget);
         let budget =
             || Arc::new(Budget::new(config.retry_budget.percent, config.retry_budget.floor_per_second));
@@ -112,6 +128,8 @@ impl Outbound {
             config: config.clone(),
             timeout: Duration::from_millis(config.timeout_ms),
             key,
+            mesh: mesh.cloned(),
+            owners,
             fleet: match kept {
                 Some(before) => Fleet::after(&before.fleet, tuning, rules),
                 None => Fleet::new(tuning, rules, zone),
@@ -121,9 +139,7 @@ impl Outbound {
             max_retries: config.breaker.max_retries,
             retrying: before.map(|before| Arc::clone(&before.retrying)).unwrap_or_default(),
             eject_after: outliers.consecutive_failures.max(1),
-            told: watch::Sender::new(
-                config.dns.is_none() || same_name.is_some_and(|before| *before.told.borrow()),
-            ),
+            told: watch::Sender::new(!is_told || same_source.is_some_and(|before| *before.told.borrow())),
             stats: before.map(|before| Arc::clone(&before.stats)).unwrap_or_default(),
             dice: Dice::new(seed()),
             // What is known of peers counts from there.
@@ -132,7 +148,7 @@ impl Outbound {
             checkpoint,
         };
         let known =
-            same_name.map(|before| before.fleet.peers().all.iter().map(|peer| peer.spec.clone()).collect());
+            same_source.map(|before| before.fleet.peers().all.iter().map(|peer| peer.spec.clone()).collect());
         outbound.adopt(&known.unwrap_or_else(|| outbound.source().first()))?;
         Ok(outbound)
     }
@@ -166,7 +182,7 @@ impl Outbound {
         }
         let keeping = keep(Arc::downgrade(self), drain.clone());
         omnirelay_runtime::spawn("outbound-keeper", keeping);
-        if self.config.dns.is_none() {
+        if self.config.dns.is_none() && self.config.mesh.is_none() {
             return;
         }
         let source = self.source();
@@ -177,9 +193,10 @@ impl Outbound {
     }
 
     fn source(&self) -> Box<dyn RouteSource> {
-        match &self.config.dns {
-            Some(dns) => Box::new(Dns::new(dns)),
-            None => Box::new(Static::new(&self.config.peers)),
+        match (&self.config.dns, &self.config.mesh, &self.mesh) {
+            (Some(dns), _, _) => Box::new(Dns::new(dns)),
+            (None, Some(config), Some(mesh)) => Box::new(Mesh::new(mesh.clone(), &config.service)),
+            (None, ..) => Box::new(Static::new(&self.config.peers)),
         }
     }
 
@@ -197,8 +214,11 @@ impl Outbound {
         }
     }
 
-    /// The hash of what a call is placed by.
+    /// The hash of what a call is placed by: of the shard key as the mesh hashes it where calls go to owners.
     pub(crate) fn key(&self, meta: &RpcMeta<'_>, head: &Parts) -> Option<u64> {
+        if self.owners.is_some() {
+            return meta.shard_key.map(|key| meshkit_client::hash(key.as_bytes()));
+        }
         let name = self.key.as_ref()?;
         let text = match (name == headers::RPC_SHARD_KEY, name == headers::RPC_CALLER) {
             (true, _) => meta.shard_key?.as_bytes(),
@@ -232,6 +252,7 @@ impl Outbound {
             protocols: self.config.protocols.clone(),
             chooser: self.config.balance.strategy.name().to_owned(),
             peers: peers.map(|(peer, state, ejections)| peer.introspect(state, ejections)).collect(),
+            shards: self.owners.as_ref().map(|owners| owners.introspect()),
         }
     }
 

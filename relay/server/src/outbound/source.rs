@@ -18,6 +18,8 @@ pub(crate) struct PeerSpec {
     pub(crate) weight: u32,
     /// Where it stands; empty for nowhere.
     pub(crate) zone: String,
+    /// What the mesh calls it, where it is known from there.
+    pub(crate) id: Option<Arc<str>>,
 }
 
 /// All peers of an outbound at one time.
@@ -45,6 +47,7 @@ impl Static {
             server_name: None,
             weight: peer.weight,
             zone: peer.zone.clone(),
+            id: None,
         };
         Self(peers.iter().map(spec).collect())
     }

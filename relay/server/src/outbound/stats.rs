@@ -29,17 +29,19 @@ pub(super) struct Stats {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Denied {
     NoPeers,
+    NoOwner,
     Full,
     Budget,
     Breaker,
 }
 
 impl Denied {
-    const ALL: [Self; 4] = [Self::NoPeers, Self::Full, Self::Budget, Self::Breaker];
+    const ALL: [Self; 5] = [Self::NoPeers, Self::NoOwner, Self::Full, Self::Budget, Self::Breaker];
 
     const fn name(self) -> &'static str {
         match self {
             Self::NoPeers => "no-peers",
+            Self::NoOwner => "no-owner",
             Self::Full => "max-pending",
             Self::Budget => "retry-budget",
             Self::Breaker => "max-retries",

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "a test says by panicking that it failed")]
 
+use super::super::key::shard_of_key;
 use super::*;
 
 fn shard(id: u32, owner: &str, version: u64) -> v1::Shard {
