@@ -31,7 +31,7 @@ use crate::{reload, routes, store};
 /// A configuration, a store, a certificate or an address that cannot be used.
 pub async fn start(startup: Startup, args: Args) -> Result<Running> {
     startup.begin(Step::Configuration);
-    let layers = Layers::from_process(args.config, args.secrets, args.sets);
+    let layers = Layers::from_process(args.config, args.secrets, args.sets)?;
     let loaded = reload::read(&layers, &args.modules).map_err(|problems| refusal(&problems))?;
     let config = &loaded.value;
     startup.log.configure(&config.log).map_err(|error| loaded.place("log.filter", error))?;

@@ -27,7 +27,7 @@ pub(super) enum Found {
 pub(super) fn inspect(path: &Path) -> Result<Found, OperatorError> {
     let file = match File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == IoKind::NotFound => return Ok(Found::Nothing),
+        Err(error) if error.kind() == IoKind::NotFound => return nothing(path, "the file is gone"),
         Err(error) => return Err(unreadable(path, &error)),
     };
     let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
@@ -35,7 +35,7 @@ pub(super) fn inspect(path: &Path) -> Result<Found, OperatorError> {
         return Err(foreign(path, "it is not a file"));
     }
     if metadata.len() == 0 {
-        return Ok(Found::Nothing);
+        return nothing(path, "the file is empty");
     }
     let mut header = Vec::new();
     file.take(100).read_to_end(&mut header).map_err(|error| unreadable(path, &error))?;
@@ -45,10 +45,24 @@ pub(super) fn inspect(path: &Path) -> Result<Found, OperatorError> {
     check(path)
 }
 
+/// There is no file, or nothing in it. A log beside it holds writes that were acknowledged, which SQLite would drop.
+fn nothing(path: &Path, what: &str) -> Result<Found, OperatorError> {
+    let log = beside(path, "-wal");
+    match read_log(&log)? {
+        Log::Nothing | Log::Unwritten => Ok(Found::Nothing),
+        Log::Written => {
+            let cause = format!("{what}, and its write-ahead log {} is there", log.display());
+            Err(damaged(path).because(cause).hint(
+                "put the file back beside its log or restore a backup; to begin with an empty store move the log away too",
+            ))
+        }
+    }
+}
+
 /// The checks of SQLite itself and of every record, through a connection that cannot write.
 fn check(path: &Path) -> Result<Found, OperatorError> {
     // Without a write-ahead log the file is all there is, and SQLite need not make files beside it.
-    let immutable = if log_is_there(&beside(path, "-wal"))? { "" } else { "&immutable=1" };
+    let immutable = if read_log(&beside(path, "-wal"))? == Log::Nothing { "&immutable=1" } else { "" };
     let uri = format!("file:{}?mode=ro{immutable}", escaped(path));
     let connection = read_only(&uri).map_err(|error| refused(path, &error))?;
     let application = connection.pragma_query_value(None, "application_id", |row| row.get::<_, i64>(0));
@@ -108,22 +122,32 @@ fn read_only(uri: &str) -> rusqlite::Result<Connection> {
     Connection::open_with_flags(uri, flags)
 }
 
-/// Whether there is a write-ahead log with something in it. SQLite passes over one whose header is
-/// broken, and with it over writes that were acknowledged; here that is damage.
-fn log_is_there(path: &Path) -> Result<bool, OperatorError> {
+/// What a write-ahead log looks like.
+#[derive(PartialEq, Eq)]
+enum Log {
+    /// There is none, or an empty one.
+    Nothing,
+    /// A power cut left a header that never reached the disk: then nothing behind it did.
+    Unwritten,
+    /// It begins as a log does.
+    Written,
+}
+
+/// Looks at a write-ahead log. SQLite passes over one whose header is broken, and with it over writes that were
+/// acknowledged; here that is damage.
+fn read_log(path: &Path) -> Result<Log, OperatorError> {
     let mut header = [0_u8; 32];
     let read = match File::open(path) {
         Ok(mut file) => file.read(&mut header),
-        Err(error) if error.kind() == IoKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == IoKind::NotFound => return Ok(Log::Nothing),
         Err(error) => Err(error),
     };
-    let read = read.map_err(|error| unreadable(path, &error))?;
-    // A power cut may leave a header that never reached the disk: then nothing behind it did.
-    let unwritten = read < header.len() || header.iter().all(|byte| *byte == 0);
-    if !unwritten && !is_log_header(&header) {
-        return Err(damaged(path).because("the write-ahead log has no valid header"));
+    match read.map_err(|error| unreadable(path, &error))? {
+        0 => Ok(Log::Nothing),
+        read if read < header.len() || header.iter().all(|byte| *byte == 0) => Ok(Log::Unwritten),
+        _ if is_log_header(&header) => Ok(Log::Written),
+        _ => Err(damaged(path).because("the write-ahead log has no valid header")),
     }
-    Ok(read > 0)
 }
 
 /// Magic number, version and checksum (SQLite's file format, section 4.1).

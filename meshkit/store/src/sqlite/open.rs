@@ -8,7 +8,7 @@ use std::io::{ErrorKind as IoKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use omnirelay_runtime::{ErrorKind, OperatorError};
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, MAIN_DB, OpenFlags, TransactionBehavior};
 
 use super::inspect::{Found, inspect};
 use super::{migrate, rows, schema};
@@ -39,6 +39,10 @@ pub(super) fn open(path: &Path) -> Result<Opened, OperatorError> {
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )
     .map_err(|error| refused(path, &error))?;
+    // SQLite opens for reading alone where it may not write.
+    if connection.is_readonly(MAIN_DB).map_err(|error| refused(path, &error))? {
+        return Err(unwritable(path));
+    }
     let (identity, revision) = prepare(&mut connection, &found).map_err(|error| refused(path, &error))?;
     Ok(Opened { connection, identity, revision, lock })
 }
@@ -126,6 +130,12 @@ pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> OperatorError {
         .at(path.display().to_string())
         .caused_by(error)
         .hint("let the user that runs meshkitd read and write the file")
+}
+
+fn unwritable(path: &Path) -> OperatorError {
+    OperatorError::new(ErrorKind::Io, "the store cannot be written")
+        .at(path.display().to_string())
+        .hint("let the user that runs meshkitd write the file")
 }
 
 pub(super) fn foreign(path: &Path, cause: &str) -> OperatorError {
