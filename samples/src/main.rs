@@ -59,5 +59,9 @@ fn main() -> ExitCode {
     };
     let log = LogOptions { format: options.log_format, filter: Some(options.log) };
     let layers = Layers::from_process(options.config, Vec::new(), options.set);
-    bootstrap::run(which.name(), &log, |startup| instance::start(startup, layers, which))
+    bootstrap::run(
+        which.name(),
+        &log,
+        |startup| async move { instance::start(startup, layers?, which).await },
+    )
 }

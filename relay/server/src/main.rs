@@ -45,5 +45,5 @@ fn main() -> ExitCode {
     };
     let log = LogOptions { format: arguments.log_format, filter: arguments.log };
     let layers = Layers::from_process(arguments.config, arguments.secrets, arguments.set);
-    bootstrap::run("relayd", &log, |startup| relay::start(startup, layers))
+    bootstrap::run("relayd", &log, |startup| async move { relay::start(startup, layers?).await })
 }

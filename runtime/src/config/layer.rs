@@ -33,12 +33,17 @@ impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { name, line } => write!(f, "{name}:{line}"),
-            Self::Environment(name) => write!(f, "environment variable {name}"),
+            Self::Environment(name) => write!(f, "environment variable {:.*}", MAX_SHOWN, name),
             Self::Secret(file) => write!(f, "secret {}", file.display()),
-            Self::Flag(set) => write!(f, "--set {}", set.split('=').next().unwrap_or_default()),
+            Self::Flag(set) => write!(f, "--set {:.*}", MAX_SHOWN, set.split('=').next().unwrap_or_default()),
         }
     }
 }
+
+/// Characters of an override's path that are shown.
+const MAX_SHOWN: usize = 200;
+/// Parts of a path to a key: more than any configuration has, and few enough for what walks down them.
+const MAX_DEPTH: usize = 32;
 
 /// Merged values with their origins by dotted path.
 #[derive(Clone, Debug)]
@@ -92,7 +97,16 @@ impl Tree {
     }
 
     pub(super) fn put(&mut self, path: &str, value: Value, location: &Location) -> Result<()> {
-        let keys: Vec<&str> = path.split('.').collect();
+        let keys: Vec<&str> = path.split('.').take(MAX_DEPTH + 1).collect();
+        if keys.len() > MAX_DEPTH {
+            return Err(OperatorError::new(
+                ErrorKind::Usage,
+                format!("`{path:.40}…` is not a path to a key"),
+            )
+            .at(location.to_string())
+            .because(format!("it has more than {MAX_DEPTH} parts"))
+            .hint("write the path as `section.key`"));
+        }
         if keys.iter().any(|key| key.is_empty()) {
             return Err(OperatorError::new(ErrorKind::Usage, format!("`{path}` is not a path to a key"))
                 .at(location.to_string())

@@ -10,6 +10,7 @@ pub(crate) mod secrets;
 #[cfg(test)]
 mod tests;
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
@@ -72,13 +73,22 @@ impl<T> Loaded<T> {
 
 impl Layers {
     /// Layers of files, secrets and `--set`, with the process's environment.
-    #[must_use]
-    pub fn from_process(files: Vec<PathBuf>, secrets: Vec<PathBuf>, sets: Vec<String>) -> Self {
-        let env = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .filter(|(name, _)| name.starts_with(ENV_PREFIX))
-            .collect();
-        Self { files, secrets, env, sets }
+    ///
+    /// # Errors
+    /// A variable that overrides something and is not UTF-8.
+    pub fn from_process(files: Vec<PathBuf>, secrets: Vec<PathBuf>, sets: Vec<String>) -> Result<Self> {
+        let ours = |name: &OsStr| name.as_encoded_bytes().starts_with(ENV_PREFIX.as_bytes());
+        let mut env = Vec::new();
+        for (name, value) in std::env::vars_os().filter(|(name, _)| ours(name)) {
+            let shown = name.to_string_lossy().into_owned();
+            let (Ok(name), Ok(value)) = (name.into_string(), value.into_string()) else {
+                return Err(OperatorError::new(ErrorKind::Usage, "an override is not UTF-8")
+                    .at(format!("environment variable {shown}"))
+                    .hint("set it to text, or take it away"));
+            };
+            env.push((name, value));
+        }
+        Ok(Self { files, secrets, env, sets })
     }
 }
 

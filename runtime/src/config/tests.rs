@@ -156,3 +156,13 @@ fn a_draft_tells_its_kind_before_it_is_decoded() {
     assert_eq!(draft(&["kind=relay"]).decode::<Small>().unwrap().value.kind, "relay");
     assert!(draft(&["kind=relay", "other=1"]).decode::<Small>().is_err());
 }
+
+#[test]
+fn a_path_has_few_parts() {
+    let layers = |set: String| Layers { sets: vec![set], ..Layers::default() };
+    let path = |parts: usize| vec!["a"; parts].join(".");
+    let error = draft(&layers(format!("{}=1", path(50_000)))).unwrap_err();
+    let report = error.report(false);
+    assert!(report.contains("more than 32 parts") && report.len() < 1_000, "{report}");
+    assert!(draft(&layers(format!("{}=1", path(32)))).is_ok());
+}
