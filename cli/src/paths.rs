@@ -26,6 +26,14 @@ pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
     })
 }
 
+/// The path that this program was called by, where it was called by a path: it may be a link, whose neighbours are
+/// others than its target's.
+pub(crate) fn called_as() -> Option<PathBuf> {
+    let called = PathBuf::from(std::env::args_os().next()?);
+    let has_folder = called.parent().is_some_and(|folder| !folder.as_os_str().is_empty());
+    absolute(&called).ok().filter(|path| has_folder && path.is_file())
+}
+
 /// A word that a POSIX shell reads back as `text`.
 pub(crate) fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);

@@ -21,6 +21,8 @@ const BACKDATED_DAYS: i64 = 1;
 pub(super) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     directory: PathBuf,
+    /// Nothing that was signed before counts.
+    pub(super) is_new: bool,
 }
 
 /// Where a certificate chain and its key lie.
@@ -45,7 +47,9 @@ impl Authority {
     pub(super) fn open(directory: &Path) -> Result<Self> {
         let (certificate, key) = (Self::certificate(directory), Self::private_key(directory));
         let params = authority_params()?;
-        let key_pair = match (files::read(&certificate)?, files::read(&key)?) {
+        let found = (files::read(&certificate)?, files::read(&key)?);
+        let is_new = found == (None, None);
+        let key_pair = match found {
             (Some(_), Some(pem)) => KeyPair::from_pem(&pem).map_err(|error| {
                 OperatorError::new(ErrorKind::Config, "the development authority's key cannot be read")
                     .at(key.display().to_string())
@@ -72,7 +76,7 @@ impl Authority {
             }
         };
         // The issuer is its name and its key; both are the same on every run.
-        Ok(Self { issuer: Issuer::new(params, key_pair), directory: directory.to_owned() })
+        Ok(Self { issuer: Issuer::new(params, key_pair), directory: directory.to_owned(), is_new })
     }
 
     /// Where the files of `name` lie.

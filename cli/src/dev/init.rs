@@ -75,8 +75,8 @@ pub(crate) fn prepare(directory: &Path, change: impl FnOnce(&mut Options)) -> Re
     for component in components.iter().filter(|component| component.kind != Kind::Meshkit) {
         let own = templates::identity(&data, component);
         files::make_dir(&own)?;
-        // A process that runs keeps it; what it has heard of stays.
-        if files::read(&own.join("crl.pem"))?.is_none() {
+        // A process that runs keeps it; what it has heard of stays, unless another authority signed it.
+        if authority.is_new || files::read(&own.join("crl.pem"))?.is_none() {
             files::write(&own.join("crl.pem"), authority.empty_list()?.as_bytes(), Access::Public)?;
         }
     }

@@ -104,6 +104,20 @@ fn half_an_authority_is_refused() {
 }
 
 #[test]
+fn a_new_authority_signs_everything_anew() {
+    let temp = tempfile::tempdir().unwrap();
+    let directory = temp.path().join("mesh");
+    let list = || fs::read_to_string(directory.join("data/greeter/crl.pem")).unwrap();
+    drop(prepare(&directory, |_| {}).unwrap());
+    let first = list();
+    drop(prepare(&directory, |_| {}).unwrap());
+    assert_eq!(list(), first, "what a process has heard of stays");
+    fs::remove_dir_all(directory.join("pki")).unwrap();
+    drop(prepare(&directory, |_| {}).unwrap());
+    assert_ne!(list(), first, "the other authority's list would end every handshake");
+}
+
+#[test]
 fn ports_stay_in_their_range() {
     for (port, fine) in [(80, false), (1024, true), (65513, true), (65514, false), (u16::MAX, false)] {
         let options = Options { base_port: port, ..Options::default() };

@@ -42,7 +42,11 @@ fn find(named: Option<&Path>, kind: Kind, flag: &str) -> Result<PathBuf> {
             let own = std::env::current_exe().map_err(|error| {
                 OperatorError::new(ErrorKind::Io, "this program's own path cannot be read").caused_by(&error)
             })?;
-            own.with_file_name(format!("{}{}", kind.binary(), std::env::consts::EXE_SUFFIX))
+            let beside = |own: PathBuf| {
+                own.with_file_name(format!("{}{}", kind.binary(), std::env::consts::EXE_SUFFIX))
+            };
+            let linked = paths::called_as().map(beside).filter(|path| path.is_file());
+            linked.unwrap_or_else(|| beside(own))
         }
     };
     if path.is_file() {

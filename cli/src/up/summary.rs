@@ -1,7 +1,7 @@
 //! What the mesh is and what to do with it, for the newcomer who just started it.
 
 use crate::dev::DevMesh;
-use crate::paths::{default_dev_dir, shell_word};
+use crate::paths::{called_as, default_dev_dir, shell_word};
 use crate::table::Table;
 
 use super::process::Process;
@@ -22,9 +22,8 @@ pub(crate) fn component_table(mesh: &DevMesh) -> Table {
 
 /// This program as the user can call it again.
 pub(crate) fn own_name() -> String {
-    let own =
-        std::env::current_exe().map_or_else(|_| "omnirelay".to_owned(), |path| path.display().to_string());
-    shell_word(&own)
+    let own = called_as().or_else(|| std::env::current_exe().ok());
+    shell_word(&own.map_or_else(|| "omnirelay".to_owned(), |path| path.display().to_string()))
 }
 
 /// What runs where.
