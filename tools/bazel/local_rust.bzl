@@ -84,7 +84,15 @@ def _link(rctx, triple):
     linkers = "lib/rustlib/{}/bin/gcc-ld".format(triple)
     if not rctx.path(linkers).get_child("ld.lld").exists:
         return []
-    flags = ["-Bexternal/{}/{}".format(rctx.name, linkers), "-fuse-ld=lld", "-Wl,--icf=all"]
+
+    # Nobody defines a weak symbol of a static program later; without the last flag it would be found at the program's
+    # own beginning.
+    flags = [
+        "-Bexternal/{}/{}".format(rctx.name, linkers),
+        "-fuse-ld=lld",
+        "-Wl,--icf=all",
+        "-Wl,-z,nodynamic-undefined-weak",
+    ]
     return ["-Clink-arg=" + flag for flag in flags]
 
 def _local_rust_impl(rctx):

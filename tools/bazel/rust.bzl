@@ -47,7 +47,7 @@ def rust_crate(
     """Declares everything one crate consists of.
 
     Targets: `name` (the library, where src/lib.rs is), one per binary, `name_unit_test`, one `STEM_test` per
-    tests/STEM.rs, `clippy` and `rustfmt`.
+    tests/STEM.rs, one `benchmark/STEM` per benches/STEM.rs, `clippy` and `rustfmt`.
 
     Args:
       name: the library's target, by convention the folder's name.
@@ -121,6 +121,7 @@ def rust_crate(
         )
         linted.append(":" + built)
 
+    _benchmarks(name, common, crate_deps, test_deps, has_library, linted)
     _tests(
         name = name,
         bins = bins,
@@ -166,6 +167,26 @@ def _about(env, files):
         for name, value in env.items()
         if "$(" not in value or any([file in value for file in files])
     }
+
+def _benchmarks(name, common, deps, test_deps, has_library, linted):
+    """Benchmarks that cargo runs (docs/operations/bench.md): linted here, so that they do not rot."""
+    for file in native.glob(["benches/*.rs"], allow_empty = True):
+        benchmark = "benchmark/" + file.removeprefix("benches/").removesuffix(".rs")
+        rust_binary(
+            name = benchmark,
+            testonly = True,
+            srcs = [file],
+            crate_root = file,
+            rustc_flags = _FLAGS,
+            tags = ["manual"],
+            deps = deps + test_deps + all_crate_deps(normal_dev = True) + ([":" + name] if has_library else []),
+            **dict(
+                common,
+                aliases = aliases(normal_dev = True, proc_macro_dev = True),
+                proc_macro_deps = all_crate_deps(proc_macro = True, proc_macro_dev = True)
+            )
+        )
+        linted.append(":" + benchmark)
 
 def _tests(
         name,

@@ -6,4 +6,8 @@ export OMNIRELAY_RELAYD=$built/relay/server/relayd
 export OMNIRELAY_MESHKITD=$built/meshkit/host/meshkitd
 export OMNIRELAY_SAMPLES=$built/samples/omnirelay-samples
 cd "${BUILD_WORKING_DIRECTORY:-$PWD}"
-exec "$built/cli/omnirelay" up "$@"
+# What `up` tells people to type names the program as it was called: by the short path, where that is the same program.
+own=$built/cli/omnirelay
+short=${BUILD_WORKSPACE_DIRECTORY:-}/bazel-bin/cli/omnirelay
+if [[ $short -ef $own ]]; then own=$short; fi
+exec "$own" up "$@"
