@@ -91,7 +91,10 @@ fn render(relay: &Introspection, color: bool) -> String {
         outbounds.row([
             one.name.clone(),
             names(&one.protocols),
-            one.chooser.clone(),
+            match &one.shards {
+                Some(shards) => format!("owner in {}, {}", shards.namespace, one.chooser),
+                None => one.chooser.clone(),
+            },
             one.peers.len().to_string(),
         ]);
         for peer in &one.peers {

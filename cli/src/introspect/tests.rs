@@ -46,6 +46,7 @@ fn a_relay_is_four_tables() {
             name: "inventory".into(),
             protocols: vec![Protocol::Http3, Protocol::Http2],
             chooser: "two-choices".into(),
+            shards: None,
             peers: vec![
                 peer("https://127.0.0.1:7421", Some(Protocol::Http3), 12, PeerState::Up, Some(latency)),
                 peer("https://127.0.0.1:7422", None, 0, PeerState::Ejected, None),

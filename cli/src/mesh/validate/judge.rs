@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use meshkit_config::MeshkitConfig;
 use omnirelay_runtime::config::{Draft, Layers, Loaded, draft};
 use omnirelay_runtime::{ErrorKind, OperatorError, Result};
-use relay_config::RelayConfig;
+use relay_config::{OutboundConfig, RelayConfig};
 
 use super::changes::{self, Whole};
 use super::{Judgement, Sources};
@@ -102,14 +102,8 @@ fn compared<T>(
 fn relay(loaded: &Loaded<RelayConfig>, old: Option<&Whole>, now: Timestamp) -> Result<Judgement> {
     let config = &loaded.value;
     let check = RelayConfig::check(loaded, now);
-    let outbounds: Vec<String> = config
-        .outbounds
-        .iter()
-        .map(|one| {
-            let peers: Vec<&str> = one.peers.iter().map(|peer| peer.url.as_str()).collect();
-            format!("{} ({})", one.name, peers.join(" "))
-        })
-        .collect();
+    let outbounds: Vec<String> =
+        config.outbounds.iter().map(|one| format!("{} ({})", one.name, peers(one))).collect();
     let routes: Vec<String> = config
         .routes
         .iter()
@@ -132,6 +126,18 @@ fn relay(loaded: &Loaded<RelayConfig>, old: Option<&Whole>, now: Timestamp) -> R
         problems: check.problems,
         changes: compared(old, &whole_relay(config), loaded, now)?,
     })
+}
+
+/// Where an outbound's peers are known from.
+fn peers(outbound: &OutboundConfig) -> String {
+    match (&outbound.dns, &outbound.mesh) {
+        (Some(dns), _) => format!("dns {}:{}", dns.name, dns.port),
+        (None, Some(mesh)) => match &mesh.namespace {
+            Some(namespace) => format!("{} of the mesh, owners of {namespace}", mesh.service),
+            None => format!("{} of the mesh", mesh.service),
+        },
+        (None, None) => outbound.peers.iter().map(|peer| peer.url.as_str()).collect::<Vec<_>>().join(" "),
+    }
 }
 
 fn meshkit(loaded: &Loaded<MeshkitConfig>, old: Option<&Whole>, now: Timestamp) -> Result<Judgement> {

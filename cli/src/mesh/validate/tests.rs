@@ -37,7 +37,7 @@ relay-1.toml is a valid relay configuration
   data        127.0.0.1:7410
   admin       127.0.0.1:7411
   mesh        https://127.0.0.1:7400
-  outbounds   greeter (https://127.0.0.1:7420), inventory (https://127.0.0.1:7421 https://127.0.0.1:7422)
+  outbounds   greeter (https://127.0.0.1:7420), inventory (inventory of the mesh, owners of inventory)
   routes      greeter to greeter, inventory to inventory
   downgrades  0 of 5 endpoints, ratio 0.00
   exceptions  none
