@@ -134,8 +134,12 @@ fn check_addresses(membership: &MembershipConfig, found: &mut Problems<'_, Meshk
     let reached = membership.advertise.unwrap_or(membership.address);
     if reached.ip().is_unspecified() {
         let (key, problem) = match membership.advertise {
-            Some(_) => ("membership.advertise", "`membership.advertise` is no address that others can send to"),
-            None => ("membership.address", "`membership.address` is every address: others need one to send to"),
+            Some(_) => {
+                ("membership.advertise", "`membership.advertise` is no address that others can send to")
+            }
+            None => {
+                ("membership.address", "`membership.address` is every address: others need one to send to")
+            }
         };
         found.say(key, problem, "name this node's address in `membership.advertise`");
     }

@@ -169,7 +169,7 @@ async fn modules(
                     heartbeat_interval: config.registry.heartbeat_interval(),
                     liveness: config.registry.liveness(),
                 };
-                meshkit_registry::start(context, settings)
+                meshkit_registry::start(context, settings, membership.clone())
             }
             ModuleName::Shards => {
                 let namespaces = config.shards.namespaces.iter();

@@ -333,8 +333,9 @@ impl Swim {
         let me = foca::Member::new(self.foca.identity().clone(), 0, State::Alive);
         let others = self.foca.iter_membership_state().filter(|update| update.id() != to);
         let messages = states(&me, asks, others, Self::MAX_MESSAGE);
-        let outgoing =
-            messages.into_iter().map(|message| Outgoing { to: Arc::clone(&to.member), message: message.into() });
+        let outgoing = messages
+            .into_iter()
+            .map(|message| Outgoing { to: Arc::clone(&to.member), message: message.into() });
         self.outgoing.extend(outgoing);
     }
 

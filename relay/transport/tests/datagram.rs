@@ -1,9 +1,5 @@
 //! Messages between equals over real sockets: who is let in, what arrives, and what nobody minds.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test says by panicking that it failed"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says by panicking that it failed")]
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;

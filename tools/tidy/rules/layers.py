@@ -47,7 +47,7 @@ ALLOWED: dict[str, set[str]] = {
     "meshkit-membership": _LIFE | {"meshkit-model", "relay-transport"},
     "meshkit-testkit": {"meshkit-model", "meshkit-store"},
     "meshkit-api": _API,
-    "meshkit-registry": _MODULE,
+    "meshkit-registry": _MODULE | {"meshkit-membership"},
     "meshkit-shards": _MODULE,
     "meshkit-clusters": _MODULE,
     "meshkit-leaders": _MODULE,

@@ -77,8 +77,8 @@ impl Endpoint {
         let socket = socket(config.address).map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
         let runtime = Arc::new(quinn::TokioRuntime);
-        let mut quic = quinn::Endpoint::new(quic::endpoint_config(), Some(called), socket, runtime)
-            .map_err(failed)?;
+        let mut quic =
+            quinn::Endpoint::new(quic::endpoint_config(), Some(called), socket, runtime).map_err(failed)?;
         quic.set_default_client_config(calling);
         let (inbox, messages) = mpsc::channel(INBOX);
         let endpoint = Self {
@@ -120,7 +120,8 @@ impl Endpoint {
                     let from = incoming.remote_address();
                     let check = this.tls.check();
                     let made = async { this.admit(incoming.accept()?.await?, from, check) };
-                    if let Err(error) = timeout(HANDSHAKE, made).await.unwrap_or_else(|late| Err(late.into())) {
+                    if let Err(error) = timeout(HANDSHAKE, made).await.unwrap_or_else(|late| Err(late.into()))
+                    {
                         this.stats.count(Event::Failed);
                         debug!(%from, error, "no connection came about");
                     }
@@ -164,7 +165,7 @@ impl Endpoint {
             self.stats.count(Event::Refused);
             if !self.lines.exceeded() {
                 let who = quic::peer_chain(&connection).first().and_then(PeerIdentity::of);
-                let who = who.as_ref().map(PeerIdentity::spiffe);
+                let who = who.as_ref().map_or("nobody", PeerIdentity::spiffe);
                 info!(%address, ?who, "a peer with a good certificate is not let in");
             }
             connection.close(NOT_ALLOWED, b"this identity is not let in");

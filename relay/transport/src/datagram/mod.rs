@@ -94,7 +94,8 @@ impl Datagrams {
         }
     }
 
-    /// Sends a message and waits until it is there, for a second at most.
+    /// Sends a message and waits until the peer's QUIC has it, for a second at most. Whether the peer lets
+    /// us in shows later.
     ///
     /// # Errors
     /// It did not arrive.
