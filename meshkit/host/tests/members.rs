@@ -169,6 +169,7 @@ fn greetings(claimed: &str, address: SocketAddr, to: SocketAddr) -> Vec<Bytes> {
         cluster: "default".to_owned(),
         zone: String::new(),
         version: "9.9.9".to_owned(),
+        said: 0,
         health: Health::Ready,
         map_version: 0,
     };

@@ -15,9 +15,10 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
+use crate::known::{Change, Refusal};
 use crate::member::Member;
 use crate::membership::{Membership, Report};
-use crate::swim::{Change, Refusal, Swim};
+use crate::swim::Swim;
 use crate::tuning::Tuning;
 
 /// Seeds that were found and not asked yet.
@@ -63,7 +64,7 @@ impl Agent {
     }
 
     pub(crate) fn me(&self) -> Arc<Member> {
-        Arc::clone(self.swim.me())
+        self.swim.me()
     }
 
     /// Gossips until the drain begins, and holds it back for the goodbye.

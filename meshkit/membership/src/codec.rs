@@ -11,6 +11,7 @@ use foca::{Codec, Header, Member as Update, Message, State as Liveness};
 use meshkit_model::PeerId;
 
 use crate::member::{Health, Member, Word};
+use crate::news::Item;
 
 /// What the formats are called on the wire; they change with the format.
 const SWIM: u8 = 1;
@@ -178,12 +179,46 @@ fn put_member(out: &mut Vec<u8>, member: &Member) {
     for text in [&member.role, &member.cluster, &member.zone, &member.version] {
         put_text(out, text);
     }
-    out.push(match member.health {
+    put_word(out, &Item::of(member));
+}
+
+fn put_word(out: &mut Vec<u8>, item: &Item) {
+    out.put_u32(item.said);
+    out.push(match item.health {
         Health::Ready => 0,
         Health::NotReady => 1,
         Health::Leaving => 2,
     });
-    out.put_u64(member.map_version);
+    out.put_u64(item.map_version);
+}
+
+/// A word of a member as bytes.
+pub(crate) fn put_item(item: &Item) -> Vec<u8> {
+    let mut out = Vec::with_capacity(64);
+    put_text(&mut out, item.id.as_str());
+    out.put_u64(item.generation);
+    put_word(&mut out, item);
+    out
+}
+
+pub(crate) fn item(mut data: &[u8]) -> Result<Item, Malformed> {
+    let buf = &mut data;
+    let (id, generation) = (id(buf)?, long(buf)?);
+    let (said, health, map_version) = (word(buf)?, health(buf)?, long(buf)?);
+    if buf.is_empty() {
+        Ok(Item { id, generation, said, health, map_version })
+    } else {
+        Err(Malformed("it goes on"))
+    }
+}
+
+fn health(buf: &mut impl Buf) -> Result<Health, Malformed> {
+    match byte(buf)? {
+        0 => Ok(Health::Ready),
+        1 => Ok(Health::NotReady),
+        2 => Ok(Health::Leaving),
+        _ => Err(Malformed("a member's health is none")),
+    }
 }
 
 fn put_key(out: &mut Vec<u8>, member: &Member) {
@@ -268,15 +303,9 @@ fn member(buf: &mut impl Buf) -> Result<Word, Malformed> {
     let address = address(buf)?;
     let (role, cluster) = (text(buf)?, text(buf)?);
     let (zone, version) = (text(buf)?, text(buf)?);
-    let health = match byte(buf)? {
-        0 => Health::Ready,
-        1 => Health::NotReady,
-        2 => Health::Leaving,
-        _ => return Err(Malformed("a member's health is none")),
-    };
-    let map_version = long(buf)?;
+    let (said, health, map_version) = (word(buf)?, health(buf)?, long(buf)?);
     let member =
-        Member { id, generation, edition, address, role, cluster, zone, version, health, map_version };
+        Member { id, generation, edition, address, role, cluster, zone, version, said, health, map_version };
     member.validate().map_err(|_| Malformed("a member breaks its bounds"))?;
     Ok(Word::new(member))
 }

@@ -9,16 +9,20 @@
 mod agent;
 mod codec;
 mod dice;
+mod known;
 mod member;
 mod membership;
 mod metrics;
+mod news;
 mod swim;
+mod timers;
 mod tuning;
 
 pub use codec::Malformed;
+pub use known::{Change, Known, Outgoing, Refusal, Standing};
 pub use member::{Health, Member};
 pub use membership::{Membership, Report, Seen, Settings};
-pub use swim::{Change, Known, Outgoing, Refusal, Standing, Swim};
+pub use swim::Swim;
 pub use tuning::Tuning;
 
 /// What is spoken: it changes with the format.

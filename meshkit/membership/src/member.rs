@@ -37,7 +37,7 @@ pub struct Member {
     pub id: PeerId,
     /// Which process of that name: greater for a later one.
     pub generation: u64,
-    /// Grows with each change of what follows.
+    /// Grows each time that it comes back where others took it for dead.
     pub edition: u32,
     /// Where it takes gossip.
     pub address: SocketAddr,
@@ -49,6 +49,8 @@ pub struct Member {
     pub zone: String,
     /// Its software version.
     pub version: String,
+    /// Grows with each change of what follows.
+    pub said: u32,
     /// How it fares.
     pub health: Health,
     /// The store revision that its view stood at when it said so.
@@ -90,14 +92,14 @@ impl Member {
             cluster: String::new(),
             zone: String::new(),
             version: String::new(),
+            said: 0,
             health: Health::Ready,
             map_version: 0,
         }
     }
 }
 
-/// A member as foca knows it: two of these are the same word of the same process where id, generation and
-/// edition are. It is compared and cloned far more often than it is made.
+/// A member as foca knows it: two of these are the same where id, generation and edition are. It is compared and cloned far more often than it is made.
 #[derive(Clone, Debug)]
 pub(crate) struct Word {
     pub(crate) member: Arc<Member>,
@@ -138,7 +140,7 @@ impl PartialEq for Speaker {
 impl foca::Identity for Word {
     type Addr = Speaker;
 
-    /// Who was taken for dead while it lived is there again as a later word of the same process.
+    /// Who was taken for dead while it lived is there again as a later edition of the same process.
     fn renew(&self) -> Option<Self> {
         let edition = self.member.edition.wrapping_add(1);
         Some(Self::new(Member { edition, ..Member::clone(&self.member) }))
@@ -148,7 +150,7 @@ impl foca::Identity for Word {
         Speaker(self.clone())
     }
 
-    /// The later process of a name counts, and its latest word.
+    /// The later process of a name counts, and its latest edition.
     fn win_addr_conflict(&self, adversary: &Self) -> bool {
         let age = |word: &Self| (word.member.generation, word.member.edition);
         age(self) > age(adversary)

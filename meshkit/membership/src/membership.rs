@@ -12,9 +12,9 @@ use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 use crate::agent::{self, Agent};
+use crate::known::{Known, Standing};
 use crate::member::{Health, Member};
 use crate::metrics::MembershipMetrics;
-use crate::swim::{Known, Standing};
 use crate::tuning::Tuning;
 
 /// Who a node is in the gossip, and whom it asks first.
@@ -90,6 +90,7 @@ impl Membership {
             cluster: settings.cluster,
             zone: settings.zone,
             version: settings.version,
+            said: 0,
             health,
             map_version,
         };

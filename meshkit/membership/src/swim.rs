@@ -1,136 +1,31 @@
 //! The decisions of one member.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf as _, Bytes};
-use foca::{AccumulatingRuntime, Codec as _, Foca, NoCustomBroadcast, OwnedNotification, State, Timer};
+use bytes::Buf as _;
+use foca::{AccumulatingRuntime, Codec as _, Foca, OwnedNotification};
 use meshkit_model::PeerId;
 use rand_core::RngCore as _;
 
-use crate::codec::{self, Malformed, Wire, is_state, source, state, states};
+use crate::codec::{self, Wire, is_state, put_item, source, state, states};
 use crate::dice::Dice;
+use crate::known::{Change, Known, Outgoing, Refusal, known};
 use crate::member::{Health, Member, Word};
+use crate::news::{Item, News};
+use crate::timers::Timers;
 use crate::tuning::Tuning;
-
-/// What is to be sent for a [`Swim`]. It may be lost, late or there twice.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outgoing {
-    /// To whom.
-    pub to: Arc<Member>,
-    /// At most [`Swim::MAX_MESSAGE`] bytes; most have at most [`Swim::MAX_DATAGRAM`].
-    pub message: Bytes,
-}
-
-/// What became of a member. That one is suspected is not told; [`Swim::known`] shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// It is there.
-    Joined(Arc<Member>),
-    /// It says something else about itself, or another process of its name speaks.
-    Updated(Arc<Member>),
-    /// It left, or it did not answer anybody for long enough.
-    Gone(Arc<Member>),
-    /// The others took this member for dead, and it is back under a new edition.
-    Rejoined(Arc<Member>),
-}
-
-/// How a member stands with the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Standing {
-    /// It answers.
-    Alive,
-    /// It did not answer; it may still speak up.
-    Suspect,
-    /// It said that it leaves.
-    Left,
-    /// It did not answer anybody for long enough.
-    Dead,
-}
-
-impl Standing {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Alive, Self::Suspect, Self::Left, Self::Dead];
-
-    /// Whether it counts as being there.
-    #[must_use]
-    pub const fn is_present(self) -> bool {
-        matches!(self, Self::Alive | Self::Suspect)
-    }
-
-    /// The name that people read.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Alive => "alive",
-            Self::Suspect => "suspect",
-            Self::Left => "left",
-            Self::Dead => "dead",
-        }
-    }
-}
-
-/// A member as this one knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Known {
-    /// What it says about itself.
-    pub member: Arc<Member>,
-    /// How often it refuted that it is gone.
-    pub incarnation: u16,
-    /// How it stands.
-    pub standing: Standing,
-}
-
-/// Why a datagram is not taken.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// It is none.
-    #[error("the datagram is malformed: {0}")]
-    Malformed(#[from] Malformed),
-    /// Its sender speaks for somebody else.
-    #[error("`{sender}` speaks for `{claimed}`")]
-    Impostor {
-        /// Whom the certificate names.
-        sender: PeerId,
-        /// Whom the datagram names.
-        claimed: PeerId,
-    },
-    /// It is longer than any.
-    #[error("the datagram has {0} bytes")]
-    TooLong(usize),
-    /// It would make more members than there may be.
-    #[error("there are {} members already", Swim::MAX_MEMBERS)]
-    Full,
-    /// It is for another member, or came to an end that SWIM does not know.
-    #[error("{0}")]
-    Odd(String),
-}
-
-impl Refusal {
-    /// What it is counted under.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Malformed(_) => "malformed",
-            Self::Impostor { .. } => "impostor",
-            Self::TooLong(_) => "too-long",
-            Self::Full => "full",
-            Self::Odd(_) => "odd",
-        }
-    }
-}
 
 /// One member's part in the gossip.
 pub struct Swim {
-    foca: Foca<Word, Wire, Dice, NoCustomBroadcast>,
+    foca: Foca<Word, Wire, Dice, News>,
     runtime: AccumulatingRuntime<Word>,
+    news: News,
     dice: Dice,
     tuning: Tuning,
-    timers: BinaryHeap<Reverse<Due>>,
-    sequence: u64,
+    timers: Timers,
     outgoing: VecDeque<Outgoing>,
     changes: VecDeque<Change>,
     /// How it fares and how far its view is, where that is not said yet, and when it may be.
@@ -138,13 +33,6 @@ pub struct Swim {
     may_say_at: Duration,
     compare_at: Duration,
     has_left: bool,
-}
-
-/// A timer of foca's: in the order of time, then of foca's own order, then of setting.
-struct Due {
-    at: Duration,
-    timer: Timer<Word>,
-    sequence: u64,
 }
 
 impl Swim {
@@ -159,13 +47,16 @@ impl Swim {
     /// A member that knows nobody yet. The same seed and the same events make the same decisions.
     #[must_use]
     pub fn new(me: Member, tuning: Tuning, seed: u64) -> Self {
+        let news = News::default();
+        let foca =
+            Foca::with_custom_broadcast(Word::new(me), tuning.config(), Dice(seed), Wire, news.clone());
         Self {
-            foca: Foca::new(Word::new(me), tuning.config(), Dice(seed), Wire),
+            foca,
+            news,
             runtime: AccumulatingRuntime::new(),
             dice: Dice(!seed),
             tuning,
-            timers: BinaryHeap::new(),
-            sequence: 0,
+            timers: Timers::default(),
             outgoing: VecDeque::new(),
             changes: VecDeque::new(),
             unsaid: None,
@@ -177,17 +68,20 @@ impl Swim {
 
     /// What this member says about itself.
     #[must_use]
-    pub fn me(&self) -> &Arc<Member> {
-        &self.foca.identity().member
+    pub fn me(&self) -> Arc<Member> {
+        self.news.overlay(&self.foca.identity().member)
+    }
+
+    fn id(&self) -> &PeerId {
+        &self.foca.identity().member.id
     }
 
     /// When [`tick`](Self::tick) is due where nothing else happens.
     #[must_use]
     pub fn next_at(&self) -> Option<Duration> {
-        let timer = self.timers.peek().map(|Reverse(due)| due.at);
         let say = self.unsaid.map(|_| self.may_say_at);
         let compare = (!self.has_left).then_some(self.compare_at);
-        timer.into_iter().chain(say).chain(compare).min()
+        self.timers.next_at().into_iter().chain(say).chain(compare).min()
     }
 
     /// What is to be sent now.
@@ -203,8 +97,8 @@ impl Swim {
     /// Everybody that this member knows beside itself, in the order of their ids.
     #[must_use]
     pub fn known(&self) -> Vec<Known> {
-        let others = self.foca.iter_membership_state().filter(|update| update.id().member.id != self.me().id);
-        let mut known: Vec<Known> = others.map(known).collect();
+        let others = self.foca.iter_membership_state().filter(|update| update.id().member.id != *self.id());
+        let mut known: Vec<Known> = others.map(|update| known(update, &self.news)).collect();
         known.sort_unstable_by(|a, b| a.member.id.cmp(&b.member.id));
         known
     }
@@ -213,7 +107,8 @@ impl Swim {
     #[must_use]
     pub fn get(&self, id: &PeerId) -> Option<Known> {
         let mut all = self.foca.iter_membership_state();
-        all.find(|update| update.id().member.id == *id && *id != self.me().id).map(known)
+        all.find(|update| update.id().member.id == *id && id != self.id())
+            .map(|update| known(update, &self.news))
     }
 
     /// How many members are there beside this one, suspects included.
@@ -224,7 +119,7 @@ impl Swim {
 
     /// Asks somebody of this name at this address for everybody it knows.
     pub fn announce(&mut self, now: Duration, id: PeerId, address: SocketAddr) {
-        if self.has_left || id == self.me().id {
+        if self.has_left || id == *self.id() {
             return;
         }
         let to = Word::new(Member::named(id, address));
@@ -235,12 +130,11 @@ impl Swim {
 
     /// Lets time pass.
     pub fn tick(&mut self, now: Duration) {
-        while self.timers.peek().is_some_and(|Reverse(due)| due.at <= now) {
-            let Some(Reverse(due)) = self.timers.pop() else { return };
+        while let Some(timer) = self.timers.take(now) {
             if self.has_left {
                 continue;
             }
-            let outcome = self.foca.handle_timer(due.timer, &mut self.runtime);
+            let outcome = self.foca.handle_timer(timer, &mut self.runtime);
             self.settle(now, outcome.err());
         }
         if let Some((health, map_version)) = self.unsaid
@@ -298,29 +192,33 @@ impl Swim {
     /// Says goodbye: the others need not find out. Nothing is taken or sent afterwards.
     pub fn leave(&mut self, now: Duration) {
         if !self.has_left {
-            let map_version = self.me().map_version;
-            self.change(now, Health::Leaving, map_version);
+            // As a later edition: it is told as being gone, and that says why.
+            let me = Member::clone(&self.me());
+            let (edition, said) = (me.edition.wrapping_add(1), me.said.wrapping_add(1));
+            let last = Word::new(Member { edition, said, health: Health::Leaving, ..me });
+            let changed = self.foca.change_identity(last, &mut self.runtime);
+            self.settle(now, changed.err());
             let outcome = self.foca.leave_cluster(&mut self.runtime);
             self.settle(now, outcome.err());
             self.has_left = true;
         }
     }
 
-    /// Speaks as the next edition of this member.
     fn change(&mut self, now: Duration, health: Health, map_version: u64) {
         self.unsaid = None;
         let others = u32::try_from(self.present()).unwrap_or(u32::MAX);
         self.may_say_at = now + self.tuning.say_every + Tuning::SAY_PER_MEMBER.saturating_mul(others);
-        let me = Member::clone(self.me());
-        let said = Member { edition: me.edition.wrapping_add(1), health, map_version, ..me };
-        let changed = self.foca.change_identity(Word::new(said), &mut self.runtime);
-        // foca rests after that until somebody speaks to it; probing goes on at once.
-        let goes_on = self.foca.apply_many(std::iter::empty(), false, &mut self.runtime);
-        self.settle(now, changed.err().or(goes_on.err()));
+        let me = self.me();
+        let item = Item { said: me.said.wrapping_add(1), health, map_version, ..Item::of(&me) };
+        let told = self.foca.add_broadcast(&put_item(&item));
+        self.settle(now, told.err());
     }
 
     /// Tells somebody everything and asks for the same: what gossip lost is found so.
     fn compare(&mut self) {
+        let there: HashSet<&PeerId> =
+            self.foca.iter_membership_state().map(|update| &update.id().member.id).collect();
+        self.news.keep(|id| there.contains(id) || id == self.id());
         let present: Vec<&Word> = self.foca.iter_members().map(foca::Member::id).collect();
         let Ok(count) = u64::try_from(present.len()) else { return };
         let Some(chosen) = self.dice.next_u64().checked_rem(count) else { return };
@@ -330,9 +228,14 @@ impl Swim {
     }
 
     fn tell_all(&mut self, to: &Word, asks: bool) {
-        let me = foca::Member::new(self.foca.identity().clone(), 0, State::Alive);
+        let whole = |update: &foca::Member<Word>| {
+            let member = self.news.overlay(&update.id().member);
+            foca::Member::new(Word::new(Member::clone(&member)), update.incarnation(), update.state())
+        };
+        let me = whole(&foca::Member::alive(self.foca.identity().clone()));
         let others = self.foca.iter_membership_state().filter(|update| update.id() != to);
-        let messages = states(&me, asks, others, Self::MAX_MESSAGE);
+        let others: Vec<_> = others.map(whole).collect();
+        let messages = states(&me, asks, others.iter(), Self::MAX_MESSAGE);
         let outgoing = messages
             .into_iter()
             .map(|message| Outgoing { to: Arc::clone(&to.member), message: message.into() });
@@ -342,11 +245,15 @@ impl Swim {
     fn take_state(&mut self, now: Duration, state: codec::State) -> Result<(), Refusal> {
         self.room_for(std::iter::once(&state.source).chain(&state.members))?;
         let source = state.source.id().clone();
+        self.news.take(Item::of(&source.member));
         // That it is there is news; the rest was gossiped already.
         let there = self.foca.apply_many(std::iter::once(state.source), true, &mut self.runtime);
         let known = self.get(&source.member.id);
         // Who is taken for dead learns it from SWIM, and is not believed until then.
         if known.is_some_and(|known| known.standing.is_present()) {
+            for update in &state.members {
+                self.news.take(Item::of(&update.id().member));
+            }
             let taken = self.foca.apply_many(state.members.into_iter(), false, &mut self.runtime);
             self.settle(now, there.err().or(taken.err()));
             if state.asks {
@@ -387,8 +294,7 @@ impl Swim {
             }
         }
         while let Some((after, timer)) = self.runtime.to_schedule() {
-            self.sequence += 1;
-            self.timers.push(Reverse(Due { at: now + after, timer, sequence: self.sequence }));
+            self.timers.set(now + after, timer);
         }
         let me = self.foca.identity().member.id.clone();
         while let Some(told) = self.runtime.to_notify() {
@@ -404,51 +310,11 @@ impl Swim {
     }
 }
 
-fn known(update: &foca::Member<Word>) -> Known {
-    let member = &update.id().member;
-    let standing = match update.state() {
-        State::Alive => Standing::Alive,
-        State::Suspect => Standing::Suspect,
-        State::Down if member.health == Health::Leaving => Standing::Left,
-        State::Down => Standing::Dead,
-    };
-    Known { member: Arc::clone(member), incarnation: update.incarnation(), standing }
-}
-
 /// The fewest bytes of a member in a datagram.
 const MIN_MEMBER: usize = 32;
 
 impl std::fmt::Debug for Swim {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Swim")
-            .field("me", self.me())
-            .field("timers", &self.timers.len())
-            .finish_non_exhaustive()
-    }
-}
-
-impl Due {
-    fn order(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, &self.timer, self.sequence).cmp(&(other.at, &other.timer, other.sequence))
-    }
-}
-
-impl PartialEq for Due {
-    fn eq(&self, other: &Self) -> bool {
-        self.order(other).is_eq()
-    }
-}
-
-impl Eq for Due {}
-
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Due {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.order(other)
+        f.debug_struct("Swim").field("me", &self.me()).finish_non_exhaustive()
     }
 }

@@ -36,7 +36,7 @@ pub struct Tuning {
 
 impl Tuning {
     /// What each member adds to the time between two words of one.
-    pub const SAY_PER_MEMBER: Duration = Duration::from_millis(250);
+    pub const SAY_PER_MEMBER: Duration = Duration::from_millis(50);
 
     pub(crate) fn config(self) -> Config {
         let some = |n: usize| NonZeroUsize::new(n).unwrap_or(NonZeroUsize::MIN);

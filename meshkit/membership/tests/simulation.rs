@@ -72,6 +72,36 @@ fn two_hundred_members_learn_quickly_and_suspect_nobody_to_death() {
     }
 }
 
+/// Everybody says all the time how far its view is, which is much of what there is to gossip: nobody is taken
+/// for dead for it, who dies is still found, and the last word of each arrives.
+#[test]
+fn words_of_everybody_drown_nothing() {
+    for seed in seeds(1) {
+        let mut world = World::settled(seed, 60, Faults { loss_percent: 5, ..Faults::default() });
+        for second in 1..=20 {
+            for place in 0..60 {
+                world.say(place, second);
+            }
+            world.pass(seconds(1));
+        }
+        assert!(world.gone.is_empty(), "{:?}; {}", world.gone, world.replay());
+        world.kill(7);
+        let dead = |world: &World| {
+            world.know(7, |known| known.is_some_and(|(_, standing)| standing == Standing::Dead)) == 59
+        };
+        assert!(world.until(seconds(5), dead).is_some(), "{}", world.replay());
+        let told = |world: &World| {
+            (0..60).filter(|place| *place != 7).all(|place| {
+                let said = |known: Option<(&meshkit_membership::Member, Standing)>| {
+                    known.is_some_and(|(member, _)| member.map_version == 20)
+                };
+                world.know(place, said) == 58
+            })
+        };
+        assert!(world.until(seconds(60), told).is_some(), "{}", world.replay());
+    }
+}
+
 /// Whatever happened, everybody sees everybody once it is over.
 #[test]
 fn all_is_in_step_again_after_everything_went_wrong() {

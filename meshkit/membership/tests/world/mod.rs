@@ -68,6 +68,7 @@ fn member(place: usize, life: u64) -> Member {
         cluster: "prod-eu".to_owned(),
         zone: format!("eu-{}", place % 3),
         version: "0.1.0".to_owned(),
+        said: 0,
         health: Health::Ready,
         map_version: 1,
     }
