@@ -28,7 +28,7 @@ struct Feed {
 /// The events as a stream that lasts as long as the membership; `write` makes one of each.
 pub(crate) fn follow<T: Send + 'static>(
     membership: &Membership,
-    write: fn(What, Shown) -> T,
+    write: fn(What, &Shown) -> T,
 ) -> impl Stream<Item = Result<T, Status>> + Send + 'static {
     let mut feed = Feed {
         membership: membership.clone(),
@@ -43,7 +43,7 @@ pub(crate) fn follow<T: Send + 'static>(
             feed.look(What::Changed);
         }
         let (what, shown) = feed.waiting.pop_front()?;
-        Some((Ok(write(what, shown)), feed))
+        Some((Ok(write(what, &shown)), feed))
     })
 }
 

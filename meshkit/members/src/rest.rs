@@ -75,7 +75,7 @@ async fn watch(State(members): Shared, request: Request) -> Result<Response, Pro
     Ok(members.gate.sse_of(frames.filter_map(async |frame| frame.ok())))
 }
 
-fn frame(what: What, shown: Shown) -> Bytes {
+fn frame(what: What, shown: &Shown) -> Bytes {
     let name = match what {
         What::Snapshot => "snapshot",
         What::Changed => "changed",

@@ -35,11 +35,11 @@ pub(crate) fn member_to_wire(shown: Shown) -> wire::Member {
     }
 }
 
-pub(crate) fn event_to_wire(what: What, shown: Shown) -> wire::WatchMembersResponse {
+pub(crate) fn event_to_wire(what: What, shown: &Shown) -> wire::WatchMembersResponse {
     let kind = match what {
         What::Snapshot => wire::MemberEventType::Snapshot,
         What::Changed => wire::MemberEventType::Changed,
         What::Forgotten => wire::MemberEventType::Forgotten,
     };
-    wire::WatchMembersResponse { r#type: kind.into(), member: Some(member_to_wire(shown)) }
+    wire::WatchMembersResponse { r#type: kind.into(), member: Some(member_to_wire(shown.clone())) }
 }
