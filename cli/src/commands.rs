@@ -27,6 +27,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Request(args) => return request::run(context, &args),
         Command::Mesh(Mesh::Peers(args)) => peers(context, &args)?,
         Command::Mesh(Mesh::Clusters(args)) => clusters(context, &args)?,
+        Command::Mesh(Mesh::Members(args)) => mesh::members::list(context, &args)?,
         Command::Mesh(Mesh::Versions(args)) => mesh::audit::versions(context, &args)?,
         Command::Mesh(Mesh::Audit(AuditCommand::List(args))) => mesh::audit::list(context, &args)?,
         Command::Mesh(Mesh::Audit(AuditCommand::Export(args))) => mesh::audit::export(context, &args)?,

@@ -8,6 +8,7 @@ pub(crate) mod config;
 pub(crate) mod daemon;
 pub(crate) mod downgrades;
 pub(crate) mod leaders;
+pub(crate) mod members;
 pub(crate) mod namespaces;
 pub(crate) mod peers;
 mod reading;

@@ -28,6 +28,8 @@ pub(crate) enum Mesh {
     /// Who leads the mesh, its namespaces and its modules
     #[command(subcommand)]
     Leaders(Leaders),
+    /// Show who gossips and how each stands, as the meshkitd that answers sees it
+    Members(MembersList),
     /// The clusters of the mesh and which of them serve
     #[command(subcommand)]
     Clusters(Clusters),
@@ -149,6 +151,32 @@ pub(crate) struct ResignLeader {
     pub(crate) changing: Changing,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct MembersList {
+    /// Only members in this state
+    #[arg(long, value_enum, value_name = "STATUS")]
+    pub(crate) status: Option<MemberState>,
+
+    /// More conditions, all of which have to hold: zone=eu-1,id~meshkit
+    #[arg(long, value_name = "CONDITIONS", default_value = "", hide_default_value = true)]
+    pub(crate) filter: String,
+
+    #[command(flatten)]
+    pub(crate) listing: Listing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MemberState {
+    /// It answers
+    Alive,
+    /// It did not answer and may still speak up
+    Suspect,
+    /// It said goodbye
+    Left,
+    /// It did not answer anybody for long enough
+    Dead,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Check a configuration as a daemon does before it opens the files that it names
@@ -253,6 +281,7 @@ impl Mesh {
             Self::Peers(peers) => peers.wants_json(),
             Self::Leaders(Leaders::Status(status)) => status.listing.output == ListFormat::Json,
             Self::Leaders(Leaders::Resign(resign)) => resign.changing.shown.output == ListFormat::Json,
+            Self::Members(members) => members.listing.output == ListFormat::Json,
             Self::Clusters(clusters) => clusters.wants_json(),
             Self::Versions(shown) => shown.output == ListFormat::Json,
             Self::Audit(audit) => audit.wants_json(),

@@ -116,6 +116,9 @@ verbs! {
     LeadersGet: "leader.get", "GET /meshkit/leaders/{id}", "LeadersService/GetLeader", Read, Read, "Read one lease";
     LeadersWatch: "leader.watch", "GET /meshkit/leaders:watch", "LeadersService/WatchLeaders", Observe, Read, "Follow who leads";
     LeadersResign: "leader.resign", "POST /meshkit/leaders/{id}:resign", "LeadersService/ResignLeader", Operate, Change, "Ask a leader to give a scope up";
+    MembersList: "member.list", "GET /meshkit/members", "MembersService/ListMembers", Read, Read, "List who gossips, as this node sees it";
+    MembersGet: "member.get", "GET /meshkit/members/{id}", "MembersService/GetMember", Read, Read, "Read one member";
+    MembersWatch: "member.watch", "GET /meshkit/members:watch", "MembersService/WatchMembers", Observe, Read, "Follow members as they change";
     ShardsList: "shard.list", "GET /meshkit/shards", "ShardsService/ListShards", Read, Read, "List shards";
     NamespacesList: "namespace.list", "GET /meshkit/namespaces", "NamespacesService/ListNamespaces", Read, Read, "List what is cut into shards";
     NamespacesGet: "namespace.get", "GET /meshkit/namespaces/{id}", "NamespacesService/GetNamespace", Read, Read, "Read one namespace";

@@ -15,6 +15,7 @@ mod error;
 mod govern;
 mod identity;
 mod leaders;
+mod members;
 mod operate;
 mod pages;
 mod registration;

@@ -11,7 +11,7 @@ use relay_policy::{Endpoint, Policy, Report, Style};
 use relay_transport::auth::Authenticator;
 
 use crate::model::MeshkitConfig;
-use crate::{bootstrap, store};
+use crate::{bootstrap, membership, store};
 
 /// The name of the endpoint that gRPC calls come in at.
 pub const GRPC: &str = "control-plane:grpc";
@@ -82,14 +82,14 @@ impl MeshkitConfig {
             found.add("log.filter", error);
         }
         if config.modules.is_empty() {
-            let remedy =
-                "leave it out for all, or name some of registry, shards, leaders, clusters, config, audit";
+            let remedy = "leave it out for all, or name some of registry, shards, leaders, members, clusters, config, audit, bootstrap";
             found.say("modules", "`modules` is empty", remedy);
         }
         check_registry(config, &mut found);
         check_leadership(config, &mut found);
         check_namespaces(config, &mut found);
         bootstrap::check(config, &mut found);
+        membership::check(config, &mut found);
         let policy = Policy::new(&config.policy).report(&config.policy, &config.endpoints(), now);
         for finding in &policy.findings {
             let problem = format!("{}: {}", finding.subject, finding.problem);

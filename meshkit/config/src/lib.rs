@@ -5,6 +5,7 @@
 
 mod bootstrap;
 mod check;
+mod membership;
 mod model;
 mod store;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod tests;
 
 pub use bootstrap::BootstrapConfig;
 pub use check::{Check, GRPC, REST};
+pub use membership::MembershipConfig;
 pub use model::{
     LeadershipConfig, MeshkitConfig, ModuleName, NamespaceConfig, NodeConfig, RegistryConfig, ShardsConfig,
     StoreBackend, StoreConfig,

@@ -12,6 +12,7 @@ use relay_transport::tls::ClientTlsConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::bootstrap::BootstrapConfig;
+use crate::membership::MembershipConfig;
 
 /// All of meshkitd's configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +38,9 @@ pub struct MeshkitConfig {
     /// How long leaders lead.
     #[serde(default)]
     pub leadership: LeadershipConfig,
+    /// How this node gossips with others; without it, it does not.
+    #[serde(default)]
+    pub membership: Option<MembershipConfig>,
     /// What is cut into shards.
     #[serde(default)]
     pub shards: ShardsConfig,
@@ -124,6 +128,8 @@ pub enum ModuleName {
     Shards,
     /// Who leads.
     Leaders,
+    /// Who gossips.
+    Members,
     /// Which clusters there are and serve.
     Clusters,
     /// The mesh's configuration.
@@ -136,10 +142,11 @@ pub enum ModuleName {
 
 impl ModuleName {
     /// Every module.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Registry,
         Self::Shards,
         Self::Leaders,
+        Self::Members,
         Self::Clusters,
         Self::Config,
         Self::Audit,
@@ -153,6 +160,7 @@ impl ModuleName {
             Self::Registry => "registry",
             Self::Shards => "shards",
             Self::Leaders => "leaders",
+            Self::Members => "members",
             Self::Clusters => "clusters",
             Self::Config => "config",
             Self::Audit => "audit",

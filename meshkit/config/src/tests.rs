@@ -178,3 +178,35 @@ fn everything_that_etcd_needs_is_asked_for() {
         ],
     );
 }
+
+#[test]
+fn a_membership_that_nobody_could_join_is_refused() {
+    let good = r#"[membership]
+address = "127.0.0.1:7410"
+allow = ["spiffe://omnirelay.dev/meshkit/*"]
+seeds = ["meshkit-0.mesh:7410", "[::1]:7410"]
+"#;
+    let believed = r#"private_key = "a.key", client_ca = "ca.pem" }"#;
+    let problems = |from: &str, to: &str| -> Vec<String> {
+        let text = GOOD.replace(r#"private_key = "a.key" }"#, believed) + good;
+        let loaded = load_str::<MeshkitConfig>("mesh.toml", &text.replace(from, to)).unwrap();
+        let check = MeshkitConfig::check(&loaded, "2026-06-01T00:00:00Z".parse().unwrap());
+        check.problems.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(problems("", ""), Vec::<String>::new());
+    for (from, to, key) in [
+        (believed, r#"private_key = "a.key" }"#, "client_ca"),
+        ("127.0.0.1:7410", "0.0.0.0:7410", "membership.address"),
+        ("[\"spiffe://omnirelay.dev/meshkit/*\"]", "[]", "membership.allow"),
+        ("spiffe://omnirelay.dev/meshkit/*", "meshkit-1", "membership.allow.0"),
+        ("meshkit-0.mesh:7410", "meshkit-0.mesh", "membership.seeds.0"),
+        ("[::1]:7410", "[::1]:0", "membership.seeds.1"),
+        ("seeds", "probe_timeout_ms = 250\nseeds", "membership.probe_timeout_ms"),
+        ("seeds", "suspicion_ms = 900\nseeds", "membership.suspicion_ms"),
+        ("seeds", "gossip_interval_ms = 1\nseeds", "membership.gossip_interval_ms"),
+        ("seeds", "advertise = \"0.0.0.0:7410\"\nseeds", "membership.advertise"),
+    ] {
+        let found = problems(from, to);
+        assert!(found.len() == 1 && found[0].contains(key), "{key}: {found:?}");
+    }
+}

@@ -9,6 +9,7 @@ use meshkit_api::{Context, Gate, Module, keep_house};
 use meshkit_bootstrap::Prepared;
 use meshkit_config::{BootstrapConfig, GRPC, MeshkitConfig, ModuleName, NamespaceConfig, REST};
 use meshkit_leadership::Leadership;
+use meshkit_membership::Membership;
 use meshkit_model::{LeaderScope, PeerId};
 use meshkit_store::View;
 use omnirelay_runtime::bootstrap::{Running, Startup};
@@ -23,7 +24,7 @@ use tower::{Service, ServiceExt as _};
 use tracing::warn;
 
 use crate::args::Args;
-use crate::{reload, routes, store};
+use crate::{membership, reload, routes, store};
 
 /// Brings meshkitd up: everything that can be wrong is found before anything is written.
 ///
@@ -62,7 +63,8 @@ pub async fn start(startup: Startup, args: Args) -> Result<Running> {
         metrics: startup.metrics.clone(),
         drain: startup.drain.clone(),
     };
-    let modules = modules(&context, config, authority).await?;
+    let membership = membership::start(&loaded, &listener, &context, store.clone())?;
+    let modules = modules(&context, config, authority, membership).await?;
 
     let checkpoints = Arc::new(Checkpoints::new(
         &config.node.name,
@@ -154,6 +156,7 @@ async fn modules(
     context: &Context,
     config: &MeshkitConfig,
     mut authority: Option<Prepared>,
+    membership: Option<Membership>,
 ) -> Result<Vec<Module>> {
     let mut modules = Vec::new();
     for name in ModuleName::ALL {
@@ -166,7 +169,7 @@ async fn modules(
                     heartbeat_interval: config.registry.heartbeat_interval(),
                     liveness: config.registry.liveness(),
                 };
-                meshkit_registry::start(context, settings)
+                meshkit_registry::start(context, settings, membership.clone())
             }
             ModuleName::Shards => {
                 let namespaces = config.shards.namespaces.iter();
@@ -176,6 +179,7 @@ async fn modules(
                 meshkit_shards::start(context, settings).await?
             }
             ModuleName::Leaders => meshkit_leaders::start(context),
+            ModuleName::Members => meshkit_members::start(context, membership.clone()),
             ModuleName::Clusters => meshkit_clusters::start(context),
             ModuleName::Config => meshkit_settings::start(context),
             ModuleName::Audit => meshkit_audit::start(context),

@@ -24,7 +24,7 @@ pub struct Args {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
 
-    /// Runs these modules alone: registry, shards, leaders, clusters, config, audit.
+    /// Runs these modules alone: registry, shards, leaders, members, clusters, config, audit, bootstrap.
     #[arg(long = "module", value_name = "NAME", value_delimiter = ',', value_parser = module)]
     pub modules: Vec<ModuleName>,
 
@@ -48,6 +48,6 @@ impl Args {
 
 fn module(name: &str) -> Result<ModuleName, String> {
     ModuleName::ALL.into_iter().find(|module| module.as_str() == name).ok_or_else(|| {
-        format!("`{name}` is not a module; there are registry, shards, leaders, clusters, config and audit")
+        format!("`{name}` is not a module; there are registry, shards, leaders, members, clusters, config, audit and bootstrap")
     })
 }

@@ -5,6 +5,7 @@
 
 mod app;
 mod args;
+mod membership;
 mod reload;
 mod routes;
 mod store;

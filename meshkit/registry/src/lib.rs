@@ -2,8 +2,9 @@
 //! `meshkit.v1.RegistryService`, one to one.
 //!
 //! Read first: [`start`] makes the module; `registry.rs` and `operate.rs` decide, `rest.rs` and `grpc.rs` only
-//! translate, and `sweep.rs` notices who fell silent.
+//! translate, `sweep.rs` notices who fell silent, and `gossip.rs` writes down who gossips.
 
+mod gossip;
 mod grpc;
 mod metrics;
 mod operate;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use meshkit_api::{Context, Module, Readiness};
+use meshkit_membership::Membership;
 use meshkit_model::Liveness;
 use omnirelay_proto::meshkit::v1::registry_service_server::{RegistryServiceServer, SERVICE_NAME};
 
@@ -31,11 +33,14 @@ pub struct Settings {
     pub liveness: Liveness,
 }
 
-/// Starts the module: its routes, and its sweeper until the drain begins.
+/// Starts the module: its routes, and until the drain begins its sweeper and what writes down who gossips.
 #[must_use]
-pub fn start(context: &Context, settings: Settings) -> Module {
+pub fn start(context: &Context, settings: Settings, membership: Option<Membership>) -> Module {
     let registry = Arc::new(Registry::new(context, settings));
     sweep::spawn(Arc::clone(&registry), context.drain.clone());
+    if let Some(membership) = membership {
+        gossip::spawn(Arc::clone(&registry), membership, context.drain.clone());
+    }
     let grpc = RegistryServiceServer::new(grpc::Service(Arc::clone(&registry)));
     let routes = rest::routes(registry).route_service(&format!("/{SERVICE_NAME}/{{*method}}"), grpc);
     Module { name: "registry", routes, readiness: Readiness::ready() }

@@ -184,7 +184,11 @@ impl Registry {
         reason: &str,
         peer: &Peer,
     ) -> Result<(), StoreError> {
-        let write = Write::put(peer, Expect::Version(peer.record_version))?;
+        let expect = match peer.record_version {
+            0 => Expect::Absent,
+            version => Expect::Version(version),
+        };
+        let write = Write::put(peer, expect)?;
         let reason = format!("{reason} (leading {} under fence {})", lead.scope(), lead.fence());
         let mutation = Mutation::new("meshkitd", action, now()).reason(reason);
         self.view.commit(mutation.write(lead.guard()).write(write)).await.map(drop)
@@ -223,7 +227,7 @@ impl Registry {
         }
     }
 
-    fn note(&self, id: &PeerId, at: Timestamp) {
+    pub(crate) fn note(&self, id: &PeerId, at: Timestamp) {
         let mut heard = self.heard();
         let latest = heard.entry(id.clone()).or_insert(at);
         *latest = (*latest).max(at);
@@ -233,12 +237,12 @@ impl Registry {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn find(&self, id: &PeerId) -> Option<Peer> {
+    pub(crate) fn find(&self, id: &PeerId) -> Option<Peer> {
         self.view.get(id.as_str())
     }
 }
 
-fn alive(spec: PeerSpec, registered_at: Timestamp, at: Timestamp) -> Peer {
+pub(crate) fn alive(spec: PeerSpec, registered_at: Timestamp, at: Timestamp) -> Peer {
     Peer {
         spec,
         status: PeerStatus::Alive,

@@ -5956,6 +5956,658 @@ pub mod leaders_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// Somebody who gossips.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Member {
+    /// Unique in the mesh; the last segment of the SPIFFE id in its certificate.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(enumeration = "MemberStatus", tag = "2")]
+    pub status: i32,
+    /// Since when it stands so, by the clock of the node that answers.
+    #[prost(message, optional, tag = "3")]
+    pub since: ::core::option::Option<::prost_types::Timestamp>,
+    /// Where it takes gossip: `ip:port`.
+    #[prost(string, tag = "4")]
+    pub address: ::prost::alloc::string::String,
+    /// What it is, such as `control-plane`.
+    #[prost(string, tag = "5")]
+    pub role: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub cluster: ::prost::alloc::string::String,
+    #[prost(string, tag = "7")]
+    pub zone: ::prost::alloc::string::String,
+    /// Its software version.
+    #[prost(string, tag = "8")]
+    pub version: ::prost::alloc::string::String,
+    #[prost(enumeration = "MemberHealth", tag = "9")]
+    pub health: i32,
+    /// The store revision that its view stood at when it said so; it says so every few seconds.
+    #[prost(uint64, tag = "10")]
+    pub map_version: u64,
+    /// Which process of its name: greater for a later one.
+    #[prost(uint64, tag = "11")]
+    pub generation: u64,
+    /// How often it refuted that it is gone.
+    #[prost(uint32, tag = "12")]
+    pub incarnation: u32,
+    /// Whether it is the node that answers.
+    #[prost(bool, tag = "13")]
+    pub is_self: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListMembersRequest {
+    /// Conditions, all of which have to hold, such as `status=alive,zone=a`.
+    #[prost(string, tag = "1")]
+    pub filter: ::prost::alloc::string::String,
+    /// Fields to sort by, such as `-since,id`; empty means by id.
+    #[prost(string, tag = "2")]
+    pub sort: ::prost::alloc::string::String,
+    /// 1 to 1000; 0 means 100.
+    #[prost(uint32, tag = "3")]
+    pub page_size: u32,
+    #[prost(string, tag = "4")]
+    pub page_token: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListMembersResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub members: ::prost::alloc::vec::Vec<Member>,
+    /// Empty on the last page.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+    /// How many changes the node that answers has seen since it began; no revision of the store.
+    #[prost(uint64, tag = "3")]
+    pub changes: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetMemberRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetMemberResponse {
+    #[prost(message, optional, tag = "1")]
+    pub member: ::core::option::Option<Member>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchMembersRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchMembersResponse {
+    #[prost(enumeration = "MemberEventType", tag = "1")]
+    pub r#type: i32,
+    #[prost(message, optional, tag = "2")]
+    pub member: ::core::option::Option<Member>,
+}
+/// How a member stands with the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum MemberStatus {
+    Unspecified = 0,
+    /// It answers.
+    Alive = 1,
+    /// It did not answer; it may still speak up.
+    Suspect = 2,
+    /// It said that it leaves.
+    Left = 3,
+    /// It did not answer anybody for long enough.
+    Dead = 4,
+}
+impl MemberStatus {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "MEMBER_STATUS_UNSPECIFIED",
+            Self::Alive => "MEMBER_STATUS_ALIVE",
+            Self::Suspect => "MEMBER_STATUS_SUSPECT",
+            Self::Left => "MEMBER_STATUS_LEFT",
+            Self::Dead => "MEMBER_STATUS_DEAD",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "MEMBER_STATUS_UNSPECIFIED" => Some(Self::Unspecified),
+            "MEMBER_STATUS_ALIVE" => Some(Self::Alive),
+            "MEMBER_STATUS_SUSPECT" => Some(Self::Suspect),
+            "MEMBER_STATUS_LEFT" => Some(Self::Left),
+            "MEMBER_STATUS_DEAD" => Some(Self::Dead),
+            _ => None,
+        }
+    }
+}
+/// How a member fares, as it says itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum MemberHealth {
+    Unspecified = 0,
+    /// It does its work.
+    Ready = 1,
+    /// It lives and cannot do its work now.
+    NotReady = 2,
+    /// It leaves.
+    Leaving = 3,
+}
+impl MemberHealth {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "MEMBER_HEALTH_UNSPECIFIED",
+            Self::Ready => "MEMBER_HEALTH_READY",
+            Self::NotReady => "MEMBER_HEALTH_NOT_READY",
+            Self::Leaving => "MEMBER_HEALTH_LEAVING",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "MEMBER_HEALTH_UNSPECIFIED" => Some(Self::Unspecified),
+            "MEMBER_HEALTH_READY" => Some(Self::Ready),
+            "MEMBER_HEALTH_NOT_READY" => Some(Self::NotReady),
+            "MEMBER_HEALTH_LEAVING" => Some(Self::Leaving),
+            _ => None,
+        }
+    }
+}
+/// One event. A watch begins with a SNAPSHOT for each member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum MemberEventType {
+    Unspecified = 0,
+    /// The member as it is.
+    Snapshot = 1,
+    /// The member as it became.
+    Changed = 2,
+    /// It left or died long ago, and nobody remembers it any more.
+    Forgotten = 3,
+}
+impl MemberEventType {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "MEMBER_EVENT_TYPE_UNSPECIFIED",
+            Self::Snapshot => "MEMBER_EVENT_TYPE_SNAPSHOT",
+            Self::Changed => "MEMBER_EVENT_TYPE_CHANGED",
+            Self::Forgotten => "MEMBER_EVENT_TYPE_FORGOTTEN",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "MEMBER_EVENT_TYPE_UNSPECIFIED" => Some(Self::Unspecified),
+            "MEMBER_EVENT_TYPE_SNAPSHOT" => Some(Self::Snapshot),
+            "MEMBER_EVENT_TYPE_CHANGED" => Some(Self::Changed),
+            "MEMBER_EVENT_TYPE_FORGOTTEN" => Some(Self::Forgotten),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+pub mod members_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Who gossips with the meshkitd that answers, as it sees them. REST twin: /meshkit/members.
+    #[derive(Debug, Clone)]
+    pub struct MembersServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> MembersServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> MembersServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            MembersServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Lists members in the order of their names, one page at a time. Scope: mesh.read.
+        /// FAILED_PRECONDITION where this meshkitd does not gossip.
+        pub async fn list_members(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListMembersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListMembersResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/meshkit.v1.MembersService/ListMembers",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("meshkit.v1.MembersService", "ListMembers"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Reads one member. Scope: mesh.read. NOT_FOUND where nobody of that name was heard of.
+        pub async fn get_member(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetMemberRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetMemberResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/meshkit.v1.MembersService/GetMember",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("meshkit.v1.MembersService", "GetMember"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Sends the members as they are and then what becomes of them. Scope: mesh.observe.
+        pub async fn watch_members(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchMembersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::WatchMembersResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/meshkit.v1.MembersService/WatchMembers",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("meshkit.v1.MembersService", "WatchMembers"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod members_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with MembersServiceServer.
+    #[async_trait]
+    pub trait MembersService: std::marker::Send + std::marker::Sync + 'static {
+        /// Lists members in the order of their names, one page at a time. Scope: mesh.read.
+        /// FAILED_PRECONDITION where this meshkitd does not gossip.
+        async fn list_members(
+            &self,
+            request: tonic::Request<super::ListMembersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListMembersResponse>,
+            tonic::Status,
+        >;
+        /// Reads one member. Scope: mesh.read. NOT_FOUND where nobody of that name was heard of.
+        async fn get_member(
+            &self,
+            request: tonic::Request<super::GetMemberRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetMemberResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the WatchMembers method.
+        type WatchMembersStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::WatchMembersResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Sends the members as they are and then what becomes of them. Scope: mesh.observe.
+        async fn watch_members(
+            &self,
+            request: tonic::Request<super::WatchMembersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::WatchMembersStream>,
+            tonic::Status,
+        >;
+    }
+    /// Who gossips with the meshkitd that answers, as it sees them. REST twin: /meshkit/members.
+    #[derive(Debug)]
+    pub struct MembersServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> MembersServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for MembersServiceServer<T>
+    where
+        T: MembersService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/meshkit.v1.MembersService/ListMembers" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListMembersSvc<T: MembersService>(pub Arc<T>);
+                    impl<
+                        T: MembersService,
+                    > tonic::server::UnaryService<super::ListMembersRequest>
+                    for ListMembersSvc<T> {
+                        type Response = super::ListMembersResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListMembersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as MembersService>::list_members(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListMembersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/meshkit.v1.MembersService/GetMember" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetMemberSvc<T: MembersService>(pub Arc<T>);
+                    impl<
+                        T: MembersService,
+                    > tonic::server::UnaryService<super::GetMemberRequest>
+                    for GetMemberSvc<T> {
+                        type Response = super::GetMemberResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetMemberRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as MembersService>::get_member(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetMemberSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/meshkit.v1.MembersService/WatchMembers" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchMembersSvc<T: MembersService>(pub Arc<T>);
+                    impl<
+                        T: MembersService,
+                    > tonic::server::ServerStreamingService<super::WatchMembersRequest>
+                    for WatchMembersSvc<T> {
+                        type Response = super::WatchMembersResponse;
+                        type ResponseStream = T::WatchMembersStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchMembersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as MembersService>::watch_members(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchMembersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for MembersServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "meshkit.v1.MembersService";
+    impl<T> tonic::server::NamedService for MembersServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Namespace {
     /// 1 to 64 of \[a-z0-9.-\].

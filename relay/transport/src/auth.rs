@@ -186,7 +186,8 @@ impl Authenticator {
     }
 }
 
-fn matches(pattern: &str, id: &str) -> bool {
+/// Whether a SPIFFE id is the one that is meant, or begins as the pattern does before its last `*`.
+pub(crate) fn matches(pattern: &str, id: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(beginning) => id.starts_with(beginning),
         None => id == pattern,

@@ -66,7 +66,7 @@ fn unix(_path: &std::path::Path, _config: &ListenerConfig) -> io::Result<Bound> 
     Err(io::ErrorKind::Unsupported.into())
 }
 
-fn inet_failed(what: &str, address: SocketAddr, error: &io::Error) -> OperatorError {
+pub(crate) fn inet_failed(what: &str, address: SocketAddr, error: &io::Error) -> OperatorError {
     let hint = match error.kind() {
         io::ErrorKind::AddrInUse => {
             "end the process that holds it (`ss -lntup` shows which), or choose another port"

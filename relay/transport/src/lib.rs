@@ -12,6 +12,7 @@ pub mod auth;
 mod bind;
 pub mod body;
 mod conn_info;
+pub mod datagram;
 mod endpoint;
 mod ends;
 mod exchange;

@@ -18,7 +18,7 @@ _CLIENT = _PURE | {"relay-transport", "relay-client"}
 _API = _CONTRACTS | _LIFE | {"meshkit-model", "meshkit-store", "meshkit-leadership", "relay-core", "relay-transport"}
 _MODULE = _API | {"meshkit-api"}
 _MODULES = {"meshkit-registry", "meshkit-shards", "meshkit-leaders", "meshkit-clusters", "meshkit-settings", "meshkit-audit",
-            "meshkit-bootstrap"}
+            "meshkit-bootstrap", "meshkit-members"}
 
 # A crate may depend on these first-party crates and on no other. No module is in
 # another module's row, and nothing but the host sees the modules.
@@ -44,12 +44,14 @@ ALLOWED: dict[str, set[str]] = {
     "meshkit-etcd": _LIFE | _CLIENT,
     "meshkit-store": _LIFE | {"meshkit-model", "meshkit-etcd"},
     "meshkit-leadership": _LIFE | {"meshkit-model", "meshkit-store"},
+    "meshkit-membership": _LIFE | {"meshkit-model", "relay-transport"},
     "meshkit-testkit": {"meshkit-model", "meshkit-store"},
     "meshkit-api": _API,
-    "meshkit-registry": _MODULE,
+    "meshkit-registry": _MODULE | {"meshkit-membership"},
     "meshkit-shards": _MODULE,
     "meshkit-clusters": _MODULE,
     "meshkit-leaders": _MODULE,
+    "meshkit-members": _MODULE | {"meshkit-membership"},
     "meshkit-settings": _MODULE,
     "meshkit-audit": _MODULE,
     "meshkit-bootstrap": _MODULE,
@@ -57,7 +59,7 @@ ALLOWED: dict[str, set[str]] = {
     "omnirelay-cli": _CONTRACTS | _LIFE | _CLIENT | {"relay-config", "meshkit-config", "meshkit-client"},
     "meshkit-bench": _LIFE | {"meshkit-client", "meshkit-model", "meshkit-store", "meshkit-testkit"},
     "omnirelay-bench": _CONTRACTS | _LIFE | _CLIENT | {"relay-rpc", "relay-testkit"},
-    "meshkit-host": _MODULE | _MODULES | {"relay-policy", "relay-enforcement", "relay-rpc", "meshkit-config"},
+    "meshkit-host": _MODULE | _MODULES | {"meshkit-membership", "relay-policy", "relay-enforcement", "relay-rpc", "meshkit-config"},
     "omnirelay-samples": _CONTRACTS | _LIFE | _CLIENT | {"relay-enforcement", "relay-rpc", "meshkit-client"},
     "omnirelay-fuzz": _CONTRACTS | _LIFE | _CLIENT | {"relay-config", "relay-rpc"},
     "omnirelay-smoke": _CONTRACTS | _LIFE | _CLIENT | {"meshkit-client"},

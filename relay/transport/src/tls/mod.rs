@@ -5,6 +5,7 @@
 
 mod client;
 mod files;
+mod mutual;
 mod refusal;
 mod reloading;
 mod server;

@@ -28,11 +28,11 @@ const REFUSED: Duration = Duration::from_secs(1);
 
 /// Who a server is and whom it believes; follows its files. Cloning is cheap.
 #[derive(Clone)]
-pub struct ServerTls(Arc<Reloading<ServerTlsConfig>>);
+pub struct ServerTls(pub(super) Arc<Reloading<ServerTlsConfig>>);
 
 pub(super) struct ServerState {
-    identity: Arc<CertifiedKey>,
-    clients: Option<Arc<dyn ClientCertVerifier>>,
+    pub(super) identity: Arc<CertifiedKey>,
+    pub(super) clients: Option<Arc<dyn ClientCertVerifier>>,
     /// A resumed session is not verified again, so none outlives the authorities it was made under.
     sessions: Arc<ServerSessionMemoryCache>,
 }
