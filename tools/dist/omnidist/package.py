@@ -53,6 +53,7 @@ def everything(tools: toolchain.Toolchain, platforms: tuple[Platform, ...], prog
             made.append(_write(folder / f"omnirelay_{deb.debian_version(release.version)}_{platform.debian}.deb", package))
         index.append({"platform": platform.name, "target": platform.triple, "archive": packed.name, "sha256": fetch.sha256(packed),
                       "bytes": packed.stat().st_size, "programs": sorted(files)})
+    made.append(_write(folder / "install.sh", (build.WORKSPACE / "tools" / "dist" / "install.sh").read_bytes()))
     about = {"version": release.version, "revision": release.revision, "platforms": index}
     made.append(_write(folder / "dist.json", (json.dumps(about, indent=1) + "\n").encode()))
     return made + _vouch(folder, made, release, tools, signer)

@@ -1,64 +1,14 @@
 """install.sh against a release on this machine's web server: install, upgrade, roll back, and everything that must be refused."""
 
-import functools
-import http.server
-import os
-import platform
 import subprocess
-import tempfile
-import threading
-import unittest
-from pathlib import Path
 
-from omnidist import fetch, package
-from omnidist.archive import Entry
-from omnidist.package import Release
-from omnidist.platforms import PLATFORMS
-from omnidist.sign import Key
-
-SCRIPT = Path(__file__).resolve().parents[1] / "install.sh"
-SYSTEM = {"Linux": "linux", "Darwin": "macos"}[platform.system()]
-HERE = next(one for one in PLATFORMS
-            if (one.system, one.machine) == (SYSTEM, {"arm64": "aarch64"}.get(platform.machine(), platform.machine())))
+from .release import HERE, SCRIPT, Release
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
-class Install(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = Path(folder.name)
-        self.web = self.folder / "web"
-        self.web.mkdir()
-        pem = self.folder / "key.pem"
-        subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", pem], check=True, capture_output=True)
-        self.key = Key(pem)
-        (self.folder / "cosign.pub").write_text(self.key.public(), encoding="ascii")
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=self.web))
-        self.addCleanup(server.server_close)
-        self.addCleanup(server.shutdown)
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        self.url = f"http://127.0.0.1:{server.server_port}"
-
-    def offer(self, version, says=None):
-        """A release of this version on the web server."""
-        script = f"#!/bin/sh\n{says or f'echo omnirelay {version}'}\n".encode()
-        files = {"omnirelay": Entry(script, executable=True), "man/omnirelay.1": Entry(b".TH\n"),
-                 "completions/omnirelay.bash": Entry(b"\n")}
-        name = f"omnirelay-{version}-{HERE.name}"
-        archive = self.web / f"{name}.tar.gz"
-        archive.write_bytes(package.pack(files, HERE, Release(version, "abc", 0), name))
-        (self.web / "SHA256SUMS").write_text(f"{fetch.sha256(archive)}  {archive.name}\n", encoding="ascii")
-        self.key.sign_file(self.web / "SHA256SUMS")
-        return archive
-
+class Install(Release):
     def install(self, *words, fails=False):
         done = subprocess.run(["sh", SCRIPT, "--prefix", self.folder / "here", *words], capture_output=True, text=True, check=False,
-                              env={"PATH": os.environ["PATH"], "HOME": str(self.folder)})
+                              env=self.environment())
         self.assertEqual(done.returncode != 0, fails, done.stderr)
         return done.stderr
 
