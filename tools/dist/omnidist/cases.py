@@ -21,7 +21,7 @@ from .say import Failure
 
 PROGRAMS = tuple(program.name for program in KNOWN)
 # An emulated program takes many times as long; nothing waits for this but what hangs.
-_PATIENCE_S = 180
+_PATIENCE_S = 120
 _MACOS_MINIMUM = "11.0"
 
 
