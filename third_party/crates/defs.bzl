@@ -432,6 +432,28 @@ _NORMAL_DEPENDENCIES = {
             "tracing": Label("//:tracing-0.1.44"),
         },
     },
+    "meshkit/members": {
+        _COMMON_CONDITION: {
+            "axum": Label("//:axum-0.8.9"),
+            "futures-util": Label("//:futures-util-0.3.34"),
+            "serde": Label("//:serde-1.0.229"),
+            "serde_json": Label("//:serde_json-1.0.154"),
+            "tokio": Label("//:tokio-1.54.1"),
+            "tonic": Label("//:tonic-0.14.9"),
+        },
+    },
+    "meshkit/membership": {
+        _COMMON_CONDITION: {
+            "bytes": Label("//:bytes-1.12.1"),
+            "foca": Label("//:foca-1.0.0"),
+            "futures-util": Label("//:futures-util-0.3.34"),
+            "prometheus-client": Label("//:prometheus-client-0.25.2"),
+            "rand_core": Label("//:rand_core-0.9.5"),
+            "thiserror": Label("//:thiserror-2.0.21"),
+            "tokio": Label("//:tokio-1.54.1"),
+            "tracing": Label("//:tracing-0.1.44"),
+        },
+    },
     "meshkit/model": {
         _COMMON_CONDITION: {
             "jiff": Label("//:jiff-0.2.43"),
@@ -822,6 +844,14 @@ _NORMAL_ALIASES = {
         _COMMON_CONDITION: {
         },
     },
+    "meshkit/members": {
+        _COMMON_CONDITION: {
+        },
+    },
+    "meshkit/membership": {
+        _COMMON_CONDITION: {
+        },
+    },
     "meshkit/model": {
         _COMMON_CONDITION: {
         },
@@ -960,6 +990,7 @@ _NORMAL_DEV_DEPENDENCIES = {
     },
     "meshkit/host": {
         _COMMON_CONDITION: {
+            "bytes": Label("//:bytes-1.12.1"),
             "http-body-util": Label("//:http-body-util-0.1.5"),
             "rcgen": Label("//:rcgen-0.14.10"),
             "rusqlite": Label("//:rusqlite-0.41.1"),
@@ -970,6 +1001,13 @@ _NORMAL_DEV_DEPENDENCIES = {
     "meshkit/leaders": {
     },
     "meshkit/leadership": {
+    },
+    "meshkit/members": {
+    },
+    "meshkit/membership": {
+        _COMMON_CONDITION: {
+            "proptest": Label("//:proptest-1.12.0"),
+        },
     },
     "meshkit/model": {
         _COMMON_CONDITION: {
@@ -1122,6 +1160,12 @@ _NORMAL_DEV_ALIASES = {
     },
     "meshkit/leadership": {
     },
+    "meshkit/members": {
+    },
+    "meshkit/membership": {
+        _COMMON_CONDITION: {
+        },
+    },
     "meshkit/model": {
         _COMMON_CONDITION: {
         },
@@ -1238,6 +1282,10 @@ _PROC_MACRO_DEPENDENCIES = {
     },
     "meshkit/leadership": {
     },
+    "meshkit/members": {
+    },
+    "meshkit/membership": {
+    },
     "meshkit/model": {
     },
     "meshkit/registry": {
@@ -1318,6 +1366,10 @@ _PROC_MACRO_ALIASES = {
     },
     "meshkit/leadership": {
     },
+    "meshkit/members": {
+    },
+    "meshkit/membership": {
+    },
     "meshkit/model": {
     },
     "meshkit/registry": {
@@ -1397,6 +1449,10 @@ _PROC_MACRO_DEV_DEPENDENCIES = {
     "meshkit/leaders": {
     },
     "meshkit/leadership": {
+    },
+    "meshkit/members": {
+    },
+    "meshkit/membership": {
     },
     "meshkit/model": {
     },
@@ -1483,6 +1539,12 @@ _PROC_MACRO_DEV_ALIASES = {
     "meshkit/leaders": {
     },
     "meshkit/leadership": {
+    },
+    "meshkit/members": {
+    },
+    "meshkit/membership": {
+        _COMMON_CONDITION: {
+        },
     },
     "meshkit/model": {
         _COMMON_CONDITION: {
@@ -1600,6 +1662,10 @@ _BUILD_DEPENDENCIES = {
     },
     "meshkit/leadership": {
     },
+    "meshkit/members": {
+    },
+    "meshkit/membership": {
+    },
     "meshkit/model": {
     },
     "meshkit/registry": {
@@ -1679,6 +1745,10 @@ _BUILD_ALIASES = {
     "meshkit/leaders": {
     },
     "meshkit/leadership": {
+    },
+    "meshkit/members": {
+    },
+    "meshkit/membership": {
     },
     "meshkit/model": {
     },
@@ -1760,6 +1830,10 @@ _BUILD_PROC_MACRO_DEPENDENCIES = {
     },
     "meshkit/leadership": {
     },
+    "meshkit/members": {
+    },
+    "meshkit/membership": {
+    },
     "meshkit/model": {
     },
     "meshkit/registry": {
@@ -1839,6 +1913,10 @@ _BUILD_PROC_MACRO_ALIASES = {
     "meshkit/leaders": {
     },
     "meshkit/leadership": {
+    },
+    "meshkit/members": {
+    },
+    "meshkit/membership": {
     },
     "meshkit/model": {
     },
@@ -2611,6 +2689,16 @@ def crate_repositories():
         urls = [crate_url("fnv", "1.0.7")],
         strip_prefix = "fnv-1.0.7",
         build_file = Label("//third_party/crates:BUILD.fnv-1.0.7.bazel"),
+    )
+
+    maybe(
+        http_archive,
+        name = "crates__foca-1.0.0",
+        sha256 = "1f59e967f3f675997e4a4a6b99d2a75148d59d64c46211b78b4f34ebb951b273",
+        type = "tar.gz",
+        urls = [crate_url("foca", "1.0.0")],
+        strip_prefix = "foca-1.0.0",
+        build_file = Label("//third_party/crates:BUILD.foca-1.0.0.bazel"),
     )
 
     maybe(
@@ -3655,12 +3743,32 @@ def crate_repositories():
 
     maybe(
         http_archive,
+        name = "crates__rand-0.9.5",
+        sha256 = "b9ef1d0d795eb7d84685bca4f72f3649f064e6641543d3a8c415898726a57b41",
+        type = "tar.gz",
+        urls = [crate_url("rand", "0.9.5")],
+        strip_prefix = "rand-0.9.5",
+        build_file = Label("//third_party/crates:BUILD.rand-0.9.5.bazel"),
+    )
+
+    maybe(
+        http_archive,
         name = "crates__rand_core-0.10.1",
         sha256 = "63b8176103e19a2643978565ca18b50549f6101881c443590420e4dc998a3c69",
         type = "tar.gz",
         urls = [crate_url("rand_core", "0.10.1")],
         strip_prefix = "rand_core-0.10.1",
         build_file = Label("//third_party/crates:BUILD.rand_core-0.10.1.bazel"),
+    )
+
+    maybe(
+        http_archive,
+        name = "crates__rand_core-0.9.5",
+        sha256 = "76afc826de14238e6e8c374ddcc1fa19e374fd8dd986b0d2af0d02377261d83c",
+        type = "tar.gz",
+        urls = [crate_url("rand_core", "0.9.5")],
+        strip_prefix = "rand_core-0.9.5",
+        build_file = Label("//third_party/crates:BUILD.rand_core-0.9.5.bazel"),
     )
 
     maybe(
@@ -4844,6 +4952,7 @@ def crate_repositories():
        struct(repo="crates__data-encoding-2.11.1", is_dev_dep = False),
        struct(repo="crates__domain-0.12.3", is_dev_dep = False),
        struct(repo="crates__flate2-1.1.10", is_dev_dep = False),
+       struct(repo="crates__foca-1.0.0", is_dev_dep = False),
        struct(repo="crates__futures-util-0.3.34", is_dev_dep = False),
        struct(repo="crates__h2-0.4.20", is_dev_dep = False),
        struct(repo="crates__h3-0.0.8", is_dev_dep = False),
@@ -4864,6 +4973,7 @@ def crate_repositories():
        struct(repo="crates__protox-0.10.0", is_dev_dep = False),
        struct(repo="crates__quinn-0.11.12", is_dev_dep = False),
        struct(repo="crates__quinn-proto-0.11.19", is_dev_dep = False),
+       struct(repo="crates__rand_core-0.9.5", is_dev_dep = False),
        struct(repo="crates__rcgen-0.14.10", is_dev_dep = False),
        struct(repo="crates__ring-0.17.14", is_dev_dep = False),
        struct(repo="crates__rusqlite-0.41.1", is_dev_dep = False),

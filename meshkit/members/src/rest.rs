@@ -72,7 +72,7 @@ async fn read(State(members): Shared, Path(id): Path<String>, request: Request) 
 async fn watch(State(members): Shared, request: Request) -> Result<Response, Problem> {
     let (_, NoQuery {}) = members.gate.rest_read(Verb::MembersWatch, request, "member").await?;
     let frames = follow(members.membership()?, frame);
-    Ok(members.gate.sse_of(frames.filter_map(async |frame| frame.ok())))
+    Ok(members.gate.sse_of(frames.filter_map(async |frame| frame.ok()).boxed()))
 }
 
 fn frame(what: What, shown: &Shown) -> Bytes {

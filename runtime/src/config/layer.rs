@@ -33,7 +33,7 @@ impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { name, line } => write!(f, "{name}:{line}"),
-            Self::Environment(name) => write!(f, "environment variable {:.*}", MAX_SHOWN, name),
+            Self::Environment(name) => write!(f, "environment variable {name:.MAX_SHOWN$}"),
             Self::Secret(file) => write!(f, "secret {}", file.display()),
             Self::Flag(set) => write!(f, "--set {:.*}", MAX_SHOWN, set.split('=').next().unwrap_or_default()),
         }

@@ -1,8 +1,9 @@
 //! A real relayd.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 
 use relay_testkit::TestCa;
 
@@ -11,6 +12,7 @@ pub struct Relay {
     /// The URL of the listener for calls.
     pub data: String,
     child: Child,
+    log: Arc<Mutex<Vec<String>>>,
 }
 
 /// The relay that a variable names, or else the one that cargo built beside meshkitd.
@@ -42,9 +44,10 @@ impl Relay {
             event["message"] == "ready"
         });
         assert!(is_ready, "relayd ended before it was ready:\n{}", said.join("\n"));
-        // Whatever else it says is shown where the test fails.
-        std::thread::spawn(move || log.for_each(|line| eprintln!("{line}")));
-        Self { data, child }
+        let said = Arc::new(Mutex::new(said));
+        let more = Arc::clone(&said);
+        std::thread::spawn(move || log.for_each(|line| more.lock().unwrap().push(line)));
+        Self { data, child, log: said }
     }
 }
 
@@ -52,5 +55,10 @@ impl Drop for Relay {
     fn drop(&mut self) {
         let _ended_already = self.child.kill();
         let _reaped = self.child.wait();
+        if std::thread::panicking() {
+            // Shown with the test that failed.
+            let said = self.log.lock().unwrap().join("\n");
+            let _closed = std::io::stderr().write_all(said.as_bytes());
+        }
     }
 }
