@@ -8,6 +8,7 @@ mod endpoints;
 mod model;
 mod outbound;
 mod route;
+mod source;
 #[cfg(test)]
 mod tests;
 
@@ -15,10 +16,11 @@ pub use check::Check;
 pub use endpoints::{CONTROL_PLANE, DATA, DIAGNOSTICS, outbound_endpoint};
 pub use model::{AccessLogConfig, MeshConfig, NodeConfig, RelayConfig, TracingConfig};
 pub use outbound::{
-    BalanceConfig, BreakerConfig, BudgetConfig, DnsConfig, HealthConfig, KeepAliveConfig, KeyConfig,
-    MeshPeersConfig, OutboundConfig, OutlierConfig, PeerConfig, ProbeKind, StrategyName,
+    BalanceConfig, BreakerConfig, BudgetConfig, HealthConfig, KeepAliveConfig, KeyConfig, OutboundConfig,
+    OutlierConfig, ProbeKind, StrategyName,
 };
 pub use route::{
     HeaderCondition, HedgeConfig, RespondConfig, RetryConfig, RewriteConfig, RouteConfig, RouteLimits,
     SplitConfig,
 };
+pub use source::{DnsConfig, MeshPeersConfig, PeerConfig};

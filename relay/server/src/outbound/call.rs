@@ -18,10 +18,8 @@ use crate::outbound::Outbound;
 use crate::outbound::peer::Peer;
 use crate::outbound::stats::Denied;
 use crate::outbound::times::{Times, Whose, write_deadline};
+use crate::outbound::tried::Tried;
 use crate::outbound::tries::{Outcome, Tries, Why};
-
-/// Peers that one call is sent to at most.
-const MAX_TRIED: usize = 16;
 
 /// What an outbound has to know of a call beside its request.
 #[derive(Clone, Copy)]
@@ -46,30 +44,6 @@ pub(super) struct Calling<'a> {
     times: Times,
     going: Option<Going<'a>>,
     tried: Tried,
-}
-
-/// The peers that a call was sent to.
-#[derive(Clone, Copy, Default)]
-struct Tried {
-    ids: [u64; MAX_TRIED],
-    count: usize,
-}
-
-impl Tried {
-    fn ids(&self) -> &[u64] {
-        self.ids.get(..self.count).unwrap_or_default()
-    }
-
-    fn add(&mut self, id: u64) {
-        if let Some(place) = self.ids.get_mut(self.count) {
-            *place = id;
-            self.count += 1;
-        }
-    }
-
-    const fn is_full(&self) -> bool {
-        self.count == MAX_TRIED
-    }
 }
 
 impl<'a> Calling<'a> {

@@ -10,6 +10,7 @@ mod probe;
 mod source;
 mod stats;
 mod times;
+mod tried;
 mod tries;
 
 use std::sync::atomic::AtomicU32;
