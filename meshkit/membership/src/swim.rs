@@ -1,12 +1,12 @@
 //! The decisions of one member.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Buf as _;
-use foca::{AccumulatingRuntime, Codec as _, Foca, OwnedNotification};
+use foca::{AccumulatingRuntime, Codec as _, Foca, OwnedNotification, State};
 use meshkit_model::PeerId;
 use rand_core::RngCore as _;
 
@@ -17,6 +17,9 @@ use crate::member::{Health, Member, Word};
 use crate::news::{Item, News};
 use crate::timers::Timers;
 use crate::tuning::Tuning;
+
+/// A suspicion: of whom, which process of it, which edition, and which incarnation it has to exceed.
+type Suspect = (PeerId, u64, u32, u16);
 
 /// One member's part in the gossip.
 pub struct Swim {
@@ -32,6 +35,9 @@ pub struct Swim {
     unsaid: Option<(Health, u64)>,
     may_say_at: Duration,
     compare_at: Duration,
+    /// Whom the last look found suspect, and for how many looks.
+    suspects: BTreeMap<Suspect, u32>,
+    review_at: Duration,
     has_left: bool,
 }
 
@@ -62,6 +68,8 @@ impl Swim {
             unsaid: None,
             may_say_at: Duration::ZERO,
             compare_at: tuning.compare_every,
+            suspects: BTreeMap::new(),
+            review_at: tuning.suspect_for,
             has_left: false,
         }
     }
@@ -80,7 +88,7 @@ impl Swim {
     #[must_use]
     pub fn next_at(&self) -> Option<Duration> {
         let say = self.unsaid.map(|_| self.may_say_at);
-        let compare = (!self.has_left).then_some(self.compare_at);
+        let compare = (!self.has_left).then_some(self.compare_at.min(self.review_at));
         self.timers.next_at().into_iter().chain(say).chain(compare).min()
     }
 
@@ -145,6 +153,10 @@ impl Swim {
         if self.compare_at <= now && !self.has_left {
             self.compare_at = now + self.tuning.compare_every;
             self.compare();
+        }
+        if self.review_at <= now && !self.has_left {
+            self.review_at = now + self.tuning.suspect_for;
+            self.review(now);
         }
     }
 
@@ -214,6 +226,36 @@ impl Swim {
         self.settle(now, told.err());
     }
 
+    /// Ends suspicions that nobody else ends: foca counts the time of those alone that it raised itself, and
+    /// forgets them when this member comes back from the dead. The suspect is told first.
+    fn review(&mut self, now: Duration) {
+        let mut suspects = BTreeMap::new();
+        let (mut told, mut dead) = (Vec::new(), Vec::new());
+        let all = self.foca.iter_membership_state().filter(|update| update.state() == State::Suspect);
+        for update in all.filter(|update| update.id().member.id != *self.id()) {
+            let member = &update.id().member;
+            let suspect = (member.id.clone(), member.generation, member.edition, update.incarnation());
+            let looks = self.suspects.get(&suspect).map_or(0, |looks| looks + 1);
+            match looks {
+                0 => {}
+                1 => told.push(update.clone()),
+                _ => dead.push(foca::Member::new(update.id().clone(), update.incarnation(), State::Down)),
+            }
+            suspects.insert(suspect, looks);
+        }
+        self.suspects = suspects;
+        let me = foca::Member::alive(self.foca.identity().clone());
+        for update in told {
+            let messages = states(&me, false, std::iter::once(&update), Self::MAX_MESSAGE);
+            let to = &update.id().member;
+            let outgoing =
+                messages.into_iter().map(|message| Outgoing { to: Arc::clone(to), message: message.into() });
+            self.outgoing.extend(outgoing);
+        }
+        let ended = self.foca.apply_many(dead.into_iter(), true, &mut self.runtime);
+        self.settle(now, ended.err());
+    }
+
     /// Tells somebody everything and asks for the same: what gossip lost is found so.
     fn compare(&mut self) {
         let there: HashSet<&PeerId> =
@@ -233,7 +275,8 @@ impl Swim {
             foca::Member::new(Word::new(Member::clone(&member)), update.incarnation(), update.state())
         };
         let me = whole(&foca::Member::alive(self.foca.identity().clone()));
-        let others = self.foca.iter_membership_state().filter(|update| update.id() != to);
+        // Itself included: it has to hear where it is taken for gone.
+        let others = self.foca.iter_membership_state();
         let others: Vec<_> = others.map(whole).collect();
         let messages = states(&me, asks, others.iter(), Self::MAX_MESSAGE);
         let outgoing = messages

@@ -209,6 +209,9 @@ impl World {
         (0..self.nodes.len()).filter(|place| self.is_there(*place)).all(|place| {
             let Some(swim) = &self.nodes[place].swim else { return false };
             let known = swim.known();
+            if known.iter().any(|known| known.standing == Standing::Suspect) {
+                return false;
+            }
             let seen = known.iter().filter(|known| known.standing.is_present());
             let mut seen: Vec<&str> = seen.map(|known| known.member.id.as_str()).collect();
             let own = name(place);
