@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import datetime, timezone
 from pathlib import Path
@@ -16,7 +17,7 @@ SHELLS = {"bash": "omnirelay.bash", "zsh": "_omnirelay", "fish": "omnirelay.fish
 
 def completions(omnirelay: Path) -> dict[str, bytes]:
     """The completion script of each shell, by file name."""
-    return {name: run([omnirelay, "completion", shell], f"asking for the completion of {shell}").encode()
+    return {name: _ask(omnirelay, "completion", shell).encode()
             for shell, name in SHELLS.items()}
 
 
@@ -26,10 +27,10 @@ def pages(programs: dict[str, Path], version: str, mtime: int) -> dict[str, byte
     found = {}
     for name, path in programs.items():
         if name == "omnirelay":
-            text = of_reference(run([path, "dev", "docs"], "asking for the reference"), version, day)
+            text = of_reference(_ask(path, "dev", "docs"), version, day)
             found["omnirelay.1"] = text.encode()
         else:
-            text = of_help(name, run([path, "--help"], f"asking {name} for its help"), version, day)
+            text = of_help(name, _ask(path, "--help"), version, day)
             found[f"{name}.8"] = text.encode()
     return found
 
@@ -75,6 +76,12 @@ def of_help(name: str, said: str, version: str, day: str) -> str:
         elif line.strip() and line.strip() != "Options:":
             out.append(_escape(line.strip()))
     return "\n".join(out) + "\n"
+
+
+def _ask(program: Path, *words: str) -> str:
+    """What the program prints, whoever asks: help shows what the environment says, and wraps at its width."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("OMNIRELAY") and key != "COLUMNS"}
+    return run([program, *words], f"asking {program.name} for what it says of itself", env=kept)
 
 
 def _head(name: str, section: int, version: str, day: str) -> str:

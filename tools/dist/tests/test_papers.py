@@ -1,9 +1,11 @@
 """What is said about artifacts: bills of materials, licences, man pages, provenance."""
 
 import json
+import os
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 from omnidist import crates, licences, manual, provenance, sbom
 from omnidist.crates import Crate
@@ -89,6 +91,16 @@ class Manual(unittest.TestCase):
                                "                       one wins\n  -h, --help           Print help\n", "1.0.0", "2026-01-02")
         self.assertIn("relayd \\- Relays calls\n", found)
         self.assertIn(".TP\n\\fB\\-\\-config <FILE>\\fR\nA file; a later\none wins\n.TP\n\\fB\\-h, \\-\\-help\\fR\nPrint help", found)
+
+
+    def test_nothing_of_the_users_own_settings_reaches_a_page(self):
+        with tempfile.TemporaryDirectory() as folder:
+            relayd = Path(folder, "relayd")
+            relayd.write_text('#!/bin/sh\nprintf "Relays ${OMNIRELAY_LOG:-nothing}.\\n\\nUsage: relayd\\n"\n', encoding="utf-8")
+            relayd.chmod(0o755)
+            with mock.patch.dict(os.environ, {"OMNIRELAY_LOG": "secret"}):
+                found = manual.pages({"relayd": relayd}, "1.0.0", 0)
+        self.assertIn(b"Relays nothing", found["relayd.8"])
 
 
 class Provenance(unittest.TestCase):
