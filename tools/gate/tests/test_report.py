@@ -88,6 +88,18 @@ class Judging(Case):
         self.assertEqual([(f["name"], f["why"], f["affected"]) for f in told], [
             ("//a:lib", "Rustc failed with exit code 1", ["//a:bin", "//a:clippy", "//a:lib", "//a:unit"])])
 
+    def test_a_check_by_an_aspect_is_reproduced_by_the_target_that_asks_for_it(self):
+        for mnemonic, kind, asker in (("Clippy", "rust_clippy", "clippy"), ("Rustfmt", "rustfmt_test", "rustfmt")):
+            with self.subTest(mnemonic):
+                events = Events(self.folder)
+                cause = events.failed_action("//fuzz:bounded_test", RUSTC, mnemonic)
+                events.test("//fuzz:bounded_test").broken("//all:checks", "filegroup", cause)
+                events.broken(f"//fuzz:{asker}", kind, cause)
+                told = self.report(events.finish("BUILD_FAILURE", 1))["failures"]
+                self.assertEqual([(f["name"], f["why"], f["command"], f["affected"]) for f in told], [
+                    ("//fuzz:bounded_test", f"{mnemonic} failed with exit code 1", f"./bazelw build //fuzz:{asker}",
+                     ["//all:checks", f"//fuzz:{asker}"])])
+
     def test_only_what_failed_is_named(self):
         self.assertEqual(set(self.failures(self.broken())), {
             ("build", "//relay/core:relay_core"), ("test", "//relay/policy:unit"), ("test", "//meshkit/store:unit"),
