@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 
 from . import page_parts as parts
-from .badges import duration
+from .badges import duration, untold
 
 _ASSETS = Path(__file__).parent / "assets"
 
@@ -50,9 +50,8 @@ def render(report: dict) -> str:
 
 def _verdict(report: dict) -> str:
     if report["status"] == "passed":
-        left = report["counts"]["unchecked"]
-        note = f", {left} not checked" if left else ""
-        return f'<span class="verdict {"warn" if left else "good"}">✓ passed{note}</span>'
+        note = untold(report["counts"])
+        return f'<span class="verdict {"warn" if note else "good"}">✓ passed{note}</span>'
     return '<span class="verdict bad">✗ failed</span>'
 
 
@@ -81,6 +80,8 @@ def _tiles(report: dict) -> str:
     ]
     if counts["warnings"]:
         tiles.append((counts["warnings"], "warnings", "alert"))
+    if counts["left_out"]:
+        tiles.append((counts["left_out"], "tests left out", "note"))
     if counts["unchecked"]:
         tiles.append((counts["unchecked"], "not checked", "note"))
     return '<div class="tiles">' + "".join(

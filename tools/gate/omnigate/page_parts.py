@@ -8,7 +8,7 @@ from html import escape
 from .badges import duration
 from .verdict import human
 
-_MOODS = {"passed": "good", "built": "good", "skipped": "plain", "not checked": "warn"}
+_MOODS = {"passed": "good", "built": "good", "skipped": "plain", "left out": "warn", "not checked": "warn"}
 _SIGNS = {"good": "✓", "bad": "✗", "warn": "–", "plain": "–"}
 _KINDS = {"build": "build", "test": "test", "bazel": "Bazel", "warning": "warning", "budget": "budget", "check": "check"}
 
@@ -115,6 +115,7 @@ def targets(report: dict) -> str:
                 f'aria-label="filter targets">{chips}<output id="shown"></output></div>')
     counts = report["counts"]
     note = f'{counts["targets"]} in all, {counts["targets_failed"]} failed, {counts["skipped"]} skipped'
+    note += f', {counts["left_out"]} left out' if counts["left_out"] else ""
     return _section("Targets", note, controls + _table(rows, "targets-table"), "targets")
 
 

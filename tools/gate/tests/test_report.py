@@ -146,6 +146,21 @@ class Judging(Case):
         self.assertEqual([(f["kind"], f["name"], f["affected"]) for f in told],
                          [("bazel", "bazel", []), ("test", "2 tests", ["//a:t", "//a:u"])])
 
+    def test_a_test_that_a_filter_left_out_is_neither_passed_nor_failed(self):
+        events = Events(self.folder).test("//a:t").built("//smoke:mesh", "sh_test", chosen=False)
+        result = self.report(events.finish())
+        self.assertEqual((result["status"], result["failures"]), ("passed", []))
+        self.assertEqual({k: result["counts"][k] for k in ("tests", "passed", "failed", "left_out")},
+                         {"tests": 1, "passed": 1, "failed": 0, "left_out": 1})
+        text = terminal.render(result)
+        self.assertIn("gate passed (1 left out)", text)
+        self.assertRegex(text, r"//smoke:mesh +left out")
+
+    def test_a_chosen_test_without_a_result_fails_beside_one_left_out(self):
+        events = Events(self.folder).built("//a:t", "rust_test").built("//smoke:mesh", "sh_test", chosen=False)
+        told = self.report(events.finish("TESTS_FAILED", 3))["failures"]
+        self.assertEqual([(f["kind"], f["name"], f["affected"]) for f in told], [("test", "//a:t", ["//a:t"])])
+
     def test_a_broken_build_file_is_told_with_bazels_own_words(self):
         events = Events(self.folder)
         events.add({"pattern": {"pattern": ["//..."]}}, aborted={
