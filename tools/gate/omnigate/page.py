@@ -7,6 +7,7 @@ from pathlib import Path
 
 from . import page_parts as parts
 from .badges import duration, untold
+from .history import short
 
 _ASSETS = Path(__file__).parent / "assets"
 
@@ -58,7 +59,7 @@ def _verdict(report: dict) -> str:
 def _meta(report: dict) -> str:
     bits = [escape(report["started"].replace("T", " ").replace("Z", " UTC"))]
     if report["revision"]:
-        bits.append(f'<code>{escape(report["revision"][:12])}</code>')
+        bits.append(f'<code>{escape(short(report["revision"]))}</code>')
     if report["branch"]:
         bits.append(escape(report["branch"]))
     bazel = report["bazel"]

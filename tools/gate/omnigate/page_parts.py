@@ -6,6 +6,7 @@ import re
 from html import escape
 
 from .badges import duration
+from .history import short
 from .verdict import human
 
 _MOODS = {"passed": "good", "built": "good", "skipped": "plain", "left out": "warn", "not checked": "warn"}
@@ -189,7 +190,7 @@ def history(report: dict) -> str:
 
 
 def _name(point: dict) -> str:
-    return f'{point["started"]} {point["revision"][:12]} {point["status"]}'.replace("  ", " ")
+    return f'{point["started"]} {short(point["revision"])} {point["status"]}'.replace("  ", " ")
 
 
 def spark(values: list[float], title: str) -> str:

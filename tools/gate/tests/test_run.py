@@ -1,5 +1,6 @@
 """`.ci/run` as a whole, with a stand-in for Bazel and for the side checks: what it publishes and what it keeps."""
 
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ from tests.events import Events
 
 ROOT = Path(__file__).resolve().parents[3]
 KEY = "planted-key-7f3a9c"
+COMMIT = "0123456789abcdef" * 2 + "01234567"
 
 # Copies the events a test prepared to where the gate asks for them; shouts the key as a confused Bazel would.
 BAZELW = """\
@@ -23,6 +25,15 @@ for argument in "$@"; do
 done
 echo "WARNING: --remote_header=x-buildbuddy-api-key=$BUILDBUDDY_API_KEY did not help"
 exit "$(cat prepared.code)"
+"""
+
+# A commit, and the changes since that a test prepared.
+GIT = f"""\
+#!/bin/sh
+case $1 in
+  rev-parse) echo {COMMIT} ;;
+  status) cat changes ;;
+esac
 """
 
 
@@ -38,6 +49,8 @@ class Case(unittest.TestCase):
         self.copy("tools/gate/__main__.py")
         self.put("tools/gate/budgets.toml", "")
         self.put("bazelw", BAZELW)
+        self.put("programs/git", GIT)
+        self.put("changes", "")
         for check in ("buildifier", "deny"):
             self.put(f"tools/gate/{check}.sh", "#!/bin/sh\necho fine\n")
 
@@ -53,14 +66,25 @@ class Case(unittest.TestCase):
     def run_gate(self, events, code=0):
         events.write("prepared.json")
         self.put("prepared.code", str(code))
-        env = {"PATH": os.environ["PATH"], "HOME": str(self.home), "BUILDBUDDY_API_KEY": KEY, "LC_ALL": "C.UTF-8",
+        path = f"{self.folder}/programs:{os.environ['PATH']}"
+        env = {"PATH": path, "HOME": str(self.home), "BUILDBUDDY_API_KEY": KEY, "LC_ALL": "C.UTF-8",
                "BUILDBUDDY_ENDPOINT": "grpc://127.0.0.1:1", "PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run([self.folder / ".ci/run"], env=env, capture_output=True, text=True, timeout=120)
         return done.returncode, done.stdout + done.stderr
 
-    def git(self, *arguments):
-        subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@localhost", *arguments], cwd=self.folder, check=True,
-                       capture_output=True, env={"PATH": os.environ["PATH"], "HOME": str(self.home)})
+
+class Revisions(Case):
+    def test_a_tree_that_differs_from_its_commit_says_so_everywhere(self):
+        for marks in ("", "-dirty"):
+            with self.subTest(marks):
+                self.put("changes", "?? new.rs\n" if marks else "")
+                _, said = self.run_gate(Events(self.folder).test("//a:t").finish())
+                self.assertIn(f"gate of {COMMIT}{marks}\n", said)
+                report = json.loads((self.folder / "gate/gate.json").read_text(encoding="utf-8"))
+                self.assertEqual(report["revision"], COMMIT + marks)
+                self.assertIn(f"<code>{COMMIT[:12]}{marks}</code>", (self.folder / "gate/index.html").read_text(encoding="utf-8"))
+        kept = {path.name.partition("-")[2] for path in (self.home / ".cache/omnirelay/gate-history").iterdir()}
+        self.assertEqual(kept, {f"{COMMIT[:12]}.json", f"{COMMIT[:12]}-dirty.json"})
 
 
 class Publishing(Case):
