@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Checks the format of BUILD and .bzl files. Exit code: 0 clean, 1 with differences, 77 where buildifier is not to be had.
-# `tools/dev/buildifier.sh --fix` rewrites the files.
+# Checks the format of BUILD and .bzl files and buildifier's warnings, all of its default ones. Exit code: 0 clean, 1 with
+# differences or warnings, 77 where buildifier is not to be had.
+# `tools/dev/buildifier.sh --fix` rewrites the files; it fails with whatever warnings only a person can mend.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/omnirelay
@@ -30,7 +31,7 @@ if [[ -z $tool ]]; then
     install -m 755 "$scratch/package/buildifier-$platform" "$tool"
   fi
 fi
-mode=(-mode=diff)
-[[ ${1:-} != --fix ]] || mode=(-mode=fix)
 # third_party/crates is rendered.
-git ls-files -z '*.bazel' '*.bzl' ':!third_party/crates' | xargs -0 "$tool" "${mode[@]}" -lint=off || exit 1
+each_file() { git ls-files -z '*.bazel' '*.bzl' ':!third_party/crates' | xargs -0 "$tool" "$@"; }
+[[ ${1:-} != --fix ]] || each_file -mode=fix -lint=fix || true
+each_file -mode=diff -lint=warn || exit 1

@@ -93,6 +93,10 @@ find_rust() {
 # of main write to it; CI says so by OMNIRELAY_CACHE_WRITE=1.
 remote_cache_flags() {
   [[ -n ${BUILDBUDDY_ENDPOINT:-} ]] || return 0
+  if ! remote_cache_answers; then
+    say "warning: the remote cache $BUILDBUDDY_ENDPOINT does not answer: building without it"
+    return 0
+  fi
   # The report is sent while the build goes on, and a service that is away fails nothing.
   flags+=(--remote_cache="$BUILDBUDDY_ENDPOINT" --bes_backend="$BUILDBUDDY_ENDPOINT"
     --bes_upload_mode=nowait_for_upload_complete)
@@ -104,6 +108,23 @@ remote_cache_flags() {
     startup+=(--bazelrc="$secret")
   fi
   [[ ${OMNIRELAY_CACHE_WRITE:-0} == 1 ]] || flags+=(--noremote_upload_local_results)
+}
+
+# Whether the cache takes a connection within 3 s; else Bazel would complain of every single file. One that goes away
+# later is no failure either, by ci.bazelrc.
+remote_cache_answers() {
+  local address=${BUILDBUDDY_ENDPOINT#*://} port=443
+  case $BUILDBUDDY_ENDPOINT in
+    grpcs://* | https://*) ;;
+    grpc://* | http://*) port=80 ;;
+    *) return 0 ;; # a socket file, or what only Bazel understands
+  esac
+  address=${address%%/*}
+  if [[ $address =~ ^(.*):([0-9]+)$ ]]; then
+    address=${BASH_REMATCH[1]} port=${BASH_REMATCH[2]}
+  fi
+  address=${address#[} address=${address%]}
+  timeout 3 bash -c 'exec 3<>"/dev/tcp/$1/$2"' - "$address" "$port" 2>/dev/null
 }
 
 # enter ARGUMENT...: runs bazel with these arguments; in the debian mode inside the root, where the workspace, the

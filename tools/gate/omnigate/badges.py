@@ -16,7 +16,7 @@ def render(report: dict) -> dict[str, str]:
     counts = report["counts"]
     ok = report["status"] == "passed"
     # "Passed" is never said of a run that left something unchecked without saying so.
-    unchecked = f", {counts['unchecked']} not checked" if counts["unchecked"] else ""
+    unchecked = untold(counts)
     badges = {
         "gate.svg": badge("gate", report["status"] + unchecked, "bad" if not ok else "warn" if unchecked else "good"),
         "tests.svg": badge("tests", f"{counts['passed']} passed, {counts['failed']} failed",
@@ -32,6 +32,12 @@ def render(report: dict) -> dict[str, str]:
         for one in times:
             badges[f"{row['name']}-start.svg"] = _measure(f"{row['name']} start", one)
     return badges
+
+
+def untold(counts: dict) -> str:
+    """What a verdict does not speak of, to be said in the same breath: ", 2 not checked, 7 left out"."""
+    return "".join(f", {counts[key]} {words}" for key, words in (("unchecked", "not checked"), ("left_out", "left out"))
+                   if counts[key])
 
 
 def _measure(name: str, one: dict) -> str:

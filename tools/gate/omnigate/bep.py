@@ -29,7 +29,7 @@ def load(path: Path) -> Invocation:
         ) from error
     except OSError as error:
         raise UnreadableEvents(f"{path} cannot be read: {error.strerror}") from error
-    return parse(text, str(path))
+    return parse(text, path.name)  # the gate keeps it in a folder of no interest
 
 
 def parse(text: str, source: str = "events") -> Invocation:
@@ -146,6 +146,8 @@ def _completed(run: Invocation, ident: dict, event: dict) -> None:
         return
     target.completed = True
     target.built = success if target.built is None else target.built and success
+    # Bazel announces the result of every test that it means to run.
+    target.chosen |= any("testSummary" in c or "testResult" in c for c in event.get("children", []))
     target.tags = done.get("tag", target.tags)
     for group in done.get("outputGroup", []):
         if group.get("name", "default") == "default":

@@ -8,7 +8,8 @@ import os
 import sys
 from pathlib import Path
 
-from . import badges, bep, budgets, history, junit, measure, mesh, metrics, page, profile, report, stages, terminal
+from . import badges, bep, budgets, history, junit, measure, mesh, metrics, page, profile, report
+from . import secrets, stages, terminal
 from .model import Invocation
 from .places import Places
 
@@ -62,6 +63,7 @@ def _report(options: argparse.Namespace, places: Places) -> int:
     work = profile.load(options.profile) if options.profile else None
     result = report.build(run, places, rows, checks, stages=stage_rows, work=work, revision=options.revision,
                           branch=options.branch, bazel_exit=bazel_exit, fatal=fatal, history=earlier)
+    result = secrets.hide(result, os.environ)
     write(options.out, result)
     if options.history:
         history.save(options.history, result)

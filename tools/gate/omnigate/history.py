@@ -33,12 +33,18 @@ def point(report: dict) -> dict:
     }
 
 
+def short(revision: str) -> str:
+    """A commit as people write it; that the tree differed from it stays visible."""
+    commit, dash, dirty = revision.partition("-")
+    return commit[:12] + dash + dirty
+
+
 def save(folder: Path, report: dict) -> Path:
     """Keeps this report's essence for later runs and drops the oldest beyond `KEEP`."""
     folder.mkdir(parents=True, exist_ok=True)
     slim = {**report, "history": [], "targets": [], "failures": [], "warnings": []}
     stamp = report["started"].replace(":", "").replace("-", "")
-    path = folder / f"{stamp}-{report.get('revision', '')[:12] or 'unknown'}.json"
+    path = folder / f"{stamp}-{short(report.get('revision', '')) or 'unknown'}.json"
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(slim), encoding="utf-8")
     partial.replace(path)

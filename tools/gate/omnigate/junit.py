@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
+from .model import UNTRIED
 from .verdict import human
 
 
@@ -40,8 +41,8 @@ def _case(name: str, group: str, seconds: str = "0.000") -> ET.Element:
 def _test(target: dict, failures: dict) -> ET.Element:
     package, _, name = target["label"].removeprefix("//").partition(":")
     case = _case(name or package, package.replace("/", "."), _seconds(target["duration_ms"]))
-    if target["status"] == "skipped":
-        ET.SubElement(case, "skipped", message=_xml(target["message"] or "skipped"))
+    if target["status"] in UNTRIED:
+        ET.SubElement(case, "skipped", message=_xml(target["message"] or target["status"]))
     elif not target["ok"]:
         told = failures.get(("test", target["label"]))
         kind = "error" if target["status"] in ("failed to build", "not run", "incomplete") else "failure"

@@ -15,7 +15,7 @@ def render(report: dict) -> str:
     _family(out, "omnirelay_gate_start_time_seconds", "gauge", "When the run began, in Unix time.", [({}, int(started))])
     _family(out, "omnirelay_gate_duration_seconds", "gauge", "Wall time of Bazel.", [({}, report["wall_ms"] / 1000)])
     _family(out, "omnirelay_gate_tests", "gauge", "Test targets by outcome.",
-            [({"outcome": k}, counts[k]) for k in ("passed", "failed", "skipped")])
+            [({"outcome": k}, counts[k]) for k in ("passed", "failed", "skipped", "left_out")])
     _family(out, "omnirelay_gate_targets", "gauge", "Targets of the run.", [({}, counts["targets"])])
     _family(out, "omnirelay_gate_warnings", "gauge", "Compiler and linter warnings.", [({}, counts["warnings"])])
     _family(out, "omnirelay_gate_actions", "gauge", "Build actions by where they ran.",

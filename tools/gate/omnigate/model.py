@@ -20,7 +20,10 @@ TEST_STATUS = {
 
 # Statuses that do not fail the gate. `flaky` is absent on purpose: a test that needs
 # a second try hides a race, and the gate does not help it hide.
-GOOD = frozenset({"passed", "built", "skipped"})
+GOOD = frozenset({"passed", "built", "skipped", "left out"})
+
+# Of these tests nothing is known: they are for another platform, or a filter of the caller left them out.
+UNTRIED = frozenset({"skipped", "left out"})
 
 
 @dataclass
@@ -63,6 +66,7 @@ class Target:
     configured: bool = False
     completed: bool = False
     built: bool | None = None
+    chosen: bool = False  # a test that Bazel means to run
     summary: str = ""  # Bazel's overall test status
     summary_ms: int | None = None
     summary_cached: int = 0
@@ -90,7 +94,7 @@ class Target:
             broken = {"ANALYSIS_FAILURE", "LOADING_FAILURE"}
             return "failed to build" if self.aborted in broken else "not run"
         if self.is_test:
-            return "not run"
+            return "not run" if self.chosen or not self.built else "left out"
         return "built" if self.built else "not built"
 
     @property

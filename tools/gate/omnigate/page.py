@@ -6,7 +6,8 @@ from html import escape
 from pathlib import Path
 
 from . import page_parts as parts
-from .badges import duration
+from .badges import duration, untold
+from .history import short
 
 _ASSETS = Path(__file__).parent / "assets"
 
@@ -50,16 +51,15 @@ def render(report: dict) -> str:
 
 def _verdict(report: dict) -> str:
     if report["status"] == "passed":
-        left = report["counts"]["unchecked"]
-        note = f", {left} not checked" if left else ""
-        return f'<span class="verdict {"warn" if left else "good"}">✓ passed{note}</span>'
+        note = untold(report["counts"])
+        return f'<span class="verdict {"warn" if note else "good"}">✓ passed{note}</span>'
     return '<span class="verdict bad">✗ failed</span>'
 
 
 def _meta(report: dict) -> str:
     bits = [escape(report["started"].replace("T", " ").replace("Z", " UTC"))]
     if report["revision"]:
-        bits.append(f'<code>{escape(report["revision"][:12])}</code>')
+        bits.append(f'<code>{escape(short(report["revision"]))}</code>')
     if report["branch"]:
         bits.append(escape(report["branch"]))
     bazel = report["bazel"]
@@ -81,6 +81,8 @@ def _tiles(report: dict) -> str:
     ]
     if counts["warnings"]:
         tiles.append((counts["warnings"], "warnings", "alert"))
+    if counts["left_out"]:
+        tiles.append((counts["left_out"], "tests left out", "note"))
     if counts["unchecked"]:
         tiles.append((counts["unchecked"], "not checked", "note"))
     return '<div class="tiles">' + "".join(

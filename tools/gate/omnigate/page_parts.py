@@ -6,9 +6,10 @@ import re
 from html import escape
 
 from .badges import duration
+from .history import short
 from .verdict import human
 
-_MOODS = {"passed": "good", "built": "good", "skipped": "plain", "not checked": "warn"}
+_MOODS = {"passed": "good", "built": "good", "skipped": "plain", "left out": "warn", "not checked": "warn"}
 _SIGNS = {"good": "✓", "bad": "✗", "warn": "–", "plain": "–"}
 _KINDS = {"build": "build", "test": "test", "bazel": "Bazel", "warning": "warning", "budget": "budget", "check": "check"}
 
@@ -115,6 +116,7 @@ def targets(report: dict) -> str:
                 f'aria-label="filter targets">{chips}<output id="shown"></output></div>')
     counts = report["counts"]
     note = f'{counts["targets"]} in all, {counts["targets_failed"]} failed, {counts["skipped"]} skipped'
+    note += f', {counts["left_out"]} left out' if counts["left_out"] else ""
     return _section("Targets", note, controls + _table(rows, "targets-table"), "targets")
 
 
@@ -188,7 +190,7 @@ def history(report: dict) -> str:
 
 
 def _name(point: dict) -> str:
-    return f'{point["started"]} {point["revision"][:12]} {point["status"]}'.replace("  ", " ")
+    return f'{point["started"]} {short(point["revision"])} {point["status"]}'.replace("  ", " ")
 
 
 def spark(values: list[float], title: str) -> str:

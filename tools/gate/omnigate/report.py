@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 from . import diagnose, verdict
-from .model import Invocation, Target
+from .model import UNTRIED, Invocation, Target
 from .places import Places
 from .profile import Work
 
@@ -18,7 +18,7 @@ def build(run: Invocation | None, places: Places, artifacts: list[dict], checks:
     warnings = collect_warnings(run, places) if run else []
     failures = verdict.judge(run, places, artifacts, checks, warnings, bazel_exit, fatal)
     targets = [target_row(t, run, places, work) for t in run.targets.values()] if run else []
-    tests = [t for t in targets if t["test"] and t["status"] != "skipped"]
+    tests = [t for t in targets if t["test"] and t["status"] not in UNTRIED]
     passed = sum(t["ok"] for t in tests)
     started = (run.started_ms / 1000) if run and run.started_ms else (now or datetime.now(timezone.utc)).timestamp()
     return {
@@ -36,6 +36,7 @@ def build(run: Invocation | None, places: Places, artifacts: list[dict], checks:
         "counts": {
             "tests": len(tests), "passed": passed, "failed": len(tests) - passed,
             "skipped": sum(t["status"] == "skipped" for t in targets),
+            "left_out": sum(t["status"] == "left out" for t in targets),
             "targets": len(targets), "targets_failed": sum(not t["ok"] for t in targets),
             "cached": sum(t["cached"] not in ("", "no", "partly") for t in targets),
             "unchecked": sum(c["status"] == "not checked" for c in checks),

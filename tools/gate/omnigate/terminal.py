@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from .badges import duration
+from .badges import duration, untold
 from .verdict import human
 
 _CODES = {"red": "31", "green": "32", "yellow": "33", "bold": "1", "dim": "2"}
@@ -29,9 +29,10 @@ def render(report: dict, colour: bool = False, page: str = "") -> str:
         out += _table(["check", "status", "time", ""], rows, paint, right={2}) + [""]
     for told in report["failures"]:
         out += _failure(told, paint)
-    built = counts["targets"] - counts["targets_failed"] - counts["skipped"]
+    built = counts["targets"] - counts["targets_failed"] - counts["skipped"] - counts["left_out"]
+    aside = f", {counts['left_out']} left out" if counts["left_out"] else ""
     out.append(f"{counts['targets']} targets: {built} fine, {counts['targets_failed']} failed, "
-               f"{counts['skipped']} skipped; {counts['cached']} from a cache; {duration(report['wall_ms'])} in Bazel")
+               f"{counts['skipped']} skipped{aside}; {counts['cached']} from a cache; {duration(report['wall_ms'])} in Bazel")
     if page:
         out.append(f"report: {page}")
     for check in report["checks"]:
@@ -41,8 +42,8 @@ def render(report: dict, colour: bool = False, page: str = "") -> str:
         names = list(dict.fromkeys(f["name"] for f in report["failures"]))
         out.append(paint(f"gate failed: {', '.join(names)}", "red", "bold"))
     else:
-        left_out = f" ({counts['unchecked']} not checked)" if counts["unchecked"] else ""
-        out.append(paint("gate passed" + left_out, "green", "bold"))
+        note = untold(counts).removeprefix(", ")
+        out.append(paint("gate passed" + (f" ({note})" if note else ""), "green", "bold"))
     # The last line, plain and alone, is what CI reads.
     out.append(f"{counts['passed']} passed, {counts['failed']} failed")
     return "\n".join(out) + "\n"
@@ -94,7 +95,7 @@ def _table(head: list[str], rows: list[list[str]], paint, right: set[int]) -> li
         words = set(row)
         if words & {"over budget", "not measured", "failed", "failed to build", "timed out", "flaky", "not run"}:
             out.append(paint(line(row), "red"))
-        elif words & {"not checked", "skipped"}:
+        elif words & {"not checked", "skipped", "left out"}:
             out.append(paint(line(row), "yellow"))
         else:
             out.append(line(row))

@@ -68,7 +68,8 @@ def _build(run: Invocation, places: Places) -> list[dict]:
         what = f"{action.mnemonic} failed" if action.mnemonic else "a build action failed"
         if action.exit_code:
             what += f" with exit code {action.exit_code}"
-        told = failure("build", label, what, f"./bazelw build {label}", diagnose.first_error(log), affected, log)
+        command = f"./bazelw build {_failing(label, affected)}"
+        told = failure("build", label, what, command, diagnose.first_error(log), affected, log)
         key = tuple(told["lines"]) or (action.key,)
         if key in same:
             _merge(same[key], told)
@@ -83,6 +84,18 @@ def _build(run: Invocation, places: Places) -> list[dict]:
             found.append(failure("build", target.label, why.splitlines()[0], f"./bazelw build {target.label}",
                                  errors or why.splitlines()[1:], [target.label]))
     return found
+
+
+def _failing(label: str, affected: list[str]) -> str:
+    """The target whose build runs the failed action again.
+
+    An aspect's action (clippy, rustfmt) carries the label of the target that it looks at, but belongs to the build of
+    the target that asked for it: the first builds without the error.
+    """
+    if label in affected or not affected:
+        return label
+    package = label.partition(":")[0]
+    return min(affected, key=lambda other: (other.partition(":")[0] != package, other))
 
 
 def _merge(kept: dict, other: dict) -> None:

@@ -39,14 +39,16 @@ class Events:
                         children=[{"targetCompleted": {"label": label, "configuration": CONFIG}}],
                         configured={"targetKind": f"{kind} rule", "tag": list(tags), **test})
 
-    def built(self, label: str, kind: str = "rust_library", files: list | None = None) -> Events:
+    def built(self, label: str, kind: str = "rust_library", files: list | None = None, chosen: bool = True) -> Events:
+        """`chosen` is false for a test that a filter leaves out: Bazel builds it and announces no result."""
         self.configured(label, kind)
         group = []
         if files:
             set_id = str(len(self.lines))
             self.add({"namedSet": {"id": set_id}}, namedSetOfFiles={"files": files})
             group = [{"name": "default", "fileSets": [{"id": set_id}]}]
-        return self.add({"targetCompleted": {"label": label, "configuration": CONFIG}},
+        result = [{"testSummary": {"label": label, "configuration": CONFIG}}] if kind.endswith("_test") and chosen else []
+        return self.add({"targetCompleted": {"label": label, "configuration": CONFIG}}, children=result,
                         completed={"success": True, "outputGroup": group})
 
     def broken(self, label: str, kind: str, cause: dict | None, message: str = "") -> Events:

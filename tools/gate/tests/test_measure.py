@@ -1,5 +1,7 @@
 """Measuring real processes: small scripts stand in for the binaries."""
 
+import gzip
+import hashlib
 import json
 import shutil
 import subprocess
@@ -9,8 +11,10 @@ import textwrap
 import unittest
 from pathlib import Path
 
-from omnigate import budgets, measure, mesh
+from omnigate import budgets, image, measure, mesh
 from omnigate.measure import MeasureError
+
+TAR = "application/vnd.oci.image.layer.v1.tar"
 
 # A daemon with the contract's surface: /readyz, a `ready` event, SIGTERM drains.
 DAEMON = """\
@@ -66,16 +70,60 @@ class Case(unittest.TestCase):
 
 
 class Sizes(Case):
-    def test_an_image_may_weigh_its_binary_and_a_little_more(self):
-        binary = self.script("relayd", "pass\n")
-        size = binary.stat().st_size
-        blobs = self.folder / "relay-image" / "blobs"
-        blobs.mkdir(parents=True)
-        (blobs / "layer").write_bytes(b"x" * (size + 100))
+    def image(self, *layers):
+        """An OCI layout of these layers, (media type, packed bytes) each."""
+        return self.layout(self.folder / "relay-image", [{"layers": [self.blob(kind, data) for kind, data in layers]}])
+
+    def blob(self, kind, data):
+        digest = hashlib.sha256(data).hexdigest()
+        folder = self.folder / "relay-image" / "blobs" / "sha256"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / digest).write_bytes(data)
+        return {"mediaType": kind, "digest": f"sha256:{digest}", "size": len(data)}
+
+    def layout(self, path, manifests):
+        kind = "application/vnd.oci.image.manifest.v1+json"
+        named = [self.blob(kind, json.dumps(m).encode()) for m in manifests]
+        (path / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": named}), encoding="utf-8")
+        return path
+
+    def test_an_image_may_unpack_to_its_binary_and_a_little_more(self):
+        size = self.script("relayd", "pass\n").stat().st_size
+        # Zeros, which pack to almost nothing: it is the unpacked size that counts.
+        self.image((TAR, b"\0" * 60), (f"{TAR}+gzip", gzip.compress(b"\0" * size) + gzip.compress(b"\0" * 40)))
         for allowed, ok in ((100, True), (99, False)):
             rows = measure.artifacts(self.budgets(relay_image={"max_over_binary_bytes": allowed}), self.find)
             self.assertEqual(self.values(rows[2])["image_bytes"], (size + 100, ok))
             self.assertEqual(self.values(rows[2])["over_binary_bytes"], (100, True))
+
+    @unittest.skipUnless(shutil.which("zstd"), "needs zstd to pack a layer")
+    def test_a_layer_packed_with_zstd(self):
+        packed = subprocess.run(["zstd", "-c"], input=b"\0" * 3_000_000, check=True, capture_output=True).stdout
+        self.assertEqual(image.unpacked_bytes(self.image((f"{TAR}+zstd", packed))), 3_000_000)
+        with self.assertRaisesRegex(image.BadImage, "cannot be unpacked: "):
+            image.unpacked_bytes(self.image((f"{TAR}+zstd", packed[:-9])))
+
+    def test_of_several_platforms_the_largest_counts(self):
+        many = self.layout(self.image(), [{"layers": [self.blob(TAR, b"x" * n)]} for n in (7, 9, 8)])
+        self.assertEqual(image.unpacked_bytes(many), 9)
+        inner = self.blob("application/vnd.oci.image.index.v1+json", (many / "index.json").read_bytes())
+        (many / "index.json").write_text(json.dumps({"manifests": [inner]}), encoding="utf-8")
+        self.assertEqual(image.unpacked_bytes(many), 9)
+
+    def test_an_image_that_cannot_be_unpacked_is_a_problem(self):
+        self.script("relayd", "pass\n")
+        for kind, data, reason in (
+            (f"{TAR}+gzip", gzip.compress(b"x" * 100)[:-9], "it is cut off"),
+            (f"{TAR}+gzip", b"no gzip", "cannot be unpacked: Error -3"),
+            (f"{TAR}+lz4", b"", f"of an unknown kind, '{TAR}+lz4'"),
+        ):
+            self.image((kind, data))
+            row = measure.artifacts(self.budgets(relay_image={"max_over_binary_bytes": 100}), self.find)[2]
+            self.assertEqual(row["measures"], [])
+            self.assertIn(reason, row["problems"][0])
+        (self.folder / "relay-image" / "index.json").write_text("{}", encoding="utf-8")
+        with self.assertRaisesRegex(image.BadImage, "names no image"):
+            image.unpacked_bytes(self.folder / "relay-image")
 
     def test_what_is_missing_says_so(self):
         rows = measure.artifacts(self.budgets(), self.find)

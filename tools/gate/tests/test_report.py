@@ -88,6 +88,18 @@ class Judging(Case):
         self.assertEqual([(f["name"], f["why"], f["affected"]) for f in told], [
             ("//a:lib", "Rustc failed with exit code 1", ["//a:bin", "//a:clippy", "//a:lib", "//a:unit"])])
 
+    def test_a_check_by_an_aspect_is_reproduced_by_the_target_that_asks_for_it(self):
+        for mnemonic, kind, asker in (("Clippy", "rust_clippy", "clippy"), ("Rustfmt", "rustfmt_test", "rustfmt")):
+            with self.subTest(mnemonic):
+                events = Events(self.folder)
+                cause = events.failed_action("//fuzz:bounded_test", RUSTC, mnemonic)
+                events.test("//fuzz:bounded_test").broken("//all:checks", "filegroup", cause)
+                events.broken(f"//fuzz:{asker}", kind, cause)
+                told = self.report(events.finish("BUILD_FAILURE", 1))["failures"]
+                self.assertEqual([(f["name"], f["why"], f["command"], f["affected"]) for f in told], [
+                    ("//fuzz:bounded_test", f"{mnemonic} failed with exit code 1", f"./bazelw build //fuzz:{asker}",
+                     ["//all:checks", f"//fuzz:{asker}"])])
+
     def test_only_what_failed_is_named(self):
         self.assertEqual(set(self.failures(self.broken())), {
             ("build", "//relay/core:relay_core"), ("test", "//relay/policy:unit"), ("test", "//meshkit/store:unit"),
@@ -133,6 +145,21 @@ class Judging(Case):
         told = self.report(events)["failures"]
         self.assertEqual([(f["kind"], f["name"], f["affected"]) for f in told],
                          [("bazel", "bazel", []), ("test", "2 tests", ["//a:t", "//a:u"])])
+
+    def test_a_test_that_a_filter_left_out_is_neither_passed_nor_failed(self):
+        events = Events(self.folder).test("//a:t").built("//smoke:mesh", "sh_test", chosen=False)
+        result = self.report(events.finish())
+        self.assertEqual((result["status"], result["failures"]), ("passed", []))
+        self.assertEqual({k: result["counts"][k] for k in ("tests", "passed", "failed", "left_out")},
+                         {"tests": 1, "passed": 1, "failed": 0, "left_out": 1})
+        text = terminal.render(result)
+        self.assertIn("gate passed (1 left out)", text)
+        self.assertRegex(text, r"//smoke:mesh +left out")
+
+    def test_a_chosen_test_without_a_result_fails_beside_one_left_out(self):
+        events = Events(self.folder).built("//a:t", "rust_test").built("//smoke:mesh", "sh_test", chosen=False)
+        told = self.report(events.finish("TESTS_FAILED", 3))["failures"]
+        self.assertEqual([(f["kind"], f["name"], f["affected"]) for f in told], [("test", "//a:t", ["//a:t"])])
 
     def test_a_broken_build_file_is_told_with_bazels_own_words(self):
         events = Events(self.folder)

@@ -51,7 +51,14 @@ def oci_image(
     _digest(name, kwargs)
 
 def oci_image_index(name, images, platforms = [], **kwargs):
-    """Several images under one name; `NAME.digest` is a file with its digest."""
+    """Several images under one name; `NAME.digest` is a file with its digest.
+
+    Args:
+      name: the index, an OCI layout folder.
+      images: one image per platform.
+      platforms: of rules_oci; refused here when it names any.
+      **kwargs: what every rule takes.
+    """
     if platforms:
         fail("{}: `platforms` needs rules_oci itself; give one image per platform".format(name))
     _oci_image_index(name = name, images = images, **kwargs)
