@@ -183,7 +183,7 @@ def _benchmarks(name, common, deps, test_deps, has_library, linted):
             **dict(
                 common,
                 aliases = aliases(normal_dev = True, proc_macro_dev = True),
-                proc_macro_deps = all_crate_deps(proc_macro = True, proc_macro_dev = True)
+                proc_macro_deps = all_crate_deps(proc_macro = True, proc_macro_dev = True),
             )
         )
         linted.append(":" + benchmark)
