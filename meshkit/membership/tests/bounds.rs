@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use meshkit_membership::{Health, Member, Refusal, Swim, Tuning};
+use meshkit_membership::{Health, Member, Refusal, Standing, Swim, Tuning};
 use meshkit_model::PeerId;
 use proptest::prelude::*;
 
@@ -55,6 +55,41 @@ fn two_know_each_other_after_a_greeting_whatever_their_addresses_are() {
         assert_eq!(*known.member, *one.me());
         assert_eq!(*one.get(&id("two")).unwrap().member, *two.me());
     }
+}
+
+/// It answers every probe of whoever heard of the suspicion; that alone does not refute it.
+#[test]
+fn a_suspicion_that_was_only_heard_of_ends_too() {
+    let tuning = Tuning { compare_every: Duration::from_secs(3_600), ..Tuning::default() };
+    let begin = |name: &str, address: &str| Swim::new(member(name, address), tuning, 1);
+    let mut one = begin("one", "10.0.0.1:7410");
+    let mut two = begin("two", "10.0.0.2:7410");
+    let mut three = begin("three", "10.0.0.3:7410");
+    for message in greetings(&mut three, &two) {
+        two.receive(Duration::ZERO, &id("three"), &message).unwrap();
+    }
+    let mut now = Duration::ZERO;
+    while two.get(&id("three")).unwrap().standing != Standing::Suspect {
+        now += Duration::from_millis(50);
+        two.tick(now);
+    }
+    two.take_outgoing().for_each(drop);
+    let heard = greetings(&mut two, &one).remove(0);
+    one.receive(now, &id("two"), &heard).unwrap();
+    assert_eq!(one.get(&id("three")).unwrap().standing, Standing::Suspect);
+    for _ in 0..200 {
+        now += Duration::from_millis(50);
+        one.tick(now);
+        three.tick(now);
+        for out in one.take_outgoing().filter(|out| out.to.id == id("three")).collect::<Vec<_>>() {
+            let _taken = three.receive(now, &id("one"), &out.message);
+        }
+        for out in three.take_outgoing().filter(|out| out.to.id == id("one")).collect::<Vec<_>>() {
+            let _taken = one.receive(now, &id("three"), &out.message);
+        }
+    }
+    let three = one.get(&id("three")).unwrap();
+    assert_eq!((three.standing, three.incarnation), (Standing::Alive, 1));
 }
 
 #[test]
