@@ -17,10 +17,11 @@ def render(report: dict) -> dict[str, str]:
     ok = report["status"] == "passed"
     # "Passed" is never said of a run that left something unchecked without saying so.
     unchecked = untold(counts)
+    failed = counts["failed"] + counts["unbuilt"]
     badges = {
         "gate.svg": badge("gate", report["status"] + unchecked, "bad" if not ok else "warn" if unchecked else "good"),
-        "tests.svg": badge("tests", f"{counts['passed']} passed, {counts['failed']} failed",
-                           "bad" if counts["failed"] else "good" if counts["tests"] else "warn"),
+        "tests.svg": badge("tests", f"{counts['passed']} passed, {failed} failed",
+                           "bad" if failed else "good" if counts["tests"] else "warn"),
         "time.svg": badge("gate time", duration(report["wall_ms"]), "plain"),
         "cached.svg": badge("cached", f"{_share(counts['cached'], counts['targets'])} of targets", "plain"),
     }

@@ -92,10 +92,14 @@ def warnings(text: str, origin: str = "") -> list[Warning_]:
 
 
 def bazel_errors(text: str) -> list[str]:
-    """Bazel's own `ERROR:` lines, for failures no target owns (a broken BUILD file)."""
+    """Bazel's own `ERROR:` lines, for failures no target owns, as many as a report shows."""
+    return all_bazel_errors(text)[:MAX_LINES]
+
+
+def all_bazel_errors(text: str) -> list[str]:
     seen: list[str] = []
     for line in clean(text).split("\n"):
         if line.startswith(("ERROR: ", "FATAL: ")) and line not in seen:
             if not line.startswith("ERROR: Build did NOT complete"):
                 seen.append(line.rstrip())
-    return seen[:MAX_LINES]
+    return seen

@@ -79,6 +79,8 @@ def _tiles(report: dict) -> str:
         (share, "from a cache", ""),
         (duration(report["wall_ms"]), "in Bazel", ""),
     ]
+    if counts["unbuilt"]:
+        tiles.append((counts["unbuilt"], "others not built", "alert"))
     if counts["warnings"]:
         tiles.append((counts["warnings"], "warnings", "alert"))
     if counts["left_out"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-from . import diagnose, verdict
+from . import diagnose, loading, verdict
 from .model import UNTRIED, Invocation, Target
 from .places import Places
 from .profile import Work
@@ -20,6 +20,9 @@ def build(run: Invocation | None, places: Places, artifacts: list[dict], checks:
     targets = [target_row(t, run, places, work) for t in run.targets.values()] if run else []
     tests = [t for t in targets if t["test"] and t["status"] not in UNTRIED]
     passed = sum(t["ok"] for t in tests)
+    # Of a package that cannot be loaded nobody knows the targets: it counts as one.
+    unbuilt = sum(t["status"] == "failed to build" for t in targets if not t["test"])
+    unbuilt += len({p for file in loading.broken_files(run) for p in file.packages}) if run else 0
     started = (run.started_ms / 1000) if run and run.started_ms else (now or datetime.now(timezone.utc)).timestamp()
     return {
         "schema": SCHEMA,
@@ -34,7 +37,7 @@ def build(run: Invocation | None, places: Places, artifacts: list[dict], checks:
             else run.exit_code if run else None, "complete": bool(run and run.complete),
         },
         "counts": {
-            "tests": len(tests), "passed": passed, "failed": len(tests) - passed,
+            "tests": len(tests), "passed": passed, "failed": len(tests) - passed, "unbuilt": unbuilt,
             "skipped": sum(t["status"] == "skipped" for t in targets),
             "left_out": sum(t["status"] == "left out" for t in targets),
             "targets": len(targets), "targets_failed": sum(not t["ok"] for t in targets),

@@ -45,7 +45,7 @@ def render(report: dict, colour: bool = False, page: str = "") -> str:
         note = untold(counts).removeprefix(", ")
         out.append(paint("gate passed" + (f" ({note})" if note else ""), "green", "bold"))
     # The last line, plain and alone, is what CI reads.
-    out.append(f"{counts['passed']} passed, {counts['failed']} failed")
+    out.append(f"{counts['passed']} passed, {counts['failed'] + counts['unbuilt']} failed")
     return "\n".join(out) + "\n"
 
 

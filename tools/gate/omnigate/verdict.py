@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import diagnose
+from . import diagnose, loading
 from .model import Action, Invocation, Target
 from .places import Places
 
@@ -20,7 +20,9 @@ def judge(run: Invocation | None, places: Places, artifacts: list[dict], checks:
     if fatal:
         found.append(failure("bazel", "bazel", fatal, "./bazelw test //..."))
     if run is not None:
-        parts = _build(run, places) + _aspects(run) + _tests(run, places)
+        files = _files(run)
+        parts = files + _build(run, places, {label for told in files for label in told["affected"]})
+        parts += _aspects(run) + _tests(run, places)
         # A Bazel that was stopped explains what follows, so it comes first.
         found += _bazel(run, bazel_exit, already=bool(found or parts)) + parts
     elif bazel_exit and not fatal:
@@ -48,8 +50,23 @@ def test_log(target: Target, places: Places) -> str:
     return places.test_log(target.label)
 
 
-def _build(run: Invocation, places: Places) -> list[dict]:
-    """One failure per error, naming every target it took down.
+def _files(run: Invocation) -> list[dict]:
+    """One failure per BUILD or .bzl file that cannot be loaded, with the targets that wanted something of it."""
+    found = []
+    errors = diagnose.all_bazel_errors(run.progress_text())
+    for file in loading.broken_files(run):
+        packages = [f"//{package}:all" for package in file.packages]
+        # A target whose analysis failed without a word depends on one that has the words.
+        wanting = [t.label for t in run.targets.values() if t.aborted and t.status == "failed to build"
+                   and loading.depends_on([e for e in errors if f"'{t.label}'" in e], file.packages)]
+        where, _, what = file.errors[0].partition(": ")
+        found.append(failure("bazel", f"{file.path}:{where}", what, f"./bazelw build {packages[0]}",
+                             [f"{file.path}:{error}" for error in file.errors[1:diagnose.MAX_LINES]], packages + wanting))
+    return found
+
+
+def _build(run: Invocation, places: Places, claimed: set[str]) -> list[dict]:
+    """One failure per error, naming every target it took down; what is `claimed` has its failure already.
 
     The same error stops the compiler, clippy and the unit tests' build of one crate: that is
     one failure, told by the action that most targets depend on.
@@ -57,7 +74,6 @@ def _build(run: Invocation, places: Places) -> list[dict]:
     found: list[dict] = []
     same: dict[tuple, dict] = {}
     progress = run.progress_text()
-    claimed: set[str] = set()
     for action in run.failed_actions():
         if action.mnemonic == "TestRunner":
             continue  # a failing test, told by its own result
