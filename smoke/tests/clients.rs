@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use omnirelay_smoke::{Mesh, Ran, Suite, run, until};
+use meshkit_client::{AssignShard, Change, Seen};
+use omnirelay_smoke::{Mesh, Ran, Suite, block_on, run, until};
 use relay_core::Protocol::{self, Http1, Http2, Http3};
 use serde_json::{Value, json};
 
@@ -26,8 +27,11 @@ fn main() -> ExitCode {
     suite
         .check("curl with a wrong token is refused", curl_is_refused)
         .check("grpcio lists peers", grpcio_lists_peers)
+        .check("grpcio lists shards and finds a key's", grpcio_reads_shards)
         .check("grpcio calls through a relay", grpcio_calls)
-        .check("aioquic reads peers over HTTP/3", aioquic_reads)
+        .check("a sample follows shards with grpcio", a_sample_follows_shards)
+        .check("a sample reads peers with Python's own library", a_sample_reads_peers)
+        .check("aioquic reads peers and shards over HTTP/3", aioquic_reads)
         .check("buf calls through a relay as gRPC over HTTP/3", |mesh| buf_calls(mesh, Http3))
         .check("buf calls through a relay as gRPC over HTTP/2", |mesh| buf_calls(mesh, Http2))
         .check("h2load's requests are all answered", h2load_reads)
@@ -124,10 +128,73 @@ fn curl_is_refused(mesh: &Mesh) {
     }
 }
 
-/// A script beside this one; Bazel and cargo start suites in different folders.
+/// A script of the folder that a variable names; Bazel and cargo start suites in different folders.
+fn script_of(variable: &str, name: &str) -> String {
+    let folder = std::env::var_os(variable).unwrap_or_else(|| panic!("{variable} names no folder"));
+    PathBuf::from(folder).join(name).display().to_string()
+}
+
 fn script(name: &str) -> String {
-    let own = PathBuf::from(std::env::var_os("SMOKE_CLIENTS").expect("SMOKE_CLIENTS names the folder"));
-    own.join(name).display().to_string()
+    script_of("SMOKE_CLIENTS", name)
+}
+
+/// Runs a sample against meshkitd; the lines that it prints, each a JSON document.
+fn sample(mesh: &Mesh, name: &str, process: &[&str], more: &[&str]) -> Vec<Value> {
+    let token = mesh.engine.scratch(name).join("token");
+    std::fs::write(&token, mesh.token()).expect("the scratch folder can be written");
+    let (script, ca) = (script_of("SMOKE_PYTHON_SAMPLES", name), shown(mesh.operator().ca));
+    let token = token.display().to_string();
+    let common = [script.as_str(), "--ca", &ca, "--token-file", &token];
+    let ran = run("python3", common.iter().chain(process).chain(more).copied(), PATIENCE).exits(0);
+    let line = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}\n{ran}"));
+    ran.stdout.lines().map(line).collect()
+}
+
+fn a_sample_reads_peers(mesh: &Mesh) {
+    let url = mesh.url("meshkitd", Http1);
+    let told = sample(mesh, "read_peers.py", &["--url", &url], &["--role", "service", "--limit", "2"]);
+    let [answer] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(ids(answer), ["greeter", "inventory-1", "inventory-2"]);
+    assert_eq!((&answer["pages"], &answer["unchanged"]), (&json!(2), &json!(true)), "{answer}");
+}
+
+/// The snapshot, a change behind it, and another behind where the second call ended.
+fn a_sample_follows_shards(mesh: &Mesh) {
+    let target = mesh.url("meshkitd", Http2).replace("https://", "");
+    let descriptors = descriptors(mesh, "follow-shards");
+    let process = ["--target", &target, "--descriptors", &descriptors, "--namespace", "inventory"];
+    let follow = |more: &[&str]| sample(mesh, "follow_shards.py", &process, more);
+    let assign = |peer: &str| {
+        let client = mesh.meshkit(Http2);
+        // Its fence may grow between the look and the change.
+        until("the shard is bound", PATIENCE, || {
+            let bound = block_on(async {
+                let shard = client.get_shard("inventory", 3).await?.value;
+                let (namespace, peer) = ("inventory".to_owned(), peer.to_owned());
+                let asked = AssignShard { namespace, id: 3, peer, fence: shard.fence };
+                client.assign_shard(&asked, &Change::of(Seen::Any)).await
+            });
+            bound.map(drop).map_err(|error| error.to_string())
+        });
+    };
+
+    // Whoever owns it, one of the two does not.
+    assign("inventory-1");
+    until("the shard is where it was bound", PATIENCE, || {
+        let shard = block_on(mesh.meshkit(Http2).get_shard("inventory", 3)).map_err(|error| error.to_string())?;
+        if shard.value.owner == "inventory-1" { Ok(()) } else { Err(shard.value.owner) }
+    });
+    let snapshot = grpcio(mesh, "meshkitd", "meshkit.v1.ShardsService/ListShards", r#"{"shardNamespace":"inventory"}"#);
+    let revision = snapshot["revision"].as_str().unwrap_or("0").to_owned();
+    assign("inventory-2");
+    let changed = follow(&["--after", &revision, "--events", "1"]);
+    let [change] = &changed[..] else { panic!("{changed:?}") };
+    assert_eq!((&change["event"], &change["key"]), (&json!("put"), &json!("inventory/3")), "{change}");
+    let resume = change["resume"].as_str().expect("a token");
+    assign("");
+    let more = follow(&["--resume", resume, "--events", "1"]);
+    assert_eq!(more[0]["key"], "inventory/3", "{more:?}");
+    assert!(more[0]["revision"].as_u64() > change["revision"].as_u64(), "{more:?} behind {change}");
 }
 
 fn grpcio(mesh: &Mesh, process: &str, method: &str, body: &str) -> Value {
@@ -177,15 +244,31 @@ fn grpcio_lists_peers(mesh: &Mesh) {
     assert_eq!(list["peers"][0]["status"], "PEER_STATUS_ALIVE", "{list}");
 }
 
+fn grpcio_reads_shards(mesh: &Mesh) {
+    let shards = "meshkit.v1.ShardsService";
+    let list = grpcio(mesh, "meshkitd", &format!("{shards}/ListShards"), r#"{"shardNamespace":"inventory"}"#);
+    assert_eq!(list["shards"].as_array().map(Vec::len), Some(16), "{list}");
+    // `apple`, in the base64 of JSON.
+    let asked = r#"{"shardNamespace":"inventory","key":"YXBwbGU="}"#;
+    let found = grpcio(mesh, "meshkitd", &format!("{shards}/LookupShard"), asked);
+    let owner = found["shard"]["owner"].as_str().expect("an owner");
+    assert!(["inventory-1", "inventory-2"].contains(&owner), "{found}");
+}
+
 fn grpcio_calls(mesh: &Mesh) {
     let greeting = grpcio(mesh, "relay-2", "samples.v1.Greeter/Greet", r#"{"name":"grpcio"}"#);
     assert_eq!(greeting, json!({ "message": "Hello, grpcio!", "servedBy": "greeter" }));
 }
 
 fn aioquic_reads(mesh: &Mesh) {
-    let url = format!("{}/meshkit/peers", mesh.url("meshkitd", Http3));
-    let ca = shown(mesh.operator().ca);
+    let (url, ca) = (mesh.url("meshkitd", Http3), shown(mesh.operator().ca));
     let script = script("http3_get.py");
-    let list = run("python3", [script.as_str(), &url, &ca, &mesh.token()], PATIENCE).exits(0).json();
-    assert!(ids(&list).contains(&"greeter"), "{list}");
+    let read = |path: &str| {
+        let url = format!("{url}{path}");
+        run("python3", [script.as_str(), &url, &ca, &mesh.token()], PATIENCE).exits(0).json()
+    };
+    let peers = read("/meshkit/peers");
+    assert!(ids(&peers).contains(&"greeter"), "{peers}");
+    let shards = read("/meshkit/shards?namespace=inventory");
+    assert_eq!(shards["shards"].as_array().map(Vec::len), Some(16), "{shards}");
 }
