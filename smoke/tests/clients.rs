@@ -181,10 +181,12 @@ fn a_sample_follows_shards(mesh: &Mesh) {
     // Whoever owns it, one of the two does not.
     assign("inventory-1");
     until("the shard is where it was bound", PATIENCE, || {
-        let shard = block_on(mesh.meshkit(Http2).get_shard("inventory", 3)).map_err(|error| error.to_string())?;
+        let shard =
+            block_on(mesh.meshkit(Http2).get_shard("inventory", 3)).map_err(|error| error.to_string())?;
         if shard.value.owner == "inventory-1" { Ok(()) } else { Err(shard.value.owner) }
     });
-    let snapshot = grpcio(mesh, "meshkitd", "meshkit.v1.ShardsService/ListShards", r#"{"shardNamespace":"inventory"}"#);
+    let snapshot =
+        grpcio(mesh, "meshkitd", "meshkit.v1.ShardsService/ListShards", r#"{"shardNamespace":"inventory"}"#);
     let revision = snapshot["revision"].as_str().unwrap_or("0").to_owned();
     assign("inventory-2");
     let changed = follow(&["--after", &revision, "--events", "1"]);

@@ -180,7 +180,10 @@ async fn a_hundred_reloads_under_load_lose_no_call_and_no_connection() {
     let after = connections(&metrics);
     // The last caller is new. A client of HTTP/1.1 opens another connection where its own is only just coming back.
     assert_eq!([after[0] - 1, after[1]], before[..2], "no connection to the relay has ended");
-    assert!(after[2] - before[2] < 10, "{before:?} were opened before a hundred reloads, {after:?} after them");
+    assert!(
+        after[2] - before[2] < 10,
+        "{before:?} were opened before a hundred reloads, {after:?} after them"
+    );
     let called_from = callers.lock().unwrap().len();
     assert!(called_from <= 8, "the connections to a peer that stayed were kept, and it saw {called_from}");
     load.end().await;
