@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use meshkit_client::{AssignShard, Change, Seen};
@@ -140,7 +141,7 @@ fn script(name: &str) -> String {
 
 /// Runs a sample against meshkitd; the lines that it prints, each a JSON document.
 fn sample(mesh: &Mesh, name: &str, process: &[&str], more: &[&str]) -> Vec<Value> {
-    let token = mesh.engine.scratch(name).join("token");
+    let token = scratch(mesh, name).join("token");
     std::fs::write(&token, mesh.token()).expect("the scratch folder can be written");
     let (script, ca) = (script_of("SMOKE_PYTHON_SAMPLES", name), shown(mesh.operator().ca));
     let token = token.display().to_string();
@@ -191,12 +192,14 @@ fn a_sample_follows_shards(mesh: &Mesh) {
     assign("inventory-2");
     let changed = follow(&["--after", &revision, "--events", "1"]);
     let [change] = &changed[..] else { panic!("{changed:?}") };
-    assert_eq!((&change["event"], &change["key"]), (&json!("put"), &json!("inventory/3")), "{change}");
+    assert_eq!(change["event"], "put", "{change}");
     let resume = change["resume"].as_str().expect("a token");
     assign("");
     let more = follow(&["--resume", resume, "--events", "1"]);
-    assert_eq!(more[0]["key"], "inventory/3", "{more:?}");
-    assert!(more[0]["revision"].as_u64() > change["revision"].as_u64(), "{more:?} behind {change}");
+    // What comes behind the token is the very next change: none is missed, none comes twice.
+    let both = follow(&["--after", &revision, "--events", "2"]);
+    let told = |change: &Value| (change["key"].to_string(), change["revision"].to_string());
+    assert_eq!([told(&both[0]), told(&both[1])], [told(change), told(&more[0])], "{both:?}");
 }
 
 fn grpcio(mesh: &Mesh, process: &str, method: &str, body: &str) -> Value {
@@ -209,9 +212,15 @@ fn grpcio(mesh: &Mesh, process: &str, method: &str, body: &str) -> Value {
     run("python3", words, PATIENCE).exits(0).json()
 }
 
+/// A new folder.
+fn scratch(mesh: &Mesh, name: &str) -> PathBuf {
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    mesh.engine.scratch(&format!("{name}-{}", MADE.fetch_add(1, Relaxed)))
+}
+
 /// The contracts as a file.
 fn descriptors(mesh: &Mesh, name: &str) -> String {
-    let file = mesh.engine.scratch(name).join("descriptors.bin");
+    let file = scratch(mesh, name).join("descriptors.bin");
     std::fs::write(&file, omnirelay_proto::DESCRIPTOR_SET).expect("the scratch folder can be written");
     file.display().to_string()
 }
