@@ -35,7 +35,7 @@ pub use gate::Gate;
 pub use housekeeping::keep_house;
 pub use listing::{Listing, MAX_PAGE, Paged, Sort, page_size, start_of_page};
 pub use module::{Context, Module, Readiness};
-pub use request::{Caller, NoQuery, query, rest_body};
+pub use request::{Caller, ListQuery, NoQuery, query, rest_body};
 pub use sparse::Sparse;
 pub use time::{now, timestamp};
 pub use verb::{Effect, Row, Verb};

@@ -97,6 +97,16 @@ pub struct Paged<A> {
 }
 
 impl Listing {
+    /// A listing of `T` as REST and gRPC ask for it.
+    ///
+    /// # Errors
+    /// `invalid-argument` for a filter or an order that is none of `T`.
+    pub fn parse<T: Listed>(filter: &str, sort: &str, limit: u32, cursor: String) -> Result<Self, Status> {
+        let filter = Filter::parse::<T>(filter).map_err(|error| invalid(&error))?;
+        let sort = Sort::parse::<T>(sort).map_err(|error| invalid(&error))?;
+        Ok(Self { filter, sort, limit, cursor })
+    }
+
     /// One page of records, which come in the order of their ids.
     ///
     /// A listing by id is read no further than its page. Any other order has to be made: it costs

@@ -6,6 +6,7 @@ use axum::extract::Query;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{Extensions, HeaderMap, Uri};
+use meshkit_model::Listed;
 use relay_core::{Scope, Status};
 use relay_transport::auth::{Authenticator, Principal};
 use serde::Deserialize;
@@ -14,6 +15,7 @@ use serde_json::Value;
 
 use crate::change::{Ask, ChangeQuery};
 use crate::gate::Gate;
+use crate::listing::Listing;
 use crate::verb::Verb;
 
 /// The most bytes of a JSON body.
@@ -98,6 +100,28 @@ pub fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Status> {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoQuery {}
+
+/// What a listing over REST is asked with.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ListQuery {
+    filter: String,
+    sort: String,
+    /// The fields of each record that are wanted; all where it is empty.
+    pub fields: String,
+    limit: u32,
+    cursor: String,
+}
+
+impl ListQuery {
+    /// The listing that is asked for.
+    ///
+    /// # Errors
+    /// As [`Listing::parse`].
+    pub fn listing<T: Listed>(self) -> Result<Listing, Status> {
+        Listing::parse::<T>(&self.filter, &self.sort, self.limit, self.cursor)
+    }
+}
 
 impl Gate {
     /// Admits a read over REST and reads its query; the head of the request is given back.

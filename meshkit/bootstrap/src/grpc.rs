@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
-use meshkit_api::{Ask, Verb, grpc_answer, invalid, outcome_to_wire};
-use meshkit_model::{Invalid, Kind, Revocation};
+use meshkit_api::{Ask, Listing, Verb, grpc_answer, invalid, outcome_to_wire};
+use meshkit_model::{Identity, Invalid, Kind, Revocation};
 use meshkit_store::Filter;
 use omnirelay_proto::meshkit::v1::{self as wire, bootstrap_service_server::BootstrapService};
 use relay_core::Status;
@@ -12,7 +12,6 @@ use tonic::{Request, Response};
 
 use crate::bootstrap::Bootstrap;
 use crate::join::Asked;
-use crate::rest::listing;
 use crate::wire::{identity_to_wire, issued_to_wire, revocation_to_wire, spec_of, token_to_wire};
 
 pub(crate) struct Service(pub(crate) Arc<Bootstrap>);
@@ -95,7 +94,8 @@ impl Service {
     ) -> Result<wire::ListIdentitiesResponse, Status> {
         let admitted = self.0.gate.grpc(Verb::IdentitiesList, request, |_| "identity".to_owned());
         let (_, asked) = admitted.await?;
-        let listing = listing(&asked.filter, &asked.sort, asked.page_size, asked.page_token)?;
+        let listing =
+            Listing::parse::<Identity>(&asked.filter, &asked.sort, asked.page_size, asked.page_token)?;
         let (page, revision) = self.0.identities(&listing)?;
         let identities = page.records.into_iter().map(identity_to_wire).collect();
         Ok(wire::ListIdentitiesResponse { identities, next_page_token: page.next_cursor, revision })

@@ -7,8 +7,8 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use meshkit_api::{
-    Changed, Filter, Listing, NoQuery, Problem, Reply, Sort, Verb, change_reply, etag_of_revision, invalid,
-    rest_body, resume_token, strong_etag,
+    Changed, Listing, NoQuery, Problem, Reply, Verb, change_reply, etag_of_revision, invalid, rest_body,
+    resume_token, strong_etag,
 };
 use meshkit_model::{Identity, Invalid, JoinTokenSpec, Kind, Revocation};
 use meshkit_store::Filter as WatchFilter;
@@ -174,7 +174,7 @@ struct IdentitiesReply {
 async fn identities(State(bootstrap): Shared, request: Request) -> Result<Reply, Problem> {
     let read = bootstrap.gate.rest_read::<ListQuery>(Verb::IdentitiesList, request, "identity");
     let (parts, asked) = read.await?;
-    let listing = listing(&asked.filter, &asked.sort, asked.limit, asked.cursor)?;
+    let listing = Listing::parse::<Identity>(&asked.filter, &asked.sort, asked.limit, asked.cursor)?;
     let etag = |revision| etag_of_revision(bootstrap.view.identity(), revision);
     if let Some(reply) = Reply::not_modified(&parts.headers, &etag(bootstrap.view.revision())) {
         return Ok(reply);
@@ -182,13 +182,6 @@ async fn identities(State(bootstrap): Shared, request: Request) -> Result<Reply,
     let (page, revision) = bootstrap.identities(&listing)?;
     let reply = IdentitiesReply { identities: page.records, next_cursor: page.next_cursor, revision };
     Ok(Reply::json(&reply)?.tagged(etag(revision)))
-}
-
-/// A listing of identities as REST and gRPC ask for it.
-pub(crate) fn listing(filter: &str, sort: &str, limit: u32, cursor: String) -> Result<Listing, Status> {
-    let filter = Filter::parse::<Identity>(filter).map_err(|error| invalid(&error))?;
-    let sort = Sort::parse::<Identity>(sort).map_err(|error| invalid(&error))?;
-    Ok(Listing { filter, sort, limit, cursor })
 }
 
 async fn identity(

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
-use meshkit_api::{Ask, Changed, Sparse, Verb, grpc_answer, invalid, outcome_to_wire};
+use meshkit_api::{Ask, Changed, Listing, Sparse, Verb, grpc_answer, invalid, outcome_to_wire};
 use meshkit_model::{Cluster, ClusterRequest, Invalid};
 use omnirelay_proto::meshkit::v1::{self as wire, clusters_service_server::ClustersService};
 use relay_core::Status;
 use tonic::{Request, Response};
 
 use crate::clusters::Clusters;
-use crate::rest::{FIELDS, listing, watched};
+use crate::rest::{FIELDS, watched};
 use crate::wire::{cluster_to_wire, patch_of, sparse, spec_of, state_of};
 
 pub(crate) struct Service(pub(crate) Arc<Clusters>);
@@ -34,8 +34,12 @@ impl Service {
     ) -> Result<wire::ListClustersResponse, Status> {
         let (_, asked) = self.0.gate.grpc(Verb::ClustersList, request, |_| "cluster".to_owned()).await?;
         let fields = Sparse::of_mask(asked.read_mask.as_ref(), FIELDS)?;
-        let (page, revision) =
-            self.0.list(&listing(&asked.filter, &asked.sort, asked.page_size, asked.page_token)?)?;
+        let (page, revision) = self.0.list(&Listing::parse::<Cluster>(
+            &asked.filter,
+            &asked.sort,
+            asked.page_size,
+            asked.page_token,
+        )?)?;
         let clusters = page.records.into_iter().map(cluster_to_wire);
         Ok(wire::ListClustersResponse {
             clusters: clusters.map(|cluster| sparse(cluster, |name| fields.wants(name))).collect(),

@@ -7,8 +7,8 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use meshkit_api::{
-    Changed, Filter, Listing, NoQuery, Problem, Reply, Sort, Sparse, Verb, change_reply, etag_of_revision,
-    invalid, resume_token, strong_etag,
+    Changed, ListQuery, NoQuery, Problem, Reply, Sparse, Verb, change_reply, etag_of_revision, invalid,
+    resume_token, strong_etag,
 };
 use meshkit_model::{Cluster, ClusterRequest, ClusterSpec, ClusterState, Invalid, Kind};
 use meshkit_store::Filter as WatchFilter;
@@ -31,16 +31,6 @@ pub(crate) fn routes(clusters: Arc<Clusters>) -> Router {
         .route("/meshkit/clusters/{id}", get(read).patch(update))
         .route("/meshkit/clusters/{id}", post(verb))
         .with_state(clusters)
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct ListQuery {
-    filter: String,
-    sort: String,
-    fields: String,
-    limit: u32,
-    cursor: String,
 }
 
 #[derive(Serialize)]
@@ -79,8 +69,8 @@ struct DemoteBody {
 
 async fn list(State(clusters): Shared, request: Request) -> Result<Reply, Problem> {
     let (parts, asked) = clusters.gate.rest_read::<ListQuery>(Verb::ClustersList, request, "cluster").await?;
-    let listing = listing(&asked.filter, &asked.sort, asked.limit, asked.cursor)?;
     let fields = Sparse::parse(&asked.fields, FIELDS)?;
+    let listing = asked.listing::<Cluster>()?;
     // Taken before the page is read: a page that is newer than its ETag is only read once more.
     let etag = etag_of_revision(clusters.view.identity(), clusters.view.settled());
     if let Some(reply) = Reply::not_modified(&parts.headers, &etag) {
@@ -91,13 +81,6 @@ async fn list(State(clusters): Shared, request: Request) -> Result<Reply, Proble
     let reply =
         ListReply { clusters: records.collect::<Result<_, _>>()?, next_cursor: page.next_cursor, revision };
     Ok(Reply::json(&reply)?.tagged(etag))
-}
-
-/// A listing of clusters as REST and gRPC ask for it.
-pub(crate) fn listing(filter: &str, sort: &str, limit: u32, cursor: String) -> Result<Listing, Status> {
-    let filter = Filter::parse::<Cluster>(filter).map_err(|error| invalid(&error))?;
-    let sort = Sort::parse::<Cluster>(sort).map_err(|error| invalid(&error))?;
-    Ok(Listing { filter, sort, limit, cursor })
 }
 
 async fn read(State(clusters): Shared, Path(id): Path<String>, request: Request) -> Result<Reply, Problem> {

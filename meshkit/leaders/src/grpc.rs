@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
-use meshkit_api::{Ask, Verb, grpc_answer, outcome_to_wire};
+use meshkit_api::{Ask, Listing, Verb, grpc_answer, outcome_to_wire};
+use meshkit_model::Lease;
 use omnirelay_proto::meshkit::v1::{self as wire, leaders_service_server::LeadersService};
 use relay_core::Status;
 use tonic::{Request, Response};
 
 use crate::leaders::Leaders;
-use crate::rest::{listing, scope_of};
+use crate::rest::scope_of;
 use crate::wire::{item_to_wire, lease_to_wire};
 
 pub(crate) struct Service(pub(crate) Arc<Leaders>);
@@ -22,8 +23,12 @@ impl Service {
         request: Request<wire::ListLeadersRequest>,
     ) -> Result<wire::ListLeadersResponse, Status> {
         let (_, asked) = self.0.gate.grpc(Verb::LeadersList, request, |_| "lease".to_owned()).await?;
-        let (page, revision) =
-            self.0.list(&listing(&asked.filter, &asked.sort, asked.page_size, asked.page_token)?)?;
+        let (page, revision) = self.0.list(&Listing::parse::<Lease>(
+            &asked.filter,
+            &asked.sort,
+            asked.page_size,
+            asked.page_token,
+        )?)?;
         Ok(wire::ListLeadersResponse {
             leases: page.records.into_iter().map(lease_to_wire).collect(),
             next_page_token: page.next_cursor,

@@ -9,8 +9,8 @@ use axum::response::Response;
 use axum::routing::get;
 use futures_util::StreamExt as _;
 use meshkit_api::{
-    Filter, Listing, NoQuery, Problem, Reply, Sort, Sparse, Verb, change_reply, etag_of_revision, invalid,
-    resume_token, strong_etag,
+    ListQuery, NoQuery, Problem, Reply, Sparse, Verb, change_reply, etag_of_revision, invalid, resume_token,
+    strong_etag,
 };
 use meshkit_model::{LeaderScope, Lease};
 use relay_core::Status;
@@ -46,16 +46,6 @@ pub(crate) fn routes(leaders: Arc<Leaders>) -> Router {
         .with_state(leaders)
 }
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct ListQuery {
-    filter: String,
-    sort: String,
-    fields: String,
-    limit: u32,
-    cursor: String,
-}
-
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ListReply {
@@ -80,19 +70,12 @@ struct ResignBody {}
 
 async fn list(State(leaders): Shared, request: Request) -> Result<Reply, Problem> {
     let (_, asked) = leaders.gate.rest_read::<ListQuery>(Verb::LeadersList, request, "lease").await?;
-    let listing = listing(&asked.filter, &asked.sort, asked.limit, asked.cursor)?;
     let fields = Sparse::parse(&asked.fields, FIELDS)?;
+    let listing = asked.listing::<Lease>()?;
     let (page, revision) = leaders.list(&listing)?;
     let leases = page.records.iter().map(|shown| fields.json(shown)).collect::<Result<_, _>>()?;
     let reply = ListReply { leases, next_cursor: page.next_cursor, revision };
     Ok(Reply::json(&reply)?.tagged(etag_of_revision(leaders.view.identity(), revision)))
-}
-
-/// A listing of leases as REST and gRPC ask for it.
-pub(crate) fn listing(filter: &str, sort: &str, limit: u32, cursor: String) -> Result<Listing, Status> {
-    let filter = Filter::parse::<Lease>(filter).map_err(|error| invalid(&error))?;
-    let sort = Sort::parse::<Lease>(sort).map_err(|error| invalid(&error))?;
-    Ok(Listing { filter, sort, limit, cursor })
 }
 
 async fn read(State(leaders): Shared, Path(scope): Path<String>, request: Request) -> Result<Reply, Problem> {

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
-use meshkit_api::{Verb, grpc_answer};
+use meshkit_api::{Listing, Verb, grpc_answer};
 use omnirelay_proto::meshkit::v1::{self as wire, members_service_server::MembersService};
 use relay_core::Status;
 use tonic::{Request, Response};
 
 use crate::feed::follow;
-use crate::members::Members;
-use crate::rest::listing;
+use crate::members::{Members, Shown};
 use crate::wire::{event_to_wire, member_to_wire};
 
 pub(crate) struct Service(pub(crate) Arc<Members>);
@@ -23,8 +22,12 @@ impl Service {
         request: Request<wire::ListMembersRequest>,
     ) -> Result<wire::ListMembersResponse, Status> {
         let (_, asked) = self.0.gate.grpc(Verb::MembersList, request, |_| "member".to_owned()).await?;
-        let (page, changes) =
-            self.0.list(&listing(&asked.filter, &asked.sort, asked.page_size, asked.page_token)?)?;
+        let (page, changes) = self.0.list(&Listing::parse::<Shown>(
+            &asked.filter,
+            &asked.sort,
+            asked.page_size,
+            asked.page_token,
+        )?)?;
         Ok(wire::ListMembersResponse {
             members: page.records.into_iter().map(member_to_wire).collect(),
             next_page_token: page.next_cursor,

@@ -8,10 +8,9 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use axum::routing::get;
 use futures_util::StreamExt as _;
-use meshkit_api::{Filter, Listing, NoQuery, Problem, Reply, Sort, Sparse, Verb, invalid};
+use meshkit_api::{ListQuery, NoQuery, Problem, Reply, Sparse, Verb};
 use meshkit_model::Listed as _;
-use relay_core::Status;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::feed::{What, follow};
@@ -25,16 +24,6 @@ pub(crate) fn routes(members: Arc<Members>) -> Router {
         .route("/meshkit/members:watch", get(watch))
         .route("/meshkit/members/{id}", get(read))
         .with_state(members)
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct ListQuery {
-    filter: String,
-    sort: String,
-    fields: String,
-    limit: u32,
-    cursor: String,
 }
 
 #[derive(Serialize)]
@@ -51,16 +40,9 @@ async fn list(State(members): Shared, request: Request) -> Result<Reply, Problem
     let (_, asked) = members.gate.rest_read::<ListQuery>(Verb::MembersList, request, "member").await?;
     let fields: Vec<&str> = Shown::NAMES.iter().copied().chain(["isSelf"]).collect();
     let fields = Sparse::parse(&asked.fields, &fields)?;
-    let (page, changes) = members.list(&listing(&asked.filter, &asked.sort, asked.limit, asked.cursor)?)?;
+    let (page, changes) = members.list(&asked.listing::<Shown>()?)?;
     let records = page.records.iter().map(|shown| fields.json(shown)).collect::<Result<_, _>>()?;
     Ok(Reply::json(&ListReply { members: records, next_cursor: page.next_cursor, changes })?)
-}
-
-/// A listing of members as REST and gRPC ask for it.
-pub(crate) fn listing(filter: &str, sort: &str, limit: u32, cursor: String) -> Result<Listing, Status> {
-    let filter = Filter::parse::<Shown>(filter).map_err(|error| invalid(&error))?;
-    let sort = Sort::parse::<Shown>(sort).map_err(|error| invalid(&error))?;
-    Ok(Listing { filter, sort, limit, cursor })
 }
 
 async fn read(State(members): Shared, Path(id): Path<String>, request: Request) -> Result<Reply, Problem> {

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
-use meshkit_api::{
-    Ask, Changed, Filter, Listing, Sort, Sparse, Verb, grpc_answer, invalid, outcome_to_wire, valid,
-};
+use meshkit_api::{Ask, Changed, Listing, Sparse, Verb, grpc_answer, invalid, outcome_to_wire, valid};
 use meshkit_model::{HoldVerb, Invalid, LabelPatch, Peer, PeerStatus};
 use omnirelay_proto::meshkit::v1::{self as wire, registry_service_server::RegistryService};
 use relay_core::Status;
@@ -27,14 +25,14 @@ impl Service {
         request: Request<wire::ListPeersRequest>,
     ) -> Result<wire::ListPeersResponse, Status> {
         let (_, asked) = self.0.gate.grpc(Verb::PeersList, request, |_| "peer".to_owned()).await?;
-        let filter = valid(Filter::parse::<Peer>(&asked.filter))?
+        let mut listing =
+            Listing::parse::<Peer>(&asked.filter, &asked.sort, asked.page_size, asked.page_token)?;
+        listing.filter = (listing.filter)
             .and_equal("role", &asked.role)
             .and_equal("service", &asked.service)
             .and_equal("cluster", &asked.cluster)
             .and_equal("status", status_of(asked.status)?.map_or("", PeerStatus::as_str));
-        let sort = valid(Sort::parse::<Peer>(&asked.sort))?;
         let fields = Sparse::of_mask(asked.read_mask.as_ref(), FIELDS)?;
-        let listing = Listing { filter, sort, limit: asked.page_size, cursor: asked.page_token };
         let page = self.0.list(&listing)?;
         let peers = page.peers.into_iter().map(peer_to_wire);
         Ok(wire::ListPeersResponse {

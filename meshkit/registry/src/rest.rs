@@ -8,8 +8,8 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use axum::routing::get;
 use meshkit_api::{
-    Changed, Filter, Listing, NoQuery, Problem, Reply, Sort, Sparse, Verb, change_reply, etag_of_record,
-    invalid, resume_token, valid,
+    Changed, Listing, NoQuery, Problem, Reply, Sparse, Verb, change_reply, etag_of_record, invalid,
+    resume_token, valid,
 };
 use meshkit_model::{Endpoint, HoldVerb, Invalid, Kind, LabelPatch, Peer, PeerId, PeerSpec, PeerStatus};
 use meshkit_store::Filter as WatchFilter;
@@ -135,13 +135,12 @@ async fn list(State(registry): Shared, request: Request) -> Result<Reply, Proble
     if !status.is_empty() {
         valid(status.parse::<PeerStatus>())?;
     }
-    let filter = valid(Filter::parse::<Peer>(&asked.filter))?
+    let mut listing = Listing::parse::<Peer>(&asked.filter, &asked.sort, asked.limit, asked.cursor)?;
+    listing.filter = (listing.filter)
         .and_equal("role", &asked.role)
         .and_equal("service", &asked.service)
         .and_equal("cluster", &asked.cluster)
         .and_equal("status", &status);
-    let sort = valid(Sort::parse::<Peer>(&asked.sort))?;
-    let listing = Listing { filter, sort, limit: asked.limit, cursor: asked.cursor };
     let fields = Sparse::parse(&asked.fields, FIELDS)?;
     // Taken before the page is read: a page that is newer than its ETag is only read once more.
     let etag = registry.etag();
