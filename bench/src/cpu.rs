@@ -21,7 +21,8 @@ impl Stopwatch {
     }
 }
 
-fn process_time() -> Duration {
+/// Processor time of this process so far.
+pub(crate) fn process_time() -> Duration {
     let now = clock_gettime(ClockId::ProcessCPUTime);
     let (secs, nanos) = (u64::try_from(now.tv_sec), u32::try_from(now.tv_nsec));
     Duration::new(secs.unwrap_or_default(), nanos.unwrap_or_default())

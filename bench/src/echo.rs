@@ -11,8 +11,9 @@ use relay_testkit::TestCa;
 use serde::Serialize;
 
 use crate::Output;
-use crate::cpu::Stopwatch;
+use crate::cpu::process_time;
 use crate::peers::{Caller, Stack};
+use crate::server::Server;
 use crate::table;
 
 #[derive(Args)]
@@ -151,13 +152,14 @@ async fn sample(
     streams: usize,
     bytes: usize,
 ) -> Result<Sample> {
-    let (callers, guard) = stack.start(ca, connections).await?;
+    let mut server = Server::start(stack, ca)?;
+    let (callers, guard) = stack.connect(ca, server.port, connections).await?;
     // Connections come up, datagrams find their size and buffers grow before anything counts.
     load(&callers, streams, bytes, WARM_UP, Duration::from_secs_f64(args.seconds / 5.0)).await?;
-    let watch = Stopwatch::start();
+    let (before, began) = (process_time() + server.cpu()?, Instant::now());
     let calls = load(&callers, streams, bytes, 0, Duration::from_secs_f64(args.seconds)).await?;
-    let (cpu, wall) = watch.read();
-    drop((callers, guard));
+    let (cpu, wall) = (process_time() + server.cpu()? - before, began.elapsed());
+    drop((callers, guard, server));
     // What the last stack leaves behind is not the next one's to pay for.
     tokio::time::sleep(Duration::from_millis(50)).await;
     #[allow(clippy::cast_precision_loss, reason = "nobody makes 2^52 calls")]

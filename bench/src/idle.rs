@@ -1,8 +1,6 @@
 //! Memory of a server with idle HTTP/3 connections.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,18 +8,17 @@ use bytes::Bytes;
 use clap::Args;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use h3::client::SendRequest;
-use omnirelay_runtime::{DrainController, Metrics, Result};
+use omnirelay_runtime::Result;
 use quinn::crypto::rustls::QuicClientConfig;
 use relay_core::Protocol;
 use relay_testkit::TestCa;
 use relay_transport::quic::{Connection, Opener, Side};
-use relay_transport::tls::{self, ServerTlsConfig};
-use relay_transport::{Listener, ListenerConfig};
+use relay_transport::tls;
 use serde::Serialize;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::Output;
-use crate::peers::{self, failed};
+use crate::peers::{Stack, failed};
+use crate::server::Server;
 use crate::table;
 
 #[derive(Args)]
@@ -33,16 +30,6 @@ pub(crate) struct IdleArgs {
     #[arg(long, default_value_t = 3.0)]
     rest: f64,
     /// Measure h3 with quinn and nothing else instead.
-    #[arg(long)]
-    bare: bool,
-}
-
-#[derive(Args)]
-pub(crate) struct IdleServerArgs {
-    #[arg(long)]
-    certificate: PathBuf,
-    #[arg(long)]
-    private_key: PathBuf,
     #[arg(long)]
     bare: bool,
 }
@@ -59,38 +46,6 @@ struct Outcome {
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// The server: says its port on its output and serves until it is ended.
-pub(crate) async fn serve(args: &IdleServerArgs) -> Result<()> {
-    let tls = ServerTlsConfig {
-        certificate: args.certificate.clone(),
-        private_key: args.private_key.clone(),
-        ..ServerTlsConfig::default()
-    };
-    if args.bare {
-        let endpoint = peers::h3_quinn::listen(&tls)
-            .map_err(|error| failed("h3 with quinn cannot start", error.as_ref()))?;
-        let address = endpoint.local_addr().map_err(|error| failed("the server has no address", &error))?;
-        tell(address.port());
-        peers::h3_quinn::serve(endpoint).await;
-        return Ok(());
-    }
-    let config = ListenerConfig {
-        protocols: vec![Protocol::Http3],
-        limits: peers::limits(),
-        ..ListenerConfig::new(([127, 0, 0, 1], 0), tls)
-    };
-    let listener = Listener::bind("bench", &config, &Metrics::default())?;
-    tell(listener.local_addr().port());
-    let drain = DrainController::new();
-    listener.serve(tower::service_fn(peers::echo), drain.drain()).await;
-    Ok(())
-}
-
-fn tell(port: u16) {
-    // Who started it and is gone ends it anyway.
-    let _reader_gone = writeln!(std::io::stdout(), "{port}");
-}
-
 pub(crate) async fn run(args: &IdleArgs, output: Output) -> Result<()> {
     let measured =
         measure(args).await.map_err(|error| failed("the idle measurement failed", error.as_ref()))?;
@@ -105,31 +60,11 @@ pub(crate) async fn run(args: &IdleArgs, output: Output) -> Result<()> {
     Ok(())
 }
 
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ended_already = self.0.kill();
-        let _no_zombie = self.0.wait();
-    }
-}
-
 async fn measure(args: &IdleArgs) -> Result<Outcome, Failure> {
     let ca = TestCa::new();
-    let issued = ca.issue("spiffe://bench/idle");
-    let mut child = Command::new(std::env::current_exe()?)
-        .args(["idle-server", "--certificate"])
-        .arg(&issued.certificate)
-        .arg("--private-key")
-        .arg(&issued.private_key)
-        .args(args.bare.then_some("--bare"))
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let stdout = child.stdout.take().ok_or("no output")?;
-    let server = Server(child);
-    let mut lines = BufReader::new(tokio::process::ChildStdout::from_std(stdout)?).lines();
-    let port: u16 = lines.next_line().await?.ok_or("the server ended")?.parse()?;
-    let status = PathBuf::from(format!("/proc/{}/status", server.0.id()));
+    let stack = if args.bare { Stack::H3Quinn } else { Stack::Ours(Protocol::Http3) };
+    let server = Server::start(stack, &ca)?;
+    let status = PathBuf::from(format!("/proc/{}/status", server.id()));
     let before = resident(&status)?;
     let tls_config =
         tls::client_config(&ca.client_tls(None), &[Protocol::Http3]).map_err(|error| error.to_string())?;
@@ -139,7 +74,7 @@ async fn measure(args: &IdleArgs) -> Result<Outcome, Failure> {
     config.transport_config(Arc::new(transport));
     let endpoint = quinn::Endpoint::client(([127, 0, 0, 1], 0).into())?;
     let open: Vec<SendRequest<Opener, Bytes>> = stream::iter(0..args.connections)
-        .map(|_| connect(&endpoint, config.clone(), port))
+        .map(|_| connect(&endpoint, config.clone(), server.port))
         .buffer_unordered(32)
         .try_collect()
         .await?;

@@ -8,6 +8,7 @@ mod echo;
 mod idle;
 mod inside;
 mod peers;
+mod server;
 mod table;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -44,9 +45,9 @@ enum Command {
     Idle(idle::IdleArgs),
     /// A policy decision and a dispatch without a socket.
     Inside(inside::InsideArgs),
-    /// The server of `idle`, a process of its own.
+    /// The server of `echo` and `idle`, a process of its own.
     #[command(hide = true)]
-    IdleServer(idle::IdleServerArgs),
+    Server(server::ServerArgs),
 }
 
 fn main() -> std::process::ExitCode {
@@ -73,6 +74,6 @@ async fn run(args: Args) -> Result<()> {
         Command::Echo(echo) => echo::run(&echo, args.output).await,
         Command::Idle(idle) => idle::run(&idle, args.output).await,
         Command::Inside(inside) => inside::run(&inside, args.output).await,
-        Command::IdleServer(server) => idle::serve(&server).await,
+        Command::Server(server) => server::serve(server).await,
     }
 }

@@ -9,28 +9,27 @@ use omnirelay_runtime::Result;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use relay_core::Protocol;
 use relay_testkit::TestCa;
-use relay_transport::tls;
+use relay_transport::tls::{self, ServerTlsConfig};
 
-use super::{Caller, EndOnDrop, Guard, failed};
+use super::{Caller, EndOnDrop, Guard, Serving, failed};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-pub(super) async fn start(ca: &TestCa, connections: usize) -> Result<(Vec<Caller>, Guard)> {
-    open(ca, connections).await.map_err(|error| failed("h3 with quinn cannot start", error.as_ref()))
+pub(super) async fn connect(ca: &TestCa, port: u16, connections: usize) -> Result<(Vec<Caller>, Guard)> {
+    let open = open(ca, port, connections).await;
+    open.map_err(|error| failed("h3 with quinn cannot connect", error.as_ref()))
 }
 
-async fn open(ca: &TestCa, connections: usize) -> Result<(Vec<Caller>, Guard), Failure> {
-    let server = listen(&ca.server_tls("spiffe://bench/h3"))?;
-    let address = server.local_addr()?;
-    let serving = omnirelay_runtime::spawn("h3-quinn", serve(server.clone()));
+async fn open(ca: &TestCa, port: u16, connections: usize) -> Result<(Vec<Caller>, Guard), Failure> {
     let tls_config =
         tls::client_config(&ca.client_tls(None), &[Protocol::Http3]).map_err(|error| error.to_string())?;
     let config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls_config)?));
     let endpoint = quinn::Endpoint::client(([127, 0, 0, 1], 0).into())?;
     let mut callers = Vec::with_capacity(connections);
-    let mut guards: Vec<Guard> = vec![Box::new((server, EndOnDrop(serving.abort_handle())))];
+    let mut guards: Vec<Guard> = Vec::new();
     for _ in 0..connections {
-        let connection = endpoint.connect_with(config.clone(), address, "localhost")?.await?;
+        let connection =
+            endpoint.connect_with(config.clone(), ([127, 0, 0, 1], port).into(), "localhost")?.await?;
         let (mut driver, sender) = h3::client::new(h3_quinn::Connection::new(connection)).await?;
         let driving = omnirelay_runtime::spawn("h3-quinn-driver", async move { driver.wait_idle().await });
         guards.push(Box::new(EndOnDrop(driving.abort_handle())));
@@ -43,8 +42,14 @@ async fn open(ca: &TestCa, connections: usize) -> Result<(Vec<Caller>, Guard), F
     Ok((callers, Box::new(guards)))
 }
 
+pub(super) fn serve(tls: &ServerTlsConfig) -> Result<(u16, Serving)> {
+    let endpoint = listen(tls).map_err(|error| failed("h3 with quinn cannot start", error.as_ref()))?;
+    let port = endpoint.local_addr().map_err(|error| failed("the server has no address", &error))?.port();
+    Ok((port, Box::pin(accept(endpoint))))
+}
+
 /// A server's endpoint at a port of its own.
-pub(crate) fn listen(tls_config: &tls::ServerTlsConfig) -> Result<quinn::Endpoint, Failure> {
+fn listen(tls_config: &ServerTlsConfig) -> Result<quinn::Endpoint, Failure> {
     let tls_config = tls::server_config(tls_config, &[Protocol::Http3]).map_err(|error| error.to_string())?;
     let crypto = Arc::new(QuicServerConfig::try_from(tls_config)?);
     Ok(quinn::Endpoint::server(quinn::ServerConfig::with_crypto(crypto), ([127, 0, 0, 1], 0).into())?)
@@ -64,7 +69,7 @@ async fn call(mut sender: SendRequest<OpenStreams, Bytes>, body: Bytes) -> Resul
 }
 
 /// Serves an echo until the endpoint is closed.
-pub(crate) async fn serve(endpoint: quinn::Endpoint) {
+async fn accept(endpoint: quinn::Endpoint) {
     while let Some(incoming) = endpoint.accept().await {
         omnirelay_runtime::spawn("h3-quinn-connection", async move {
             // A connection that breaks is the callers' to complain about.

@@ -1,7 +1,7 @@
 //! Those that are measured: each a server and the callers of its connections, in this process.
 
 mod grpc;
-pub(crate) mod h3_quinn;
+mod h3_quinn;
 mod ours;
 mod tonic_h2;
 
@@ -12,8 +12,7 @@ use bytes::Bytes;
 use omnirelay_runtime::Result;
 use relay_core::Protocol;
 use relay_testkit::TestCa;
-
-pub(crate) use ours::{echo, limits};
+use relay_transport::tls::ServerTlsConfig;
 
 /// A call's outcome: the answer's size in bytes.
 pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<usize, String>> + Send>>;
@@ -62,18 +61,36 @@ impl Stack {
         }
     }
 
-    /// Starts its server and opens connections; all ends when the returned guard is dropped.
-    pub(crate) async fn start(self, ca: &TestCa, connections: usize) -> Result<(Vec<Caller>, Guard)> {
+    /// Its server: the port that it listens at, and what has to be polled to serve.
+    pub(crate) async fn serve(self, tls: &ServerTlsConfig) -> Result<(u16, Serving)> {
         match self {
-            Self::Ours(protocol) => ours::start(ca, protocol, connections, ours::Kind::Raw).await,
-            Self::OursGrpc(protocol) => ours::start(ca, protocol, connections, ours::Kind::Grpc).await,
-            Self::Tonic => tonic_h2::start(ca, connections).await,
-            Self::H3Quinn => h3_quinn::start(ca, connections).await,
+            Self::Ours(protocol) => ours::serve(tls, protocol, ours::Kind::Raw),
+            Self::OursGrpc(protocol) => ours::serve(tls, protocol, ours::Kind::Grpc),
+            Self::Tonic => tonic_h2::serve(tls).await,
+            Self::H3Quinn => h3_quinn::serve(tls),
+        }
+    }
+
+    /// Opens connections, which end when the returned guard is dropped.
+    pub(crate) async fn connect(
+        self,
+        ca: &TestCa,
+        port: u16,
+        connections: usize,
+    ) -> Result<(Vec<Caller>, Guard)> {
+        match self {
+            Self::Ours(protocol) => ours::connect(ca, port, protocol, connections, ours::Kind::Raw),
+            Self::OursGrpc(protocol) => ours::connect(ca, port, protocol, connections, ours::Kind::Grpc),
+            Self::Tonic => tonic_h2::connect(ca, port, connections).await,
+            Self::H3Quinn => h3_quinn::connect(ca, port, connections).await,
         }
     }
 }
 
-/// Whatever keeps a server running.
+/// What serves for as long as it is polled.
+pub(crate) type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Whatever keeps connections open.
 pub(crate) type Guard = Box<dyn std::any::Any + Send>;
 
 /// Ends a task when it is dropped.

@@ -11,9 +11,10 @@ use omnirelay_runtime::{DrainController, Metrics, Result};
 use relay_client::{Channel, ChannelConfig, ChannelError};
 use relay_core::Protocol;
 use relay_testkit::TestCa;
+use relay_transport::tls::ServerTlsConfig;
 use relay_transport::{Body, Limits, Listener, ListenerConfig, body};
 
-use super::{Caller, EndOnDrop, Guard, grpc};
+use super::{Caller, Guard, Serving, grpc};
 
 /// What goes over it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub(super) enum Kind {
 }
 
 /// What an echo of many connections needs.
-pub(crate) fn limits() -> Limits {
+fn limits() -> Limits {
     Limits {
         max_connections: 100_000,
         max_connections_per_address: 100_000,
@@ -38,7 +39,7 @@ pub(crate) fn limits() -> Limits {
 }
 
 /// The echo as a service of the listener.
-pub(crate) async fn echo(request: Request<Body>) -> Result<Response<Body>, Infallible> {
+async fn echo(request: Request<Body>) -> Result<Response<Body>, Infallible> {
     Ok(Response::new(request.into_body()))
 }
 
@@ -46,26 +47,33 @@ async fn echo_grpc(request: Request<Body>) -> Result<Response<Body>, Infallible>
     Ok(grpc::serve(request.map(tonic::body::Body::new)).await.map(body::boxed))
 }
 
-pub(super) async fn start(
+pub(super) fn serve(tls: &ServerTlsConfig, protocol: Protocol, kind: Kind) -> Result<(u16, Serving)> {
+    let config = ListenerConfig {
+        protocols: vec![protocol],
+        limits: limits(),
+        ..ListenerConfig::new(([127, 0, 0, 1], 0), tls.clone())
+    };
+    let listener = Listener::bind("bench", &config, &Metrics::default())?;
+    let port = listener.local_addr().port();
+    let serving: Serving = Box::pin(async move {
+        let controller = DrainController::new();
+        let drain = controller.drain();
+        match kind {
+            Kind::Raw => listener.serve(tower::service_fn(echo), drain).await,
+            Kind::Grpc => listener.serve(tower::service_fn(echo_grpc), drain).await,
+        }
+    });
+    Ok((port, serving))
+}
+
+pub(super) fn connect(
     ca: &TestCa,
+    port: u16,
     protocol: Protocol,
     connections: usize,
     kind: Kind,
 ) -> Result<(Vec<Caller>, Guard)> {
-    let config = ListenerConfig {
-        protocols: vec![protocol],
-        limits: limits(),
-        ..ListenerConfig::new(([127, 0, 0, 1], 0), ca.server_tls("spiffe://bench/ours"))
-    };
-    let listener = Listener::bind("bench", &config, &Metrics::default())?;
-    let url = format!("https://localhost:{}", listener.local_addr().port());
-    let drain = DrainController::new();
-    let serving = match kind {
-        Kind::Raw => omnirelay_runtime::spawn("ours", listener.serve(tower::service_fn(echo), drain.drain())),
-        Kind::Grpc => {
-            omnirelay_runtime::spawn("ours", listener.serve(tower::service_fn(echo_grpc), drain.drain()))
-        }
-    };
+    let url = format!("https://localhost:{port}");
     let mut channel_config = ChannelConfig::new(url, ca.client_tls(None));
     channel_config.protocols = vec![protocol];
     let mut callers = Vec::with_capacity(connections);
@@ -84,7 +92,7 @@ pub(super) async fn start(
             }) as Caller,
         });
     }
-    Ok((callers, Box::new((channels, drain, EndOnDrop(serving.abort_handle())))))
+    Ok((callers, Box::new(channels)))
 }
 
 async fn call(channel: &Channel, body: Bytes) -> Result<usize, String> {
