@@ -14,8 +14,8 @@ use bytes::Bytes;
 use http::Response;
 use http_body::{Frame, SizeHint};
 use hyper::client::conn::http2::{Builder, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use relay_transport::{Body, BoxError, Http2Incoming, body};
+use hyper_util::rt::TokioTimer;
+use relay_transport::{Body, BoxError, Http2Incoming, body, in_turn};
 use tokio::sync::watch;
 use tracing::debug;
 
@@ -30,6 +30,26 @@ pub(crate) const STREAM_WINDOW: u32 = 1 << 20;
 pub(crate) const CONNECTION_WINDOW: u32 = 8 << 20;
 
 type Outcome = Option<Result<Arc<Live>, Arc<dyn Error + Send + Sync>>>;
+
+/// Runs what hyper starts for a connection: first what reads and writes it, then two tasks for each request.
+#[derive(Clone, Default)]
+struct Tasks {
+    begun: Arc<AtomicBool>,
+}
+
+impl<F> hyper::rt::Executor<F> for Tasks
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, future: F) {
+        if self.begun.swap(true, Ordering::Relaxed) {
+            omnirelay_runtime::spawn("h2-stream", future);
+        } else {
+            omnirelay_runtime::spawn("h2-wire", in_turn(future));
+        }
+    }
+}
 
 /// The connections to one target.
 #[derive(Clone)]
@@ -164,7 +184,7 @@ impl Pool {
 async fn open(connector: &Connector) -> Result<Live, BoxError> {
     let io = connector.connect().await?;
     let (heard, refused, keep_alive) = (io.heard(), io.refused(), connector.target.keep_alive);
-    let (sender, mut connection) = Builder::new(TokioExecutor::new())
+    let (sender, mut connection) = Builder::new(Tasks::default())
         .timer(TokioTimer::new())
         .keep_alive_interval(keep_alive.http2_ping_after)
         .keep_alive_timeout(keep_alive.dead_after)
@@ -175,11 +195,11 @@ async fn open(connector: &Connector) -> Result<Live, BoxError> {
     let room = Arc::new(AtomicUsize::new(connection.current_max_send_streams()));
     let told = Arc::clone(&room);
     omnirelay_runtime::spawn("h2-connection", async move {
-        let ended = poll_fn(|cx| {
+        let ended = in_turn(poll_fn(|cx| {
             let polled = Pin::new(&mut connection).poll(cx);
             told.store(connection.current_max_send_streams(), Ordering::Relaxed);
             polled
-        });
+        }));
         if let Err(error) = ended.await {
             debug!(%error, "connection ended");
         }

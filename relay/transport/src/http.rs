@@ -22,6 +22,7 @@ use crate::replay::Replay;
 use crate::response_body::Requests;
 use crate::serve::{Conn, Incoming, Shared};
 use crate::stats::Bound;
+use crate::turn::in_turn;
 
 /// Streams that HTTP/2 keeps for being reset, before they are seen or by our own fault
 /// (CVE-2023-44487, CVE-2025-8671).
@@ -73,7 +74,9 @@ where
                 }
             }
         },
-        ended = serving.as_mut() => ended,
+        ended = async {
+            if http2 { in_turn(serving.as_mut()).await } else { serving.as_mut().await }
+        } => ended,
     };
     ended.inspect_err(|error| {
         if stalled.load(Ordering::Relaxed) {

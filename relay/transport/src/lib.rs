@@ -38,6 +38,7 @@ pub mod spare;
 mod stats;
 mod tcp;
 pub mod tls;
+mod turn;
 #[cfg(unix)]
 mod unix;
 mod workers;
@@ -52,3 +53,4 @@ pub use reconfigure::{ListenerControl, StagedListener};
 pub use reset::{Http2Incoming, Reset};
 pub use seldom::Seldom;
 pub use stats::ListenerStats;
+pub use turn::in_turn;

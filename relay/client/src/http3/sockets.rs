@@ -53,5 +53,5 @@ fn open(towards: SocketAddr) -> io::Result<quinn::Endpoint> {
     let _granted = (socket.set_recv_buffer_size(BUFFER), socket.set_send_buffer_size(BUFFER));
     socket.bind(&ours.into())?;
     let socket = UdpSocket::from(socket);
-    quinn::Endpoint::new(quic::endpoint_config(), None, socket, Arc::new(quinn::TokioRuntime))
+    quinn::Endpoint::new(quic::endpoint_config(), None, socket, Arc::new(quic::Runtime))
 }

@@ -9,6 +9,7 @@ mod error;
 pub mod message;
 mod recv;
 mod rules;
+mod runtime;
 mod send;
 
 use std::pin::{Pin, pin};
@@ -24,6 +25,7 @@ use rustls_pki_types::CertificateDer;
 use error::{connection_error, stream_error};
 pub use recv::RecvStream;
 use rules::{Rules, Violation};
+pub use runtime::Runtime;
 pub use send::SendStream;
 
 /// H3_NO_ERROR (RFC 9114, section 8.1).

@@ -168,7 +168,7 @@ impl Workers {
             };
             let entered = runtime.as_ref().map(Runtime::enter);
             let udp = UdpSocket::from(socket);
-            let endpoint = Endpoint::new(own, Some(config.clone()), udp, Arc::new(quinn::TokioRuntime));
+            let endpoint = Endpoint::new(own, Some(config.clone()), udp, Arc::new(quic::Runtime));
             drop(entered);
             let endpoint = Some(endpoint.map_err(|error| broken(&error))?);
             workers.push(Worker { endpoint, runtime });
