@@ -4,22 +4,19 @@
 //! Names in a certificate do not count here: who is at the other end is its SPIFFE id (SPIFFE X.509-SVID,
 //! section 5), which whoever uses the connection looks at.
 
-use std::fmt;
 use std::sync::Arc;
 
 use omnirelay_runtime::{ErrorKind, OperatorError, Result};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::server::NoServerSessionStorage;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::CertifiedKey;
-use rustls::{
-    ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme, version,
-};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, ServerConfig, SignatureScheme, version};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use super::reloading::Reloading;
-use super::{ServerTls, ServerTlsConfig, broken_provider, provider, refusal};
+use super::server::Follow;
+use super::{ServerTls, broken_provider, provider, refusal};
 use crate::conn_info::PeerIdentity;
 
 impl ServerTls {
@@ -34,7 +31,7 @@ impl ServerTls {
             return Err(OperatorError::new(ErrorKind::Config, problem)
                 .hint("name the authorities to believe in `client_ca`"));
         }
-        let equal = Arc::new(Equal(Arc::clone(&self.0)));
+        let equal = Arc::new(Follow { tls: Arc::clone(&self.0), always: true });
         let mut called = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&version::TLS13])
             .map_err(|error| broken_provider(&error))?
@@ -62,50 +59,9 @@ impl ServerTls {
     }
 }
 
-/// What rustls asks at either end, answered by the files as they are at present.
-struct Equal(Arc<Reloading<ServerTlsConfig>>);
-
-impl Equal {
-    fn verifier(&self) -> Result<Arc<dyn ClientCertVerifier>, Error> {
-        self.0.current().clients.clone().ok_or_else(|| Error::General("no peer is believed".to_owned()))
-    }
-
-    fn signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier()?.verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn verify(
-        &self,
-        peer: &'static str,
-        leaf: &CertificateDer<'_>,
-        rest: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        let verified = self.verifier()?.verify_client_cert(leaf, rest, now);
-        verified.inspect_err(|error| refusal::tell(peer, leaf, error))
-    }
-}
-
-impl fmt::Debug for Equal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Equal").field(&self.0.source().certificate).finish()
-    }
-}
-
-impl ResolvesServerCert for Equal {
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0.current().identity))
-    }
-}
-
-impl ResolvesClientCert for Equal {
+impl ResolvesClientCert for Follow {
     fn resolve(&self, _hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0.current().identity))
+        Some(Arc::clone(&self.tls.current().identity))
     }
 
     fn has_certs(&self) -> bool {
@@ -113,49 +69,7 @@ impl ResolvesClientCert for Equal {
     }
 }
 
-/// TLS 1.2 is not spoken.
-fn never(_certificate: &CertificateDer<'_>) -> Result<HandshakeSignatureValid, Error> {
-    Err(Error::General("TLS 1.2 is not spoken".to_owned()))
-}
-
-impl ClientCertVerifier for Equal {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        leaf: &CertificateDer<'_>,
-        rest: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        self.verify("client", leaf, rest, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        certificate: &CertificateDer<'_>,
-        _signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        never(certificate)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
-    }
-}
-
-impl ServerCertVerifier for Equal {
+impl ServerCertVerifier for Follow {
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,
@@ -164,16 +78,18 @@ impl ServerCertVerifier for Equal {
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.verify("server", leaf, rest, now).map(|_| ServerCertVerified::assertion())
+        let verified = self.clients()?.verify_client_cert(leaf, rest, now);
+        verified.inspect_err(|error| refusal::tell("server", leaf, error))?;
+        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
         &self,
-        _message: &[u8],
+        message: &[u8],
         certificate: &CertificateDer<'_>,
-        _signed: &DigitallySignedStruct,
+        signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        never(certificate)
+        ClientCertVerifier::verify_tls12_signature(self, message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -182,10 +98,10 @@ impl ServerCertVerifier for Equal {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.signature(message, certificate, signed)
+        ClientCertVerifier::verify_tls13_signature(self, message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
+        ClientCertVerifier::supported_verify_schemes(self)
     }
 }

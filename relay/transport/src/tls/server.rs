@@ -52,7 +52,7 @@ impl ServerTls {
     /// # Errors
     /// None that a caller can provoke.
     pub fn rustls(&self, protocols: &[Protocol]) -> Result<ServerConfig> {
-        let follow = Follow(Arc::clone(&self.0));
+        let follow = Follow { tls: Arc::clone(&self.0), always: false };
         let builder = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|error| broken_provider(&error))?;
@@ -198,37 +198,41 @@ fn clients(config: &ServerTlsConfig) -> Result<Option<Arc<dyn ClientCertVerifier
 
 /// What rustls asks, answered by the files as they are at present.
 #[derive(Clone)]
-struct Follow(Arc<Reloading<ServerTlsConfig>>);
+pub(super) struct Follow {
+    pub(super) tls: Arc<Reloading<ServerTlsConfig>>,
+    /// Whether everybody has to show a certificate, whatever the configuration says.
+    pub(super) always: bool,
+}
 
 impl fmt::Debug for Follow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Follow").field(&self.0.source().certificate).finish()
+        f.debug_tuple("Follow").field(&self.tls.source().certificate).finish()
     }
 }
 
 impl Follow {
-    fn clients(&self) -> Result<Arc<dyn ClientCertVerifier>, Error> {
-        self.0.current().clients.clone().ok_or_else(|| Error::General("no client is believed".to_owned()))
+    pub(super) fn clients(&self) -> Result<Arc<dyn ClientCertVerifier>, Error> {
+        self.tls.current().clients.clone().ok_or_else(|| Error::General("no client is believed".to_owned()))
     }
 }
 
 impl ResolvesServerCert for Follow {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0.current().identity))
+        Some(Arc::clone(&self.tls.current().identity))
     }
 }
 
 impl StoresServerSessions for Follow {
     fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
-        self.0.current().sessions.put(key, value)
+        self.tls.current().sessions.put(key, value)
     }
 
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.0.current().sessions.get(key)
+        self.tls.current().sessions.get(key)
     }
 
     fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.0.current().sessions.take(key)
+        self.tls.current().sessions.take(key)
     }
 
     fn can_cache(&self) -> bool {
@@ -238,11 +242,11 @@ impl StoresServerSessions for Follow {
 
 impl ClientCertVerifier for Follow {
     fn offer_client_auth(&self) -> bool {
-        self.0.current().clients.is_some()
+        self.tls.current().clients.is_some()
     }
 
     fn client_auth_mandatory(&self) -> bool {
-        self.0.source().require_client_certificate
+        self.always || self.tls.source().require_client_certificate
     }
 
     /// None: the names would have to live as long as the handshake, and the authorities may change
