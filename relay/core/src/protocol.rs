@@ -33,6 +33,8 @@ pub enum Encoding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DowngradeReason {
+    /// The peer's name had no address when HTTP/3 was tried.
+    NameNotResolved,
     /// No QUIC packet came back in time: UDP is blocked, or nobody listens.
     NoQuicReply,
     /// The peer speaks TLS but not the protocol.
@@ -158,7 +160,8 @@ impl FromStr for Encoding {
 
 impl DowngradeReason {
     /// Every reason.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
+        Self::NameNotResolved,
         Self::NoQuicReply,
         Self::AlpnMismatch,
         Self::PeerRefused,
@@ -171,6 +174,7 @@ impl DowngradeReason {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::NameNotResolved => "name-not-resolved",
             Self::NoQuicReply => "no-quic-reply",
             Self::AlpnMismatch => "alpn-mismatch",
             Self::PeerRefused => "peer-refused",

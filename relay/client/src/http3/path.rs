@@ -170,17 +170,17 @@ impl Path {
     }
 
     async fn connect(&self) -> Result<Arc<Live>, PathError> {
-        let lost = |error: BoxError| PathError::new(DowngradeReason::NoQuicReply, error);
+        let unknown = |error: BoxError| PathError::new(DowngradeReason::NameNotResolved, error);
         let timeout = self.target.connect_timeout;
         let connecting = async {
             let addresses = tokio::net::lookup_host((self.target.host.as_ref(), self.target.port));
-            let addresses = race::interleave(addresses.await.map_err(|error| lost(error.into()))?);
+            let addresses = race::interleave(addresses.await.map_err(|error| unknown(error.into()))?);
             let won = race::first(addresses, |address| self.connect_to(address)).await;
-            won.unwrap_or_else(|| Err(lost(format!("{} has no address", self.target.host).into())))
+            won.unwrap_or_else(|| Err(unknown(format!("{} has no address", self.target.host).into())))
         };
         match tokio::time::timeout(timeout, connecting).await {
             Ok(outcome) => outcome.map(Arc::new),
-            Err(_elapsed) => Err(lost(NoQuicAnswer(timeout).into())),
+            Err(_elapsed) => Err(PathError::new(DowngradeReason::NoQuicReply, NoQuicAnswer(timeout))),
         }
     }
 
