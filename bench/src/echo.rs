@@ -113,7 +113,7 @@ async fn shape(
     bytes: usize,
 ) -> Result<Vec<Row>> {
     let stacks: Vec<Stack> =
-        Stack::ALL.into_iter().filter(|stack| stack.name().contains(&args.stack)).collect();
+        Stack::ECHOES.into_iter().filter(|stack| stack.name().contains(&args.stack)).collect();
     let mut samples = vec![Vec::new(); stacks.len()];
     for _ in 0..args.rounds {
         for (stack, samples) in stacks.iter().zip(&mut samples) {

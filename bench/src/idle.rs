@@ -29,9 +29,9 @@ pub(crate) struct IdleArgs {
     /// Seconds of rest before the server's memory is read.
     #[arg(long, default_value_t = 3.0)]
     rest: f64,
-    /// Measure h3 with quinn and nothing else instead.
-    #[arg(long)]
-    bare: bool,
+    /// Whose server: `omnirelay http3`, `h3+quinn http3`, or `quinn`, on whose connections nothing is said.
+    #[arg(long, default_value = "omnirelay http3")]
+    stack: String,
 }
 
 #[derive(Serialize)]
@@ -62,7 +62,8 @@ pub(crate) async fn run(args: &IdleArgs, output: Output) -> Result<()> {
 
 async fn measure(args: &IdleArgs) -> Result<Outcome, Failure> {
     let ca = TestCa::new();
-    let stack = if args.bare { Stack::H3Quinn } else { Stack::Ours(Protocol::Http3) };
+    let stack = Stack::IDLE.into_iter().find(|stack| stack.name() == args.stack);
+    let stack = stack.ok_or_else(|| format!("there is no stack `{}`", args.stack))?;
     let server = Server::start(stack, &ca)?;
     let status = PathBuf::from(format!("/proc/{}/status", server.id()));
     let before = resident(&status)?;
@@ -73,8 +74,9 @@ async fn measure(args: &IdleArgs) -> Result<Outcome, Failure> {
     transport.max_idle_timeout(None);
     config.transport_config(Arc::new(transport));
     let endpoint = quinn::Endpoint::client(([127, 0, 0, 1], 0).into())?;
-    let open: Vec<SendRequest<Opener, Bytes>> = stream::iter(0..args.connections)
-        .map(|_| connect(&endpoint, config.clone(), server.port))
+    let calls = stack != Stack::Quinn;
+    let open: Vec<Open> = stream::iter(0..args.connections)
+        .map(|_| connect(&endpoint, config.clone(), server.port, calls))
         .buffer_unordered(32)
         .try_collect()
         .await?;
@@ -86,12 +88,23 @@ async fn measure(args: &IdleArgs) -> Result<Outcome, Failure> {
     Ok(Outcome { connections, before, after, per_connection: each })
 }
 
+/// A connection, open for as long as this is held.
+struct Open {
+    _quic: quinn::Connection,
+    _http: Option<SendRequest<Opener, Bytes>>,
+}
+
 async fn connect(
     endpoint: &quinn::Endpoint,
     config: quinn::ClientConfig,
     port: u16,
-) -> Result<SendRequest<Opener, Bytes>, Failure> {
+    calls: bool,
+) -> Result<Open, Failure> {
     let connection = endpoint.connect_with(config, ([127, 0, 0, 1], port).into(), "localhost")?.await?;
+    if !calls {
+        return Ok(Open { _quic: connection, _http: None });
+    }
+    let quic = connection.clone();
     let (mut driver, mut sender) =
         h3::client::builder().send_grease(false).build(Connection::new(connection, Side::Client)).await?;
     omnirelay_runtime::spawn("idle-connection", async move { driver.wait_idle().await });
@@ -100,7 +113,7 @@ async fn connect(
     stream.finish().await?;
     stream.recv_response().await?;
     while stream.recv_data().await?.is_some() {}
-    Ok(sender)
+    Ok(Open { _quic: quic, _http: Some(sender) })
 }
 
 /// A process's resident memory in bytes.

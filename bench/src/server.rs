@@ -27,8 +27,7 @@ pub(crate) struct ServerArgs {
 /// Serves until its standard input ends, that is until whoever started it does: tells its port, and
 /// for each line its processor time in nanoseconds.
 pub(crate) async fn serve(args: ServerArgs) -> Result<()> {
-    let stack = Stack::ALL.into_iter().find(|stack| stack.name() == args.stack);
-    let stack = stack
+    let stack = Stack::named(&args.stack)
         .ok_or_else(|| OperatorError::new(ErrorKind::Usage, format!("there is no stack `{}`", args.stack)))?;
     let tls = ServerTlsConfig {
         certificate: args.certificate,

@@ -6,6 +6,7 @@ use bytes::{Buf as _, Bytes};
 use h3::client::SendRequest;
 use h3_quinn::OpenStreams;
 use omnirelay_runtime::Result;
+use quinn::TransportConfig;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use relay_core::Protocol;
 use relay_testkit::TestCa;
@@ -13,7 +14,7 @@ use relay_transport::tls::{self, ServerTlsConfig};
 
 use super::{Caller, EndOnDrop, Guard, Serving, failed};
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 pub(super) async fn connect(ca: &TestCa, port: u16, connections: usize) -> Result<(Vec<Caller>, Guard)> {
     let open = open(ca, port, connections).await;
@@ -42,17 +43,38 @@ async fn open(ca: &TestCa, port: u16, connections: usize) -> Result<(Vec<Caller>
     Ok((callers, Box::new(guards)))
 }
 
-pub(super) fn serve(tls: &ServerTlsConfig) -> Result<(u16, Serving)> {
-    let endpoint = listen(tls).map_err(|error| failed("h3 with quinn cannot start", error.as_ref()))?;
+/// A server of connections that `each` serves.
+pub(super) fn serve<E, F>(
+    tls: &ServerTlsConfig,
+    transport: TransportConfig,
+    each: E,
+) -> Result<(u16, Serving)>
+where
+    E: Fn(quinn::Incoming) -> F + Send + 'static,
+    F: Future<Output = Result<(), Failure>> + Send + 'static,
+{
+    let endpoint =
+        listen(tls, transport).map_err(|error| failed("h3 with quinn cannot start", error.as_ref()))?;
     let port = endpoint.local_addr().map_err(|error| failed("the server has no address", &error))?.port();
-    Ok((port, Box::pin(accept(endpoint))))
+    let serving = async move {
+        while let Some(incoming) = endpoint.accept().await {
+            let serving = each(incoming);
+            omnirelay_runtime::spawn("h3-quinn-connection", async move {
+                // A connection that breaks is the callers' to complain about.
+                let _callers_complain = serving.await;
+            });
+        }
+    };
+    Ok((port, Box::pin(serving)))
 }
 
 /// A server's endpoint at a port of its own.
-fn listen(tls_config: &ServerTlsConfig) -> Result<quinn::Endpoint, Failure> {
+fn listen(tls_config: &ServerTlsConfig, transport: TransportConfig) -> Result<quinn::Endpoint, Failure> {
     let tls_config = tls::server_config(tls_config, &[Protocol::Http3]).map_err(|error| error.to_string())?;
     let crypto = Arc::new(QuicServerConfig::try_from(tls_config)?);
-    Ok(quinn::Endpoint::server(quinn::ServerConfig::with_crypto(crypto), ([127, 0, 0, 1], 0).into())?)
+    let mut config = quinn::ServerConfig::with_crypto(crypto);
+    config.transport_config(Arc::new(transport));
+    Ok(quinn::Endpoint::server(config, ([127, 0, 0, 1], 0).into())?)
 }
 
 async fn call(mut sender: SendRequest<OpenStreams, Bytes>, body: Bytes) -> Result<usize, Failure> {
@@ -68,17 +90,21 @@ async fn call(mut sender: SendRequest<OpenStreams, Bytes>, body: Bytes) -> Resul
     Ok(size)
 }
 
-/// Serves an echo until the endpoint is closed.
-async fn accept(endpoint: quinn::Endpoint) {
-    while let Some(incoming) = endpoint.accept().await {
-        omnirelay_runtime::spawn("h3-quinn-connection", async move {
-            // A connection that breaks is the callers' to complain about.
-            let _callers_complain = connection(incoming).await;
-        });
-    }
+/// No streams are allowed, so none are kept room for.
+pub(super) fn without_streams() -> TransportConfig {
+    let mut transport = TransportConfig::default();
+    transport.max_concurrent_bidi_streams(0_u32.into()).max_concurrent_uni_streams(0_u32.into());
+    transport
 }
 
-async fn connection(incoming: quinn::Incoming) -> Result<(), Failure> {
+/// Keeps a connection on which nothing is said.
+pub(super) async fn silence(incoming: quinn::Incoming) -> Result<(), Failure> {
+    incoming.await?.closed().await;
+    Ok(())
+}
+
+/// Serves an echo.
+pub(super) async fn connection(incoming: quinn::Incoming) -> Result<(), Failure> {
     let connection = incoming.await?;
     let mut h3 = h3::server::Connection::<_, Bytes>::new(h3_quinn::Connection::new(connection)).await?;
     while let Some(resolver) = h3.accept().await? {

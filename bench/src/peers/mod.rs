@@ -9,7 +9,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use omnirelay_runtime::Result;
+use omnirelay_runtime::{ErrorKind, OperatorError, Result};
+use quinn::TransportConfig;
 use relay_core::Protocol;
 use relay_testkit::TestCa;
 use relay_transport::tls::ServerTlsConfig;
@@ -31,10 +32,13 @@ pub(crate) enum Stack {
     Tonic,
     /// h3 with quinn and nothing else.
     H3Quinn,
+    /// quinn and nothing else: connections that allow no streams, so that nothing is said on them.
+    Quinn,
 }
 
 impl Stack {
-    pub(crate) const ALL: [Self; 6] = [
+    /// Those that answer calls.
+    pub(crate) const ECHOES: [Self; 6] = [
         Self::Tonic,
         Self::OursGrpc(Protocol::Http2),
         Self::Ours(Protocol::Http2),
@@ -43,12 +47,20 @@ impl Stack {
         Self::Ours(Protocol::Http3),
     ];
 
+    /// Those whose connections may be idle.
+    pub(crate) const IDLE: [Self; 3] = [Self::Ours(Protocol::Http3), Self::H3Quinn, Self::Quinn];
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ECHOES.into_iter().chain(Self::IDLE).find(|stack| stack.name() == name)
+    }
+
     pub(crate) fn name(self) -> String {
         match self {
             Self::Ours(protocol) => format!("omnirelay {protocol}"),
             Self::OursGrpc(protocol) => format!("omnirelay grpc {protocol}"),
             Self::Tonic => "tonic grpc http2".to_owned(),
             Self::H3Quinn => "h3+quinn http3".to_owned(),
+            Self::Quinn => "quinn".to_owned(),
         }
     }
 
@@ -57,7 +69,7 @@ impl Stack {
         match self {
             Self::OursGrpc(_) | Self::Ours(Protocol::Http2 | Protocol::Http1) => Some(Self::Tonic),
             Self::Ours(Protocol::Http3) => Some(Self::H3Quinn),
-            Self::Tonic | Self::H3Quinn => None,
+            Self::Tonic | Self::H3Quinn | Self::Quinn => None,
         }
     }
 
@@ -67,7 +79,8 @@ impl Stack {
             Self::Ours(protocol) => ours::serve(tls, protocol, ours::Kind::Raw),
             Self::OursGrpc(protocol) => ours::serve(tls, protocol, ours::Kind::Grpc),
             Self::Tonic => tonic_h2::serve(tls).await,
-            Self::H3Quinn => h3_quinn::serve(tls),
+            Self::H3Quinn => h3_quinn::serve(tls, TransportConfig::default(), h3_quinn::connection),
+            Self::Quinn => h3_quinn::serve(tls, h3_quinn::without_streams(), h3_quinn::silence),
         }
     }
 
@@ -83,6 +96,7 @@ impl Stack {
             Self::OursGrpc(protocol) => ours::connect(ca, port, protocol, connections, ours::Kind::Grpc),
             Self::Tonic => tonic_h2::connect(ca, port, connections).await,
             Self::H3Quinn => h3_quinn::connect(ca, port, connections).await,
+            Self::Quinn => Err(OperatorError::new(ErrorKind::Usage, "nothing answers over quinn alone")),
         }
     }
 }
