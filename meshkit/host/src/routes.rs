@@ -83,7 +83,7 @@ async fn readiness(State(process): State<Arc<Process>>) -> Response {
 }
 
 async fn metrics(State(process): State<Arc<Process>>, request: Request) -> Result<Response, Problem> {
-    Caller::of(&process.auth, request.extensions(), request.headers(), Scope::Observe)?;
+    Caller::of(&process.auth, request.extensions(), request.headers(), Scope::Observe).await?;
     let mut response = Response::new(Body::from(process.metrics.render()));
     let kind = HeaderValue::from_static(Metrics::CONTENT_TYPE);
     response.headers_mut().insert(CONTENT_TYPE, kind);
@@ -92,7 +92,7 @@ async fn metrics(State(process): State<Arc<Process>>, request: Request) -> Resul
 
 /// How calls were carried, and what was downgraded.
 async fn transport(State(process): State<Arc<Process>>, request: Request) -> Result<Response, Problem> {
-    Caller::of(&process.auth, request.extensions(), request.headers(), Scope::Observe)?;
+    Caller::of(&process.auth, request.extensions(), request.headers(), Scope::Observe).await?;
     let answer = control::answer(&process.checkpoints, request.uri(), request.headers(), &process.drain);
     let response = answer.unwrap_or_else(|| Err(Status::internal("the path is routed and not served")));
     Ok(response?.map(Body::new))
