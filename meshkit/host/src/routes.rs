@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
-use meshkit_api::{Caller, Context, Module, Problem, Readiness};
+use meshkit_api::{Caller, Context, Module, Operation, Problem, Readiness, document};
 use omnirelay_runtime::{Drain, Metrics};
 use relay_core::{Scope, Status};
 use relay_enforcement::operate::{self, Operations};
@@ -24,6 +24,7 @@ struct Process {
     parts: Vec<(&'static str, Readiness)>,
     checkpoints: Arc<Checkpoints>,
     operations: Operations,
+    openapi: Bytes,
 }
 
 /// Everything that meshkitd answers.
@@ -35,6 +36,7 @@ pub(crate) fn compose(
     operations: Operations,
 ) -> Router {
     let of_modules = modules.iter().map(|module| (module.name, module.readiness.clone()));
+    let described: Vec<Operation> = modules.iter().flat_map(|module| module.operations.clone()).collect();
     let process = Process {
         auth: Arc::clone(&context.auth),
         metrics: context.metrics.clone(),
@@ -42,6 +44,7 @@ pub(crate) fn compose(
         parts: std::iter::once(("store", store)).chain(of_modules).collect(),
         checkpoints,
         operations,
+        openapi: serde_json::to_vec_pretty(&document(&described)).unwrap_or_default().into(),
     };
     let operated =
         operate::PATHS.into_iter().fold(Router::new(), |router, path| router.route(path, any(operation)));
@@ -49,6 +52,7 @@ pub(crate) fn compose(
         .route("/healthz", get(health))
         .route("/readyz", get(readiness))
         .route("/metrics", get(metrics))
+        .route("/meshkit/openapi.json", get(openapi))
         .route(control::TRANSPORT_STATS, get(transport))
         .route(control::DOWNGRADE_EVENTS, get(transport))
         .with_state(Arc::new(process));
@@ -87,6 +91,14 @@ async fn metrics(State(process): State<Arc<Process>>, request: Request) -> Resul
     let mut response = Response::new(Body::from(process.metrics.render()));
     let kind = HeaderValue::from_static(Metrics::CONTENT_TYPE);
     response.headers_mut().insert(CONTENT_TYPE, kind);
+    Ok(response)
+}
+
+/// What the modules that run take and give, as OpenAPI 3.1.
+async fn openapi(State(process): State<Arc<Process>>, request: Request) -> Result<Response, Problem> {
+    Caller::of(&process.auth, request.extensions(), request.headers(), Scope::Read).await?;
+    let mut response = Response::new(Body::from(process.openapi.clone()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }
 

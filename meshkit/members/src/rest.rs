@@ -8,7 +8,7 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use axum::routing::get;
 use futures_util::StreamExt as _;
-use meshkit_api::{Filter, Listing, NoQuery, Problem, Reply, Sort, Sparse, Verb, invalid};
+use meshkit_api::{Filter, Listing, NoQuery, Operation, Problem, Reply, Sort, Sparse, Verb, invalid};
 use meshkit_model::Listed as _;
 use relay_core::Status;
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,18 @@ pub(crate) fn routes(members: Arc<Members>) -> Router {
         .route("/meshkit/members:watch", get(watch))
         .route("/meshkit/members/{id}", get(read))
         .with_state(members)
+}
+
+/// What the routes take and give.
+pub(crate) fn operations() -> Vec<Operation> {
+    vec![
+        Operation::page::<Shown>(Verb::MembersList, "members", "changes").listed(Shown::NAMES),
+        Operation::read::<Shown>(Verb::MembersGet),
+        Operation::events::<Shown>(
+            Verb::MembersWatch,
+            "`snapshot`, `changed` and `forgotten` with `{member}`",
+        ),
+    ]
 }
 
 #[derive(Default, Deserialize)]
