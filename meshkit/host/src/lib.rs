@@ -6,6 +6,7 @@
 mod app;
 mod args;
 mod membership;
+mod methods;
 mod reload;
 mod routes;
 mod store;

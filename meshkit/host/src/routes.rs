@@ -5,9 +5,10 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get};
-use http::header::CONTENT_TYPE;
+use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 use meshkit_api::{Caller, Context, Module, Operation, Problem, Readiness, document};
 use omnirelay_runtime::{Drain, Metrics};
@@ -16,6 +17,8 @@ use relay_enforcement::operate::{self, Operations};
 use relay_enforcement::{Checkpoints, control};
 use relay_transport::auth::Authenticator;
 use relay_transport::{body, respond};
+
+use crate::methods::Methods;
 
 struct Process {
     auth: Arc<Authenticator>,
@@ -37,6 +40,7 @@ pub(crate) fn compose(
 ) -> Router {
     let of_modules = modules.iter().map(|module| (module.name, module.readiness.clone()));
     let described: Vec<Operation> = modules.iter().flat_map(|module| module.operations.clone()).collect();
+    let methods = Arc::new(Methods::new(&described));
     let process = Process {
         auth: Arc::clone(&context.auth),
         metrics: context.metrics.clone(),
@@ -59,7 +63,19 @@ pub(crate) fn compose(
     for module in modules {
         router = router.merge(module.routes);
     }
-    router.method_not_allowed_fallback(method_not_allowed).fallback(not_found)
+    let (told, checked) = (Arc::clone(&methods), methods);
+    let refuse = move |request: Request| std::future::ready(not_allowed(&told, &request));
+    let check = move |request: Request, next: Next| {
+        let refused = checked.refused(request.method(), request.uri().path()).is_some();
+        let refused = refused.then(|| not_allowed(&checked, &request));
+        async move {
+            match refused {
+                Some(refused) => refused,
+                None => next.run(request).await,
+            }
+        }
+    };
+    router.method_not_allowed_fallback(refuse).fallback(not_found).layer(middleware::from_fn(check))
 }
 
 /// The process answers: that is all there is to health. Open to everyone.
@@ -132,7 +148,7 @@ async fn not_found(request: Request) -> Response {
     .into_response()
 }
 
-async fn method_not_allowed(request: Request) -> Response {
+fn not_allowed(methods: &Methods, request: &Request) -> Response {
     let message = format!("{} is not done to {}", request.method(), request.uri().path());
     // No canonical code means this one status, so the document is written by hand.
     let mut response = json(
@@ -147,6 +163,11 @@ async fn method_not_allowed(request: Request) -> Response {
     );
     let kind = HeaderValue::from_static("application/problem+json");
     response.headers_mut().insert(CONTENT_TYPE, kind);
+    // What is not known here the router tells.
+    let allowed = methods.allowed(request.uri().path()).and_then(|allowed| allowed.try_into().ok());
+    if let Some(allowed) = allowed {
+        response.headers_mut().insert(ALLOW, allowed);
+    }
     response
 }
 

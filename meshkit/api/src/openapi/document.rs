@@ -130,7 +130,7 @@ impl Operation {
         }
         let of_path = self.place().1.contains('{');
         let may_come = |code: &str| match code {
-            "404" => of_path || self.body.is_some(),
+            "404" => of_path || self.body.is_some() || self.query.is_some(),
             "409" => self.body.is_some(),
             "412" | "422" | "428" => self.changes(),
             _ => true,

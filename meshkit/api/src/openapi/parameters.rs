@@ -16,14 +16,14 @@ impl Operation {
             all.push(header(
                 "Last-Event-ID",
                 "Where a broken stream goes on: the `id` of its last event",
-                1_024,
+                None,
             ));
         }
         if self.is_conditional {
             all.push(header(
                 "If-None-Match",
                 "ETags that the caller holds: 304 where one is the present one",
-                1_024,
+                None,
             ));
         }
         if self.changes() {
@@ -54,16 +54,16 @@ impl Operation {
         if !self.is_new {
             let about = "The ETag that the caller read, or `*` for whichever there is: 428 without it, 412 where the record has \
                          changed since";
-            all.push(header("If-Match", about, 64));
+            all.push(header("If-Match", about, Some(64)));
         }
         all.push(header(
             "Idempotency-Key",
             "Names the request, so that its repetition is answered alike",
-            256,
+            Some(256),
         ));
         if self.verb.is_destructive() {
             let about = "The token of a dry run of this very change: 428 without it";
-            all.push(header("Confirmation-Token", about, 512));
+            all.push(header("Confirmation-Token", about, Some(512)));
         }
         all
     }
@@ -140,6 +140,10 @@ fn parameter(name: &str, about: &str, schema: &Value) -> Value {
     json!({ "name": name, "in": "query", "description": about, "schema": schema })
 }
 
-fn header(name: &str, about: &str, max: u32) -> Value {
-    json!({ "name": name, "in": "header", "description": about, "schema": { "type": "string", "maxLength": max } })
+fn header(name: &str, about: &str, max: Option<u32>) -> Value {
+    let mut schema = json!({ "type": "string" });
+    if let Some(max) = max {
+        schema["maxLength"] = max.into();
+    }
+    json!({ "name": name, "in": "header", "description": about, "schema": schema })
 }
