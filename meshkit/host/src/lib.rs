@@ -5,6 +5,7 @@
 
 mod app;
 mod args;
+mod leftover;
 mod membership;
 mod methods;
 mod reload;
