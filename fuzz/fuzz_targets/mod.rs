@@ -6,6 +6,8 @@ pub(crate) mod deadlines;
 pub(crate) mod endpoint;
 pub(crate) mod grpc_frames;
 pub(crate) mod grpc_status;
+pub(crate) mod jwks;
+pub(crate) mod jwt;
 pub(crate) mod policy;
 pub(crate) mod proxy_protocol;
 pub(crate) mod relay_config;

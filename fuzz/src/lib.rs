@@ -34,4 +34,6 @@ pub const TARGETS: &[Target] = &[
     fuzz_targets::proxy_protocol::TARGET,
     fuzz_targets::transcoding::TARGET,
     fuzz_targets::grpc_frames::TARGET,
+    fuzz_targets::jwt::TARGET,
+    fuzz_targets::jwks::TARGET,
 ];

@@ -76,4 +76,6 @@ targets!(
     proxy_protocol,
     transcoding,
     grpc_frames,
+    jwt,
+    jwks,
 );

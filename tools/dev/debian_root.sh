@@ -48,13 +48,13 @@ root=$1
 # The machine's own authorities, for Java too: needed where a proxy signs TLS anew.
 cp /usr/local/share/ca-certificates/*.crt "$root/usr/local/share/ca-certificates/" 2>/dev/null || true
 bwrap --bind "$root" / --dev /dev --proc /proc update-ca-certificates -f
-# The one client that Debian does not package; it comes from the machine's Python package index.
+# The clients that Debian does not package; they come from the machine's Python package index.
 pip=()
 [[ ! -e /etc/pip.conf ]] || pip=(--ro-bind /etc/pip.conf /etc/pip.conf)
 touch "$root/etc/pip.conf" "$root/etc/resolv.conf" "$root/etc/hosts"
 bwrap --bind "$root" / --dev /dev --proc /proc --tmpfs /tmp --ro-bind /etc/resolv.conf /etc/resolv.conf \
   --ro-bind /etc/hosts /etc/hosts "${pip[@]}" --setenv HOME /tmp \
-  python3 -m pip install --quiet --root-user-action=ignore --no-cache-dir --break-system-packages 'buf-bin>=1.75,<2'
+  python3 -m pip install --quiet --root-user-action=ignore --no-cache-dir --break-system-packages 'buf-bin>=1.75,<2' 'schemathesis>=4.32,<5'
 # Modules that Debian's rules name and Debian does not package; nothing of ours uses them.
 stubs=$root/usr/share/bazel/stubs
 for module in apple_support protobuf aspect_rules_js buildozer zlib; do

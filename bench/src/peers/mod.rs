@@ -116,10 +116,6 @@ impl Drop for EndOnDrop {
     }
 }
 
-pub(crate) fn failed(
-    what: &str,
-    error: &(dyn std::error::Error + 'static),
-) -> omnirelay_runtime::OperatorError {
-    omnirelay_runtime::OperatorError::new(omnirelay_runtime::ErrorKind::Unavailable, what.to_owned())
-        .caused_by(error)
+pub(crate) fn failed(what: &str, error: &(dyn std::error::Error + 'static)) -> OperatorError {
+    OperatorError::new(ErrorKind::Unavailable, what.to_owned()).caused_by(error)
 }

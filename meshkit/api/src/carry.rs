@@ -35,7 +35,7 @@ impl<R> From<R> for Decision<R> {
 }
 
 /// How a change went.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Outcome {
     /// Nothing was written.

@@ -15,7 +15,7 @@ use crate::change::CONFIRMATION_REQUIRED;
 const LIFETIME: i64 = 300;
 
 /// What the caller of a destructive verb's dry run is given.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Confirmation {
     /// Sent back, it confirms.

@@ -54,7 +54,7 @@ impl Gate {
         headers: &HeaderMap,
         record: &str,
     ) -> Result<Caller, Status> {
-        match self.auth.authenticate(extensions, headers) {
+        match self.auth.authenticate(extensions, headers).await {
             Ok(principal) => match permit(&principal, verb) {
                 Ok(()) => Ok(principal.into()),
                 Err(status) => {

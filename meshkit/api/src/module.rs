@@ -8,6 +8,7 @@ use omnirelay_runtime::{Drain, Metrics};
 use relay_transport::auth::Authenticator;
 
 use crate::gate::Gate;
+use crate::openapi::Operation;
 
 /// What every module is given at start-up.
 #[derive(Clone)]
@@ -33,6 +34,8 @@ pub struct Module {
     pub name: &'static str,
     /// Its REST and gRPC routes.
     pub routes: axum::Router,
+    /// What its REST routes take and give.
+    pub operations: Vec<Operation>,
     /// Whether it can do its work.
     pub readiness: Readiness,
 }

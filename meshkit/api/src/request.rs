@@ -30,16 +30,16 @@ impl Caller {
     ///
     /// # Errors
     /// `unauthenticated` or `permission-denied`.
-    pub fn of(
+    pub async fn of(
         auth: &Authenticator,
         extensions: &Extensions,
         headers: &HeaderMap,
         scope: Scope,
     ) -> Result<Self, Status> {
-        auth.authorize(extensions, headers, scope).map(Self)
+        auth.authorize(extensions, headers, scope).await.map(Self)
     }
 
-    /// What it is called in audits: a SPIFFE id or `token:NAME`.
+    /// What it is called in audits: a SPIFFE id, `token:NAME` or `jwt:ISSUER/SUBJECT`.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.0.id

@@ -23,7 +23,8 @@ pub(crate) struct Found {
 }
 
 /// What a check of the chain found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "AuditVerdict")]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Verdict {
     pub(crate) intact: bool,

@@ -21,5 +21,5 @@ pub fn start(context: &Context) -> Module {
     let audit = Arc::new(Audit::new(context));
     let grpc = AuditServiceServer::new(grpc::Service(Arc::clone(&audit)));
     let routes = rest::routes(audit).route_service(&format!("/{SERVICE_NAME}/{{*method}}"), grpc);
-    Module { name: "audit", routes, readiness: Readiness::ready() }
+    Module { name: "audit", routes, operations: rest::operations(), readiness: Readiness::ready() }
 }

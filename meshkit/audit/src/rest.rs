@@ -10,13 +10,14 @@ use axum::routing::get;
 use futures_util::StreamExt as _;
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use meshkit_api::{NoQuery, Problem, Reply, Verb, invalid, valid};
+use meshkit_api::{NoQuery, Operation, Problem, Reply, Verb, invalid, valid};
 use meshkit_model::{Invalid, Kind, Timestamp};
 use meshkit_store::audit::{AuditEntry, AuditQuery};
 use relay_core::Status;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::entries::Audit;
+use crate::entries::{Audit, Verdict};
 
 type Shared = State<Arc<Audit>>;
 
@@ -30,7 +31,16 @@ pub(crate) fn routes(audit: Arc<Audit>) -> Router {
         .with_state(audit)
 }
 
-#[derive(Default, Deserialize)]
+/// What the routes take and give.
+pub(crate) fn operations() -> Vec<Operation> {
+    vec![
+        Operation::page::<AuditEntry>(Verb::AuditList, "entries", "").query::<ListQuery>(),
+        Operation::lines::<AuditEntry>(Verb::AuditExport).query::<ExportQuery>(),
+        Operation::read::<Verdict>(Verb::AuditVerify),
+    ]
+}
+
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct ListQuery {
     actor: String,
@@ -54,7 +64,7 @@ struct ListReply {
     next_cursor: String,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct ExportQuery {
     after: u64,

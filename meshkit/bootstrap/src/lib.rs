@@ -75,5 +75,5 @@ pub fn start(context: &Context, prepared: Option<Prepared>) -> Module {
         Arc::new(Bootstrap { gate: context.gate.clone(), view: context.view.clone(), trust, issued });
     let grpc = BootstrapServiceServer::new(grpc::Service(Arc::clone(&bootstrap)));
     let routes = rest::routes(bootstrap).route_service(&format!("/{SERVICE_NAME}/{{*method}}"), grpc);
-    Module { name: "bootstrap", routes, readiness: Readiness::ready() }
+    Module { name: "bootstrap", routes, operations: rest::operations(), readiness: Readiness::ready() }
 }

@@ -7,12 +7,13 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use meshkit_api::{
-    Changed, Listing, NoQuery, Problem, Reply, Verb, change_reply, etag_of_revision, invalid, rest_body,
-    resume_token, strong_etag,
+    Changed, Listing, NoQuery, Operation, Problem, Reply, Verb, change_reply, etag_of_revision, invalid,
+    rest_body, resume_token, strong_etag,
 };
 use meshkit_model::{Identity, Invalid, JoinTokenSpec, Kind, Revocation};
 use meshkit_store::Filter as WatchFilter;
 use relay_core::Status;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::bootstrap::Bootstrap;
@@ -35,7 +36,27 @@ pub(crate) fn routes(bootstrap: Arc<Bootstrap>) -> Router {
         .with_state(bootstrap)
 }
 
-#[derive(Default, Deserialize)]
+/// What the routes take and give.
+pub(crate) fn operations() -> Vec<Operation> {
+    vec![
+        Operation::report::<JoinBody, ShownCertificate<'_>>(Verb::BootstrapJoin),
+        Operation::report::<RenewBody, ShownCertificate<'_>>(Verb::BootstrapRenew),
+        Operation::read::<ShownTrust<'_>>(Verb::TrustGet),
+        Operation::change::<IssueBody, ShownToken<'_>>(Verb::JoinTokensIssue, "joinToken")
+            .answers::<IssueReply<'_>>()
+            .creates(),
+        Operation::page::<ShownToken<'_>>(Verb::JoinTokensList, "joinTokens", "revision")
+            .query::<PageQuery>(),
+        Operation::change::<NoBody, ShownToken<'_>>(Verb::JoinTokensWithdraw, "joinToken"),
+        Operation::page::<Identity>(Verb::IdentitiesList, "identities", "revision").listed(&[]).conditional(),
+        Operation::read::<Identity>(Verb::IdentitiesGet).conditional(),
+        Operation::change::<NoBody, Identity>(Verb::IdentitiesRevoke, "identity"),
+        Operation::change::<RevokeBody, Revocation>(Verb::RevocationsAdd, "revocation").of_nothing_seen(),
+        Operation::watch::<Revocation>(Verb::RevocationsWatch).query::<WatchQuery>(),
+    ]
+}
+
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct JoinBody {
     csr: String,
@@ -52,7 +73,7 @@ async fn join(State(bootstrap): Shared, request: Request) -> Result<Reply, Probl
     Ok(Reply::json(&ShownCertificate::from(&issued))?)
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct RenewBody {
     csr: String,
@@ -70,14 +91,15 @@ async fn trust(State(bootstrap): Shared, request: Request) -> Result<Reply, Prob
     Ok(Reply::json(&ShownTrust::from(&*bootstrap.list().await?))?)
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct IssueBody {
     spec: Option<JoinTokenSpec>,
 }
 
 /// A token as its issuer gets it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "IssuedJoinToken")]
 #[serde(rename_all = "camelCase")]
 struct IssueReply<'a> {
     join_token: ShownToken<'a>,
@@ -104,7 +126,7 @@ async fn issue(State(bootstrap): Shared, request: Request) -> Result<Reply, Prob
     Ok(if is_dry { reply } else { reply.created(format!("/meshkit/join-tokens/{}", record.id)) })
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct PageQuery {
     limit: u32,
@@ -129,7 +151,7 @@ async fn tokens(State(bootstrap): Shared, request: Request) -> Result<Reply, Pro
     Ok(Reply::json(&TokensReply { join_tokens, next_cursor: &page.next_cursor, revision })?)
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct NoBody {}
 
@@ -211,7 +233,7 @@ async fn identity_verb(
     Ok(change_reply("identity", &record, &outcome)?.tagged(strong_etag(record.record_version)))
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct RevokeBody {
     serial: String,
@@ -225,7 +247,7 @@ async fn revoke_certificate(State(bootstrap): Shared, request: Request) -> Resul
     Ok(change_reply("revocation", &record, &outcome)?.tagged(strong_etag(record.record_version)))
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct WatchQuery {
     after: u64,

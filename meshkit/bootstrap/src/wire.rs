@@ -9,7 +9,8 @@ use crate::join::Issued;
 use crate::trust::List;
 
 /// A token as everybody who may sees it: without its digest.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "JoinToken")]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ShownToken<'a> {
     id: &'a str,
@@ -43,7 +44,8 @@ impl<'a> From<&'a JoinToken> for ShownToken<'a> {
 }
 
 /// A certificate that was issued, over REST.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "IssuedCertificate")]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ShownCertificate<'a> {
     spiffe: &'a str,
@@ -67,7 +69,8 @@ impl<'a> From<&'a Issued> for ShownCertificate<'a> {
 }
 
 /// What members believe, over REST.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Trust")]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ShownTrust<'a> {
     trust_bundle: &'a str,

@@ -24,5 +24,5 @@ pub fn start(context: &Context) -> Module {
     metrics::spawn(context);
     let grpc = ClustersServiceServer::new(grpc::Service(Arc::clone(&clusters)));
     let routes = rest::routes(clusters).route_service(&format!("/{SERVICE_NAME}/{{*method}}"), grpc);
-    Module { name: "clusters", routes, readiness: Readiness::ready() }
+    Module { name: "clusters", routes, operations: rest::operations(), readiness: Readiness::ready() }
 }

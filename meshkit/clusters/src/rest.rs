@@ -7,12 +7,13 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use meshkit_api::{
-    Changed, ListQuery, NoQuery, Problem, Reply, Sparse, Verb, change_reply, etag_of_revision, invalid,
-    resume_token, strong_etag,
+    Changed, ListQuery, NoQuery, Operation, Problem, Reply, Sparse, Verb, change_reply, etag_of_revision,
+    invalid, resume_token, strong_etag,
 };
 use meshkit_model::{Cluster, ClusterRequest, ClusterSpec, ClusterState, Invalid, Kind};
 use meshkit_store::Filter as WatchFilter;
 use relay_core::Status;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -33,6 +34,19 @@ pub(crate) fn routes(clusters: Arc<Clusters>) -> Router {
         .with_state(clusters)
 }
 
+/// What the routes take and give.
+pub(crate) fn operations() -> Vec<Operation> {
+    vec![
+        Operation::page::<Cluster>(Verb::ClustersList, "clusters", "revision").listed(FIELDS).conditional(),
+        Operation::read::<Cluster>(Verb::ClustersGet).conditional(),
+        Operation::watch::<Cluster>(Verb::ClustersWatch).query::<WatchQuery>(),
+        Operation::change::<CreateBody, Cluster>(Verb::ClustersCreate, "cluster").creates(),
+        Operation::change::<UpdateBody, Cluster>(Verb::ClustersUpdate, "cluster"),
+        Operation::change::<PromoteBody, Cluster>(Verb::ClustersPromote, "cluster"),
+        Operation::change::<DemoteBody, Cluster>(Verb::ClustersDemote, "cluster"),
+    ]
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ListReply {
@@ -43,25 +57,25 @@ struct ListReply {
     revision: u64,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct CreateBody {
     spec: Option<ClusterSpec>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct UpdateBody {
     spec: Value,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct PromoteBody {
     pass_over: bool,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct DemoteBody {
     to: Option<ClusterState>,
@@ -90,7 +104,7 @@ async fn read(State(clusters): Shared, Path(id): Path<String>, request: Request)
     Ok(Reply::json_unless_held(&parts.headers, strong_etag(cluster.record_version), &cluster)?)
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct WatchQuery {
     state: Option<ClusterState>,

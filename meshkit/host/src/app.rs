@@ -17,6 +17,7 @@ use omnirelay_runtime::config::{Layers, Loaded, refuse};
 use omnirelay_runtime::{ErrorKind, OperatorError, Result, Step};
 use relay_enforcement::operate::Operations;
 use relay_enforcement::{Checkpoint, Checkpoints, guard, is_probe};
+use relay_jwks::Keeper;
 use relay_transport::auth::Authenticator;
 use relay_transport::tls::ServerTls;
 use relay_transport::{Body, Listener, ListenerConfig, body};
@@ -24,7 +25,7 @@ use tower::{Service, ServiceExt as _};
 use tracing::warn;
 
 use crate::args::Args;
-use crate::{membership, reload, routes, store};
+use crate::{leftover, membership, reload, routes, store};
 
 /// Brings meshkitd up: everything that can be wrong is found before anything is written.
 ///
@@ -42,8 +43,10 @@ pub async fn start(startup: Startup, args: Args) -> Result<Running> {
         ServerTls::load(tls).map_err(|error| loaded.place("listener.tls", error))?;
     }
     let auth = Authenticator::new(&config.auth)?;
-    if config.auth.identities.is_empty() && config.auth.tokens.is_empty() {
-        warn!(hint = "add `auth.identities` or `auth.tokens`", "nobody may call");
+    let keeper = Keeper::new(&startup.metrics, startup.drain.clone());
+    let keys = keeper.prepare(&auth).map_err(|error| loaded.place("auth.issuers", error))?;
+    if config.auth.is_empty() {
+        warn!(hint = "add `auth.identities`, `auth.tokens` or `auth.issuers`", "nobody may call");
     }
     let (view, store) = store::open(&loaded, &startup).await?;
     let authority = authority(&loaded, &view)?;
@@ -53,6 +56,7 @@ pub async fn start(startup: Startup, args: Args) -> Result<Running> {
     startup.begin(Step::Services);
 
     let auth = Arc::new(auth);
+    keys.keep();
     let leadership = Leadership::start(&view, candidacy(config)?, &startup.metrics, &startup.drain);
     keep_house(view.clone(), leadership.clone(), startup.drain.clone());
     let context = Context {
@@ -77,6 +81,7 @@ pub async fn start(startup: Startup, args: Args) -> Result<Running> {
     let parts = reload::Parts {
         checkpoints: Arc::clone(&checkpoints),
         authenticator: Arc::clone(&context.auth),
+        keeper,
         listener: listener.control(),
     };
     let operations = Operations {
@@ -229,7 +234,10 @@ fn service(
             if is_probe(request.uri().path()) {
                 return Ok(answer(request).await);
             }
-            Ok(guard(ways.of(&request), request, answer).await)
+            let (request, leftover) = leftover::keep(request);
+            let answer = guard(ways.of(&request), request, answer).await;
+            leftover.read().await;
+            Ok(answer)
         }
     })
 }

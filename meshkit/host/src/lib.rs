@@ -5,7 +5,9 @@
 
 mod app;
 mod args;
+mod leftover;
 mod membership;
+mod methods;
 mod reload;
 mod routes;
 mod store;

@@ -10,6 +10,7 @@ use omnirelay_runtime::config::{Layers, Loaded, load_kind_all};
 use omnirelay_runtime::reload::{Reloader, Reloads, Section, Staged};
 use omnirelay_runtime::{OperatorError, Result};
 use relay_enforcement::Checkpoints;
+use relay_jwks::Keeper;
 use relay_transport::ListenerControl;
 use relay_transport::auth::Authenticator;
 
@@ -22,6 +23,7 @@ pub(crate) const MODULES_DRAIN: Duration = Duration::from_secs(2);
 pub(crate) struct Parts {
     pub(crate) checkpoints: Arc<Checkpoints>,
     pub(crate) authenticator: Arc<Authenticator>,
+    pub(crate) keeper: Keeper,
     pub(crate) listener: ListenerControl,
 }
 
@@ -60,11 +62,15 @@ pub(crate) fn follow(
         // It was checked with the whole.
         Ok(Staged::new(move || drop(log.configure(&config))))
     }));
-    let Parts { checkpoints, authenticator, listener } = parts;
+    let Parts { checkpoints, authenticator, keeper, listener } = parts;
     reloader.section(Section::new("auth", &["auth"], move |loaded: &Loaded<MeshkitConfig>| {
-        let known = Authenticator::new(&loaded.value.auth)?;
+        let known = authenticator.again(&loaded.value.auth)?;
+        let keys = keeper.prepare(&known).map_err(|error| loaded.place("auth.issuers", error))?;
         let authenticator = Arc::clone(&authenticator);
-        Ok(Staged::new(move || authenticator.replace(known)))
+        Ok(Staged::new(move || {
+            authenticator.replace(known);
+            keys.keep();
+        }))
     }));
     let longest = startup.drain_max.clone();
     let keys = &["listener.limits", "listener.tls"];

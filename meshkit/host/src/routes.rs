@@ -3,19 +3,22 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get};
-use http::header::CONTENT_TYPE;
+use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
-use meshkit_api::{Caller, Context, Module, Problem, Readiness};
+use meshkit_api::{Caller, Context, Module, Operation, Problem, Readiness, document};
 use omnirelay_runtime::{Drain, Metrics};
 use relay_core::{Scope, Status};
 use relay_enforcement::operate::{self, Operations};
 use relay_enforcement::{Checkpoints, control};
 use relay_transport::auth::Authenticator;
 use relay_transport::{body, respond};
+
+use crate::methods::Methods;
 
 struct Process {
     auth: Arc<Authenticator>,
@@ -24,6 +27,7 @@ struct Process {
     parts: Vec<(&'static str, Readiness)>,
     checkpoints: Arc<Checkpoints>,
     operations: Operations,
+    openapi: Bytes,
 }
 
 /// Everything that meshkitd answers.
@@ -35,6 +39,8 @@ pub(crate) fn compose(
     operations: Operations,
 ) -> Router {
     let of_modules = modules.iter().map(|module| (module.name, module.readiness.clone()));
+    let described: Vec<Operation> = modules.iter().flat_map(|module| module.operations.clone()).collect();
+    let methods = Arc::new(Methods::new(&described));
     let process = Process {
         auth: Arc::clone(&context.auth),
         metrics: context.metrics.clone(),
@@ -42,6 +48,7 @@ pub(crate) fn compose(
         parts: std::iter::once(("store", store)).chain(of_modules).collect(),
         checkpoints,
         operations,
+        openapi: serde_json::to_vec_pretty(&document(&described)).unwrap_or_default().into(),
     };
     let operated =
         operate::PATHS.into_iter().fold(Router::new(), |router, path| router.route(path, any(operation)));
@@ -49,13 +56,26 @@ pub(crate) fn compose(
         .route("/healthz", get(health))
         .route("/readyz", get(readiness))
         .route("/metrics", get(metrics))
+        .route("/meshkit/openapi.json", get(openapi))
         .route(control::TRANSPORT_STATS, get(transport))
         .route(control::DOWNGRADE_EVENTS, get(transport))
         .with_state(Arc::new(process));
     for module in modules {
         router = router.merge(module.routes);
     }
-    router.method_not_allowed_fallback(method_not_allowed).fallback(not_found)
+    let (told, checked) = (Arc::clone(&methods), methods);
+    let refuse = move |request: Request| std::future::ready(not_allowed(&told, &request));
+    let check = move |request: Request, next: Next| {
+        let refused = checked.refused(request.method(), request.uri().path()).is_some();
+        let refused = refused.then(|| not_allowed(&checked, &request));
+        async move {
+            match refused {
+                Some(refused) => refused,
+                None => next.run(request).await,
+            }
+        }
+    };
+    router.method_not_allowed_fallback(refuse).fallback(not_found).layer(middleware::from_fn(check))
 }
 
 /// The process answers: that is all there is to health. Open to everyone.
@@ -83,16 +103,24 @@ async fn readiness(State(process): State<Arc<Process>>) -> Response {
 }
 
 async fn metrics(State(process): State<Arc<Process>>, request: Request) -> Result<Response, Problem> {
-    Caller::of(&process.auth, request.extensions(), request.headers(), Scope::Observe)?;
+    Caller::of(&process.auth, request.extensions(), request.headers(), Scope::Observe).await?;
     let mut response = Response::new(Body::from(process.metrics.render()));
     let kind = HeaderValue::from_static(Metrics::CONTENT_TYPE);
     response.headers_mut().insert(CONTENT_TYPE, kind);
     Ok(response)
 }
 
+/// What the modules that run take and give, as OpenAPI 3.1.
+async fn openapi(State(process): State<Arc<Process>>, request: Request) -> Result<Response, Problem> {
+    Caller::of(&process.auth, request.extensions(), request.headers(), Scope::Read).await?;
+    let mut response = Response::new(Body::from(process.openapi.clone()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
 /// How calls were carried, and what was downgraded.
 async fn transport(State(process): State<Arc<Process>>, request: Request) -> Result<Response, Problem> {
-    Caller::of(&process.auth, request.extensions(), request.headers(), Scope::Observe)?;
+    Caller::of(&process.auth, request.extensions(), request.headers(), Scope::Observe).await?;
     let answer = control::answer(&process.checkpoints, request.uri(), request.headers(), &process.drain);
     let response = answer.unwrap_or_else(|| Err(Status::internal("the path is routed and not served")));
     Ok(response?.map(Body::new))
@@ -120,7 +148,7 @@ async fn not_found(request: Request) -> Response {
     .into_response()
 }
 
-async fn method_not_allowed(request: Request) -> Response {
+fn not_allowed(methods: &Methods, request: &Request) -> Response {
     let message = format!("{} is not done to {}", request.method(), request.uri().path());
     // No canonical code means this one status, so the document is written by hand.
     let mut response = json(
@@ -135,6 +163,11 @@ async fn method_not_allowed(request: Request) -> Response {
     );
     let kind = HeaderValue::from_static("application/problem+json");
     response.headers_mut().insert(CONTENT_TYPE, kind);
+    // What is not known here the router tells.
+    let allowed = methods.allowed(request.uri().path()).and_then(|allowed| allowed.try_into().ok());
+    if let Some(allowed) = allowed {
+        response.headers_mut().insert(ALLOW, allowed);
+    }
     response
 }
 

@@ -14,7 +14,8 @@ pub(crate) struct Leaders {
 }
 
 /// Whether somebody leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "LeaderState")]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum State {
     Held,
@@ -23,7 +24,8 @@ pub(crate) enum State {
 }
 
 /// A lease as it is shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Leader")]
 pub(crate) struct Shown {
     pub(crate) state: State,
     #[serde(flatten)]

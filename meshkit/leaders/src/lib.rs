@@ -24,5 +24,5 @@ pub fn start(context: &Context) -> Module {
     let leaders = Arc::new(Leaders::new(context));
     let grpc = LeadersServiceServer::new(grpc::Service(Arc::clone(&leaders)));
     let routes = rest::routes(leaders).route_service(&format!("/{SERVICE_NAME}/{{*method}}"), grpc);
-    Module { name: "leaders", routes, readiness: Readiness::ready() }
+    Module { name: "leaders", routes, operations: rest::operations(), readiness: Readiness::ready() }
 }

@@ -9,16 +9,17 @@ use axum::response::Response;
 use axum::routing::get;
 use futures_util::StreamExt as _;
 use meshkit_api::{
-    ListQuery, NoQuery, Problem, Reply, Sparse, Verb, change_reply, etag_of_revision, invalid, resume_token,
-    strong_etag,
+    ListQuery, NoQuery, Operation, Problem, Reply, Sparse, Verb, change_reply, etag_of_revision, invalid,
+    resume_token, strong_etag,
 };
 use meshkit_model::{LeaderScope, Lease};
 use relay_core::Status;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::feed::{Item, What};
-use crate::leaders::Leaders;
+use crate::leaders::{Leaders, Shown};
 
 type Shared = State<Arc<Leaders>>;
 
@@ -46,6 +47,20 @@ pub(crate) fn routes(leaders: Arc<Leaders>) -> Router {
         .with_state(leaders)
 }
 
+const EVENTS: &str = "`snapshot` with `{lease, revision}` for each lease there is, then one for each change, called as \
+                      `change` of the lease, with `{scope, holder, fence, revision, lease}`, `bookmark` with `{revision}` and \
+                      `resync-required` with `{reason}`; the `id` of each is where a later call goes on";
+
+/// What the routes take and give.
+pub(crate) fn operations() -> Vec<Operation> {
+    vec![
+        Operation::page::<Shown>(Verb::LeadersList, "leases", "revision").listed(FIELDS),
+        Operation::read::<Shown>(Verb::LeadersGet),
+        Operation::events::<Shown>(Verb::LeadersWatch, EVENTS).query::<WatchQuery>(),
+        Operation::change::<ResignBody, Shown>(Verb::LeadersResign, "lease"),
+    ]
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ListReply {
@@ -56,7 +71,7 @@ struct ListReply {
     revision: u64,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct WatchQuery {
     scope: String,
@@ -64,7 +79,7 @@ struct WatchQuery {
 }
 
 /// Nothing but `reason` and `ticket`.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ResignBody {}
 

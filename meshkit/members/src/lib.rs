@@ -24,5 +24,5 @@ pub fn start(context: &Context, membership: Option<Membership>) -> Module {
     let members = Arc::new(Members { gate: context.gate.clone(), membership });
     let grpc = MembersServiceServer::new(grpc::Service(Arc::clone(&members)));
     let routes = rest::routes(members).route_service(&format!("/{SERVICE_NAME}/{{*method}}"), grpc);
-    Module { name: "members", routes, readiness: Readiness::ready() }
+    Module { name: "members", routes, operations: rest::operations(), readiness: Readiness::ready() }
 }

@@ -14,7 +14,8 @@ pub(crate) struct Members {
 }
 
 /// A member as it is shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Member")]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Shown {
     pub(crate) id: String,

@@ -8,7 +8,7 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use axum::routing::get;
 use futures_util::StreamExt as _;
-use meshkit_api::{ListQuery, NoQuery, Problem, Reply, Sparse, Verb};
+use meshkit_api::{ListQuery, NoQuery, Operation, Problem, Reply, Sparse, Verb};
 use meshkit_model::Listed as _;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -24,6 +24,18 @@ pub(crate) fn routes(members: Arc<Members>) -> Router {
         .route("/meshkit/members:watch", get(watch))
         .route("/meshkit/members/{id}", get(read))
         .with_state(members)
+}
+
+/// What the routes take and give.
+pub(crate) fn operations() -> Vec<Operation> {
+    vec![
+        Operation::page::<Shown>(Verb::MembersList, "members", "changes").listed(Shown::NAMES),
+        Operation::read::<Shown>(Verb::MembersGet),
+        Operation::events::<Shown>(
+            Verb::MembersWatch,
+            "`snapshot`, `changed` and `forgotten` with `{member}`",
+        ),
+    ]
 }
 
 #[derive(Serialize)]

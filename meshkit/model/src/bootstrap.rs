@@ -13,7 +13,7 @@ pub use identity::{HeldCertificate, Identity};
 pub use token::{JoinToken, JoinTokenSpec, Joined};
 
 /// A certificate that counts no more.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Revocation {
     /// Its serial number: lower-case hexadecimal digits, two a byte.

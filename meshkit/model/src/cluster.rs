@@ -13,7 +13,7 @@ use crate::peer::Endpoint;
 pub use state::{ClusterState, Request, decide};
 
 /// When another cluster takes over.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FailoverMode {
     /// When an operator says so.
@@ -49,7 +49,7 @@ impl std::str::FromStr for FailoverMode {
 }
 
 /// What happens when a cluster is lost.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct FailoverPolicy {
     /// When another cluster takes over.
@@ -61,7 +61,7 @@ pub struct FailoverPolicy {
 }
 
 /// What an operator says about a cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ClusterSpec {
     /// Its name: 1 to 64 of `[a-z0-9.-]`, as in the `cluster` of its peers.
@@ -146,7 +146,7 @@ impl ClusterSpec {
 }
 
 /// A cluster as the mesh holds it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Cluster {
     /// What an operator said about it.

@@ -12,7 +12,7 @@ use crate::liveness::Liveness;
 use crate::merge::merge_patch;
 
 /// What the mesh as a whole is told. What is left out is as each node's own configuration says.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct MeshConfig {
     /// How peers are judged; in force from the registry's next sweep.
@@ -25,7 +25,7 @@ pub struct MeshConfig {
 }
 
 /// How peers are judged, in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RegistryTuning {
     /// How often a peer is asked to be heard: 10 to 3 600 000.
@@ -96,7 +96,7 @@ impl MeshConfig {
 }
 
 /// The mesh's configuration as the mesh holds it: the present one, or one of the past.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfigDocument {
     /// Which version of the configuration this is: 1 at first, one more with every change.

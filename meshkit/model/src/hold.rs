@@ -10,7 +10,9 @@ use crate::invalid::{Invalid, at_most, check_name, check_text};
 use crate::peer::PeerSpec;
 
 /// How far a peer is held back. A peer that nobody holds has none of these.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum HoldState {
     /// It keeps the shards that it owns and gets no new ones.
@@ -53,7 +55,7 @@ impl FromStr for HoldState {
 }
 
 /// That a peer is held back, and by whom. It outlives the peer's process and its registrations.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Hold {
     /// How far.
@@ -106,7 +108,7 @@ impl HoldVerb {
 }
 
 /// How far a drain has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DrainProgress {
     /// Shards that the peer owned when the drain began.

@@ -11,7 +11,9 @@ use crate::peer::PeerId;
 
 /// What a leader leads: `global`, `namespace/NAME` or `module/NAME`, where a name is 1 to 64 of
 /// `[a-z0-9.-]`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct LeaderScope(String);
 
@@ -82,7 +84,9 @@ impl From<LeaderScope> for String {
 }
 
 /// What became of a leadership.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum LeaderChange {
     /// Somebody leads from now on, under a new fence.
@@ -121,7 +125,7 @@ impl fmt::Display for LeaderChange {
 }
 
 /// A leadership of the past.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LeaderTerm {
     /// Who led.
@@ -133,7 +137,7 @@ pub struct LeaderTerm {
 }
 
 /// The leadership of one scope. It is never deleted, so that its fence never goes back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Lease {
     /// What is led.

@@ -9,7 +9,7 @@ use crate::invalid::{Invalid, at_most, check_name};
 
 /// How owners are chosen: each is an order of preference of a shard among peers. Whatever the order,
 /// every peer owns its fair share: see [`place`](crate::placement::place).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Strategy {
     /// The next of each peer's 64 points on a ring of hashes.
@@ -62,7 +62,7 @@ impl FromStr for Strategy {
 }
 
 /// How ownership goes from one peer to another.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Handover {
     /// At once, for services whose peers need no time and keep nothing.
@@ -98,7 +98,7 @@ impl FromStr for Handover {
 }
 
 /// A key space that is cut into shards which the peers of one service own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Namespace {
     /// Its name: 1 to 64 of `[a-z0-9.-]`.

@@ -11,7 +11,9 @@ use crate::hold::{Hold, HoldState, LabelPatch, effective_labels};
 use crate::invalid::{Invalid, at_most, check_name, check_text};
 
 /// The name of a peer, unique in the mesh: 1 to 128 of `[a-z0-9.-]`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct PeerId(String);
 
@@ -65,7 +67,9 @@ impl From<PeerId> for String {
 }
 
 /// A protocol that an endpoint speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum PeerProtocol {
     /// HTTP/1.1 over TLS.
@@ -104,7 +108,7 @@ impl FromStr for PeerProtocol {
 }
 
 /// Where a peer can be called.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
     /// `https://host:port`, at most 256 bytes, the port always written.
@@ -156,7 +160,9 @@ impl Endpoint {
 }
 
 /// How the mesh sees a peer. The order is from well to gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum PeerStatus {
     /// Heartbeats arrive in time.
@@ -203,7 +209,7 @@ impl FromStr for PeerStatus {
 }
 
 /// What a peer says about itself when it registers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PeerSpec {
     /// Its name.
@@ -260,7 +266,7 @@ impl PeerSpec {
 }
 
 /// A peer as the registry holds it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Peer {
     /// What it said about itself.

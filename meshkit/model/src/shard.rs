@@ -11,7 +11,9 @@ use crate::peer::PeerId;
 use crate::placement::hash;
 
 /// What may happen to a shard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum ShardStatus {
     /// Its owner serves it.
@@ -51,7 +53,20 @@ impl FromStr for ShardStatus {
 }
 
 /// How far its owner's ownership has come. Where hand-over is immediate it is always active.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// Named, and not heard yet. Without an owner a shard is here too.
@@ -82,7 +97,7 @@ impl Phase {
 }
 
 /// Who takes a shard over from its owner.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Successor {
     /// The peer.
@@ -93,7 +108,7 @@ pub struct Successor {
 }
 
 /// One shard of a namespace and who owns it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Shard {
     /// The namespace's name.

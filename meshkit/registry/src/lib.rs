@@ -43,5 +43,5 @@ pub fn start(context: &Context, settings: Settings, membership: Option<Membershi
     }
     let grpc = RegistryServiceServer::new(grpc::Service(Arc::clone(&registry)));
     let routes = rest::routes(registry).route_service(&format!("/{SERVICE_NAME}/{{*method}}"), grpc);
-    Module { name: "registry", routes, readiness: Readiness::ready() }
+    Module { name: "registry", routes, operations: rest::operations(), readiness: Readiness::ready() }
 }

@@ -8,12 +8,13 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use axum::routing::get;
 use meshkit_api::{
-    Changed, Listing, NoQuery, Problem, Reply, Sparse, Verb, change_reply, etag_of_record, invalid,
-    resume_token, valid,
+    Changed, Listing, NoQuery, Operation, Problem, Reply, Sparse, Verb, change_reply, etag_of_record,
+    invalid, resume_token, valid,
 };
 use meshkit_model::{Endpoint, HoldVerb, Invalid, Kind, LabelPatch, Peer, PeerId, PeerSpec, PeerStatus};
 use meshkit_store::Filter as WatchFilter;
 use relay_core::Status;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::registry::Registry;
@@ -48,6 +49,35 @@ pub(crate) fn routes(registry: Arc<Registry>) -> Router {
         .with_state(registry)
 }
 
+/// What a listing of peers is narrowed by beside its filter.
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "the document is made of its type alone")]
+struct WhichPeers {
+    role: String,
+    service: String,
+    cluster: String,
+    status: String,
+}
+
+/// What the routes take and give.
+pub(crate) fn operations() -> Vec<Operation> {
+    vec![
+        Operation::page::<Peer>(Verb::PeersList, "peers", "revision")
+            .query::<WhichPeers>()
+            .listed(FIELDS)
+            .conditional(),
+        Operation::read::<Peer>(Verb::PeersGet).conditional(),
+        Operation::watch::<Peer>(Verb::PeersWatch).query::<WatchQuery>(),
+        Operation::report::<RegisterBody, RegisterReply>(Verb::PeersRegister).creates(),
+        Operation::report::<HeartbeatBody, HeartbeatReply>(Verb::PeersHeartbeat),
+        Operation::change::<HoldBody, Peer>(Verb::PeersCordon, "peer"),
+        Operation::change::<HoldBody, Peer>(Verb::PeersUncordon, "peer"),
+        Operation::change::<HoldBody, Peer>(Verb::PeersDrain, "peer"),
+        Operation::change::<LabelBody, Peer>(Verb::PeersLabel, "peer"),
+        Operation::read::<VersionsReply>(Verb::VersionsList),
+    ]
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
@@ -73,7 +103,7 @@ struct ListReply<P> {
     revision: u64,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct RegisterBody {
     id: String,
@@ -92,36 +122,36 @@ struct RegisterBody {
     labels: BTreeMap<String, String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct RegisterReply {
     peer: Peer,
     heartbeat_interval_ms: u32,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct HeartbeatBody {
     leaving: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct HeartbeatReply {
     heartbeat_interval_ms: u32,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct LabelBody {
     labels: LabelPatch,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct HoldBody {}
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct VersionsReply {
     versions: Vec<VersionCount>,
@@ -170,7 +200,7 @@ async fn read(State(registry): Shared, Path(id): Path<String>, request: Request)
     Ok(Reply::json_unless_held(&parts.headers, etag, &peer)?)
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct WatchQuery {
     role: String,

@@ -7,7 +7,7 @@ use meshkit_store::View;
 use serde::Serialize;
 
 /// How many peers of a role run a version.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub(crate) struct VersionCount {
     pub(crate) version: String,
     pub(crate) role: String,

@@ -21,5 +21,5 @@ pub fn start(context: &Context) -> Module {
     let settings = Arc::new(Settings::new(context));
     let grpc = ConfigServiceServer::new(grpc::Service(Arc::clone(&settings)));
     let routes = rest::routes(settings).route_service(&format!("/{SERVICE_NAME}/{{*method}}"), grpc);
-    Module { name: "config", routes, readiness: Readiness::ready() }
+    Module { name: "config", routes, operations: rest::operations(), readiness: Readiness::ready() }
 }

@@ -6,10 +6,13 @@ use axum::Router;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
-use meshkit_api::{Changed, NoQuery, Problem, Reply, Verb, change_reply, invalid, resume_token, strong_etag};
+use meshkit_api::{
+    Changed, NoQuery, Operation, Problem, Reply, Verb, change_reply, invalid, resume_token, strong_etag,
+};
 use meshkit_model::{ConfigDocument, Invalid, Kind};
 use meshkit_store::Filter as WatchFilter;
 use relay_core::Status;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -29,24 +32,37 @@ pub(crate) fn routes(settings: Arc<Settings>) -> Router {
         .with_state(settings)
 }
 
-#[derive(Default, Deserialize)]
+/// What the routes take and give.
+pub(crate) fn operations() -> Vec<Operation> {
+    vec![
+        Operation::read::<ConfigDocument>(Verb::ConfigGet).conditional(),
+        Operation::read::<ConfigDocument>(Verb::ConfigGet).at("/meshkit/config/history/{number}"),
+        Operation::read::<HistoryReply>(Verb::ConfigHistory).query::<HistoryQuery>(),
+        Operation::watch::<ConfigDocument>(Verb::ConfigWatch).query::<WatchQuery>(),
+        Operation::change::<PatchBody, ConfigDocument>(Verb::ConfigPatch, "config"),
+        Operation::change::<RollbackBody, ConfigDocument>(Verb::ConfigRollback, "config"),
+    ]
+}
+
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct HistoryQuery {
     limit: u32,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ConfigHistory")]
 struct HistoryReply {
     versions: Vec<ConfigDocument>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct PatchBody {
     content: Value,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct RollbackBody {
     to_number: Option<u64>,
@@ -87,7 +103,7 @@ pub(crate) fn limit(asked: u32) -> Result<usize, Status> {
     }
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct WatchQuery {
     after: u64,

@@ -60,5 +60,6 @@ pub async fn start(context: &Context, settings: Settings) -> Result<Module, Oper
         .merge(namespaces_rest::routes(namespaces))
         .route_service(&format!("/{}/{{*method}}", shards_service_server::SERVICE_NAME), of_shards)
         .route_service(&format!("/{}/{{*method}}", namespaces_service_server::SERVICE_NAME), of_namespaces);
-    Ok(Module { name: "shards", routes, readiness })
+    let operations = [rest::operations(), namespaces_rest::operations()].concat();
+    Ok(Module { name: "shards", routes, operations, readiness })
 }

@@ -24,7 +24,7 @@ pub(crate) struct NamespacePage {
 }
 
 /// What can change of a namespace; what is not named stays.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct NamespacePatch {
     pub(crate) strategy: Option<Strategy>,

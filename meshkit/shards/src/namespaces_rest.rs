@@ -6,10 +6,11 @@ use axum::Router;
 use axum::extract::{Path, Request, State};
 use axum::routing::get;
 use meshkit_api::{
-    Changed, NoQuery, Problem, Reply, Verb, change_reply, etag_of_revision, invalid, strong_etag,
+    Changed, NoQuery, Operation, Problem, Reply, Verb, change_reply, etag_of_revision, invalid, strong_etag,
 };
 use meshkit_model::{Handover, Invalid, Namespace, Strategy};
 use relay_core::Status;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::namespaces::{NamespacePatch, Namespaces};
@@ -23,7 +24,20 @@ pub(crate) fn routes(namespaces: Arc<Namespaces>) -> Router {
         .with_state(namespaces)
 }
 
-#[derive(Default, Deserialize)]
+/// What the routes take and give.
+pub(crate) fn operations() -> Vec<Operation> {
+    vec![
+        Operation::page::<Namespace>(Verb::NamespacesList, "namespaces", "revision")
+            .query::<ListQuery>()
+            .conditional(),
+        Operation::read::<Namespace>(Verb::NamespacesGet).conditional(),
+        Operation::change::<CreateBody, Namespace>(Verb::NamespacesCreate, "namespace").creates(),
+        Operation::change::<UpdateBody, Namespace>(Verb::NamespacesUpdate, "namespace"),
+        Operation::change::<DeleteBody, Namespace>(Verb::NamespacesDelete, "namespace"),
+    ]
+}
+
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct ListQuery {
     limit: u32,
@@ -41,7 +55,7 @@ struct ListReply {
 }
 
 /// A new namespace.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct NewNamespace {
     name: String,
@@ -55,19 +69,19 @@ struct NewNamespace {
     handover: Option<Handover>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct CreateBody {
     namespace: Option<NewNamespace>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct UpdateBody {
     namespace: NamespacePatch,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct DeleteBody {}
 

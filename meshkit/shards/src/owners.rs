@@ -46,7 +46,7 @@ pub(crate) struct Standing {
 }
 
 /// What an owner has.
-#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Owned {
     pub(crate) owner: String,

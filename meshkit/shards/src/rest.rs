@@ -7,17 +7,18 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use meshkit_api::{
-    NoQuery, Problem, Reply, Verb, change_reply, etag_of_record, invalid, resume_token, valid,
+    NoQuery, Operation, Problem, Reply, Verb, change_reply, etag_of_record, invalid, resume_token, valid,
 };
 use meshkit_model::lifecycle::{LEASE, RENEWAL, Said, Word};
 use meshkit_model::{Invalid, PeerId, Shard, ShardStatus, Timestamp};
 use relay_core::Status;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::assign::Assignment;
 use crate::owners::{Owned, Report, bounded};
 use crate::shards::{Listing, Shards};
-use crate::simulate::Question;
+use crate::simulate::{Answer, Question};
 use crate::snapshot::watched;
 use crate::wire::{Shown, shown};
 
@@ -37,7 +38,23 @@ pub(crate) fn routes(shards: Arc<Shards>) -> Router {
         .with_state(shards)
 }
 
-#[derive(Default, Deserialize)]
+/// What the routes take and give.
+pub(crate) fn operations() -> Vec<Operation> {
+    vec![
+        Operation::page::<Shown>(Verb::ShardsList, "shards", "revision").query::<ListQuery>().conditional(),
+        Operation::read::<Shown>(Verb::ShardsGet).conditional(),
+        Operation::read::<HistoryReply>(Verb::ShardsHistory).query::<HistoryQuery>(),
+        Operation::watch::<Shown>(Verb::ShardsWatch).query::<WatchQuery>(),
+        Operation::read::<DiffReply>(Verb::ShardsDiff).query::<DiffQuery>(),
+        Operation::read::<OwnersReply>(Verb::ShardsOwners).query::<OwnersQuery>(),
+        Operation::read::<Answer>(Verb::ShardsSimulate).query::<SimulateQuery>(),
+        Operation::change::<AssignBody, Shown>(Verb::ShardsAssign, "shard"),
+        Operation::report::<ReportBody, ReportReply>(Verb::ShardsReport),
+        Operation::read::<Shown>(Verb::ShardsLookup).query::<LookupQuery>().conditional(),
+    ]
+}
+
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct ListQuery {
     namespace: String,
@@ -57,7 +74,7 @@ struct ListReply {
     revision: u64,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct LookupQuery {
     namespace: String,
@@ -109,7 +126,7 @@ fn number(id: &str) -> Result<u32, Status> {
     id.parse().map_err(|_| invalid(&Invalid::new("id", format!("is {id:?}; shards are numbered from 0"))))
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct WatchQuery {
     namespace: String,
@@ -125,7 +142,7 @@ async fn watch(State(shards): Shared, request: Request) -> Result<Response, Prob
     Ok(shards.gate.sse(watch, shown))
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct DiffQuery {
     namespace: String,
@@ -133,7 +150,8 @@ struct DiffQuery {
     to: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ShardDiff")]
 struct DiffReply {
     changes: Vec<DifferenceReply>,
     from: u64,
@@ -141,7 +159,8 @@ struct DiffReply {
     truncated: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ShardDifference")]
 struct DifferenceReply {
     namespace: String,
     id: u32,
@@ -162,13 +181,14 @@ async fn diff(State(shards): Shared, request: Request) -> Result<Reply, Problem>
     Ok(Reply::json(&DiffReply { changes: changes.collect(), from, to, truncated })?)
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct OwnersQuery {
     namespace: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ShardOwners")]
 struct OwnersReply {
     owners: Vec<Owned>,
     revision: u64,
@@ -180,7 +200,7 @@ async fn owners(State(shards): Shared, request: Request) -> Result<Reply, Proble
     Ok(Reply::json(&OwnersReply { owners, revision })?)
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct SimulateQuery {
     namespace: String,
@@ -201,18 +221,20 @@ async fn simulate(State(shards): Shared, request: Request) -> Result<Reply, Prob
     Ok(Reply::json(&shards.simulate(&question)?)?)
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct HistoryQuery {
     limit: u32,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ShardHistory")]
 struct HistoryReply {
     entries: Vec<PastReply>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PastShard")]
 struct PastReply {
     revision: u64,
     at: Timestamp,
@@ -243,7 +265,7 @@ async fn history(
     Ok(Reply::json(&HistoryReply { entries: entries.collect() })?)
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct AssignBody {
     peer: String,
@@ -273,7 +295,7 @@ async fn verb(
     Ok(change_reply("shard", &shown(changed.record), &changed.outcome)?.tagged(etag))
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct ReportBody {
     peer: String,
@@ -282,7 +304,8 @@ struct ReportBody {
     leaving: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "OwnerWord")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct WordBody {
     namespace: String,
@@ -292,7 +315,8 @@ struct WordBody {
     kind: WordKind,
 }
 
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[schemars(rename = "OwnerWordKind")]
 #[serde(rename_all = "lowercase")]
 enum WordKind {
     Warming,
@@ -301,7 +325,8 @@ enum WordKind {
     Restarted,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ShardLoad")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct LoadBody {
     #[serde(rename = "namespace")]
@@ -311,7 +336,8 @@ struct LoadBody {
     calls_per_second: f64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OwnershipReply")]
 #[serde(rename_all = "camelCase")]
 struct ReportReply {
     lease_ms: u64,

@@ -35,7 +35,8 @@ pub(crate) struct Asked {
 }
 
 /// The answer.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Simulation")]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Answer {
     pub(crate) moves: Vec<Move>,
@@ -47,7 +48,8 @@ pub(crate) struct Answer {
 }
 
 /// A shard that would move.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "ShardMove")]
 pub(crate) struct Move {
     pub(crate) namespace: String,
     pub(crate) id: u32,
@@ -56,7 +58,8 @@ pub(crate) struct Move {
 }
 
 /// How many shards a peer has, and would have.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "OwnerLoad")]
 pub(crate) struct Load {
     pub(crate) node: String,
     pub(crate) before: u32,

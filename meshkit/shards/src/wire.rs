@@ -8,7 +8,8 @@ use omnirelay_proto::meshkit::v1 as wire;
 use serde::Serialize;
 
 /// A shard as REST shows it: with everything that a caller may need, said.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Shard")]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Shown {
     namespace: String,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use relay_core::Code;
+use relay_transport::auth::AllowRule;
 use serde::{Deserialize, Serialize};
 
 /// Which calls go where.
@@ -26,6 +27,10 @@ pub struct RouteConfig {
     /// What headers have to be; every one of them.
     #[serde(default)]
     pub headers: Vec<HeaderCondition>,
+    /// Who may call, by certificate or token: one of them at least has to hold, and none at all is everybody whom the
+    /// listener lets in. A call that may not goes to no other route.
+    #[serde(default)]
+    pub allow: Vec<AllowRule>,
     /// The outbound that takes the calls.
     #[serde(default)]
     pub outbound: Option<String>,

@@ -72,7 +72,7 @@ impl Operations {
         let path = head.uri.path();
         let method = if head.method == Method::HEAD { Method::GET } else { head.method.clone() };
         let scope = if method == Method::GET { Scope::Observe } else { Scope::Operate };
-        let principal = authenticator.authorize(&head.extensions, &head.headers, scope)?;
+        let principal = authenticator.authorize(&head.extensions, &head.headers, scope).await?;
         if scope == Scope::Operate && head.headers.contains_key(ORIGIN) {
             // A page in a browser could ask with its reader's certificate.
             return Err(Status::permission_denied("a page in a browser may not ask for this")

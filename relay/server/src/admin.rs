@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::header::CONTENT_TYPE;
+use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use omnirelay_runtime::{Drain, Metrics};
 use relay_core::introspect::{Inbound, Introspection};
@@ -48,7 +49,7 @@ impl Admin {
         let answer = |request: Request<Body>| async move {
             let answer = match admin.operations.answer(&admin.authenticator, request).await {
                 Ok(answer) => answer,
-                Err(request) => admin.answer(&request),
+                Err(request) => admin.answer(&request.into_parts().0).await,
             };
             answer.unwrap_or_else(|status| respond::problem(&status))
         };
@@ -58,10 +59,10 @@ impl Admin {
         Ok(guard(&self.checkpoint, request, answer).await)
     }
 
-    fn answer(&self, request: &Request<Body>) -> Result<Response<Body>, Status> {
-        let path = request.uri().path();
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            let status = Status::unimplemented(format!("{} is not served at {path}", request.method()));
+    async fn answer(&self, head: &Parts) -> Result<Response<Body>, Status> {
+        let path = head.uri.path();
+        if !matches!(head.method, Method::GET | Method::HEAD) {
+            let status = Status::unimplemented(format!("{} is not served at {path}", head.method));
             return Err(status.with_hint("diagnostics are read with GET"));
         }
         match path {
@@ -72,7 +73,7 @@ impl Admin {
             "/readyz" => return Ok(text(StatusCode::OK, "ready\n")),
             _ => {}
         }
-        self.authenticator.authorize(request.extensions(), request.headers(), Scope::Observe)?;
+        self.authenticator.authorize(&head.extensions, &head.headers, Scope::Observe).await?;
         match path {
             "/metrics" => {
                 let mut response = Response::new(body::full(self.metrics.render()));
@@ -81,8 +82,7 @@ impl Admin {
             }
             "/omnirelay/introspect" => json(&self.introspect()),
             _ => {
-                let control =
-                    control::answer(&self.checkpoints, request.uri(), request.headers(), &self.drain);
+                let control = control::answer(&self.checkpoints, &head.uri, &head.headers, &self.drain);
                 control.unwrap_or_else(|| {
                     Err(Status::not_found(format!("nothing is at {path}")).with_hint(format!(
                         "there are /healthz, /readyz, /metrics, /omnirelay/introspect, {}, {} and {}",

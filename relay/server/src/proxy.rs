@@ -93,6 +93,7 @@ async fn forward(
 ) -> Result<Response<Body>, Status> {
     let meta = RpcMeta::of(&head);
     let route = router.route(&meta, &head)?;
+    route.admit(&head).await?;
     let place = route.enter()?;
     let outbound = match route.destination(&meta, router.roll())? {
         Destination::Outbound(outbound) => outbound,

@@ -10,6 +10,7 @@ use omnirelay_runtime::{Drain, DrainController, Result, Step};
 use relay_config::{CONTROL_PLANE, DATA, DIAGNOSTICS, MeshConfig, RelayConfig, TracingConfig};
 use relay_enforcement::Checkpoints;
 use relay_enforcement::operate::Operations;
+use relay_jwks::Keeper;
 use relay_transport::auth::Authenticator;
 use relay_transport::{Listener, ListenerConfig};
 
@@ -47,7 +48,10 @@ pub async fn start(startup: Startup, layers: Layers) -> Result<Running> {
     };
     let mesh = config.mesh.as_ref().map(client).transpose()?;
     let outbounds = reload::outbounds(&loaded, mesh.as_ref(), None, |name| checkpoints.get(name))?;
-    let router = Router::new(&config.routes, &outbounds, &config.rpc_path, None)?;
+    let authenticator = Arc::new(Authenticator::new(&config.auth)?);
+    let keeper = Keeper::new(&startup.metrics, startup.drain.clone());
+    let keys = keeper.prepare(&authenticator).map_err(|error| loaded.place("auth.issuers", error))?;
+    let router = Router::new(&config.routes, &outbounds, &config.rpc_path, None, &authenticator)?;
     let access = config.access_log.as_ref().map(AccessLog::new);
     let calls_ended = DrainController::new();
     let start = |tracing: &TracingConfig| {
@@ -60,7 +64,6 @@ pub async fn start(startup: Startup, layers: Layers) -> Result<Running> {
     let proxy = Arc::new(Proxy::new(table, checkpoints.get(DATA)?, tracer));
     let collector = Box::new(OutboundMetrics(Arc::clone(&proxy)));
     startup.metrics.register(|registry| registry.register_collector(collector));
-    let authenticator = Arc::new(Authenticator::new(&config.auth)?);
 
     startup.begin(Step::Listeners);
     let bind = |name, listener: &ListenerConfig| {
@@ -72,10 +75,12 @@ pub async fn start(startup: Startup, layers: Layers) -> Result<Running> {
     tracing::info!(data = %data.local_addr(), admin = %admin_address, "listening");
 
     startup.begin(Step::Services);
+    keys.keep();
     let parts = reload::Parts {
         proxy: Arc::clone(&proxy),
         checkpoints: Arc::clone(&checkpoints),
         authenticator: Arc::clone(&authenticator),
+        keeper,
         data: data.control(),
         admin: admin_listener.control(),
         mesh: mesh.clone(),

@@ -10,6 +10,7 @@ use omnirelay_runtime::reload::{Reloader, Reloads, Section, Staged};
 use omnirelay_runtime::{Drain, DrainMax, LogControl, Result};
 use relay_config::{OutboundConfig, RelayConfig, outbound_endpoint};
 use relay_enforcement::{Checkpoint, Checkpoints};
+use relay_jwks::Keeper;
 use relay_transport::auth::Authenticator;
 use relay_transport::{ListenerConfig, ListenerControl};
 
@@ -25,6 +26,7 @@ pub(crate) struct Parts {
     pub(crate) proxy: Arc<Proxy>,
     pub(crate) checkpoints: Arc<Checkpoints>,
     pub(crate) authenticator: Arc<Authenticator>,
+    pub(crate) keeper: Keeper,
     pub(crate) data: ListenerControl,
     pub(crate) admin: ListenerControl,
     /// Where the mesh is asked; it stays what it was at the start.
@@ -49,11 +51,15 @@ pub(crate) fn follow(
     let log = startup.log.clone();
     reloader
         .section(Section::new("log", &["log"], move |loaded: &Loaded<RelayConfig>| stage_log(&log, loaded)));
-    let authenticator = Arc::clone(&parts.authenticator);
+    let (authenticator, keeper) = (Arc::clone(&parts.authenticator), parts.keeper.clone());
     reloader.section(Section::new("auth", &["auth"], move |loaded: &Loaded<RelayConfig>| {
-        let known = Authenticator::new(&loaded.value.auth)?;
+        let known = authenticator.again(&loaded.value.auth)?;
+        let keys = keeper.prepare(&known).map_err(|error| loaded.place("auth.issuers", error))?;
         let authenticator = Arc::clone(&authenticator);
-        Ok(Staged::new(move || authenticator.replace(known)))
+        Ok(Staged::new(move || {
+            authenticator.replace(known);
+            keys.keep();
+        }))
     }));
     let keys = &["data.limits", "data.tls", "admin.limits", "admin.tls"];
     let (data, admin, longest) = (parts.data.clone(), parts.admin.clone(), startup.drain_max.clone());
@@ -108,7 +114,13 @@ fn stage_routing(parts: &Parts, drain: &Drain, loaded: &Loaded<RelayConfig>) -> 
     let before = proxy.table();
     let staged = parts.checkpoints.stage(&config.policy, &config.endpoints());
     let outbounds = outbounds(loaded, parts.mesh.as_ref(), Some(&before), |name| staged.get(name))?;
-    let router = Router::new(&config.routes, &outbounds, &config.rpc_path, Some(&before.router))?;
+    let router = Router::new(
+        &config.routes,
+        &outbounds,
+        &config.rpc_path,
+        Some(&before.router),
+        &parts.authenticator,
+    )?;
     let access = config.access_log.as_ref().map(AccessLog::new);
     let (proxy, drain) = (Arc::clone(proxy), drain.clone());
     Ok(Staged::new(move || {

@@ -3,6 +3,7 @@
 
 #[cfg(unix)]
 mod etcd;
+mod signer;
 mod weather;
 
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use relay_transport::tls::{ClientTlsConfig, ServerTlsConfig};
 
 #[cfg(unix)]
 pub use etcd::EtcdCluster;
+pub use signer::{TokenKey, key_set};
 pub use weather::{Network, Weather};
 
 /// Asks a process to end, as an init system does.

@@ -1,6 +1,11 @@
 //! Who may: from the caller's certificate or bearer token to a scope.
 
+mod allow;
+mod issuer;
+mod pattern;
+
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use data_encoding::HEXLOWER_PERMISSIVE;
@@ -8,10 +13,16 @@ use http::header::AUTHORIZATION;
 use http::{Extensions, HeaderMap};
 use omnirelay_runtime::{ErrorKind, OperatorError, Result};
 use relay_core::{Scope, Status};
+use relay_jwt::{Claims, Refusal, Token};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::conn_info::ConnInfo;
+use crate::conn_info::{ConnInfo, PeerIdentity};
+
+pub use allow::AllowRule;
+pub use issuer::{GrantRule, Issuer, IssuerConfig, KeysAt, KeysRead};
+use issuer::{bearer, issuers, refused};
+pub(crate) use pattern::takes as matches;
 
 /// Who is known and what each may do. Nobody is known by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +32,16 @@ pub struct AuthConfig {
     pub identities: Vec<IdentityRule>,
     /// Holders of bearer tokens.
     pub tokens: Vec<TokenRule>,
+    /// Whose signed tokens (JSON Web Tokens) count.
+    pub issuers: Vec<IssuerConfig>,
+}
+
+impl AuthConfig {
+    /// Whether nobody is known at all.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.identities.is_empty() && self.tokens.is_empty() && self.issuers.is_empty()
+    }
 }
 
 /// What the holder of a certificate may do.
@@ -48,7 +69,7 @@ pub struct TokenRule {
 /// A caller who is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
-    /// The SPIFFE id, or `token:NAME`.
+    /// The SPIFFE id, `token:NAME`, or `jwt:ISSUER/SUBJECT` with the issuer's name here.
     pub id: String,
     /// What it may do.
     pub scope: Scope,
@@ -76,6 +97,7 @@ pub struct Authenticator(ArcSwap<Known>);
 struct Known {
     identities: Vec<IdentityRule>,
     tokens: HashMap<[u8; 32], Principal>,
+    issuers: Vec<Arc<Issuer>>,
 }
 
 impl Authenticator {
@@ -83,8 +105,20 @@ impl Authenticator {
     ///
     /// # Errors
     /// A rule without a SPIFFE id, one that an earlier rule hides, a hash that is not 64 hexadecimal
-    /// digits, or a token or its holder's name that stands twice.
+    /// digits, a token or its holder's name that stands twice, or an issuer that cannot be one.
     pub fn new(config: &AuthConfig) -> Result<Self> {
+        Self::following(config, &[])
+    }
+
+    /// Makes the one that is to [replace](Self::replace) this one: issuers that stand as they are go on with their keys.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn again(&self, config: &AuthConfig) -> Result<Self> {
+        Self::following(config, &self.0.load().issuers)
+    }
+
+    fn following(config: &AuthConfig, before: &[Arc<Issuer>]) -> Result<Self> {
         for (index, rule) in config.identities.iter().enumerate() {
             if !rule.spiffe.starts_with("spiffe://") {
                 return Err(OperatorError::new(
@@ -130,7 +164,8 @@ impl Authenticator {
                 .hint("give each holder a token of its own, so that one can be taken back alone"));
             }
         }
-        Ok(Self(ArcSwap::from_pointee(Known { identities: config.identities.clone(), tokens })))
+        let issuers = issuers(&config.issuers, before)?;
+        Ok(Self(ArcSwap::from_pointee(Known { identities: config.identities.clone(), tokens, issuers })))
     }
 
     /// Knows whom `other` knows from now on, and nobody else.
@@ -138,60 +173,93 @@ impl Authenticator {
         self.0.store(other.0.into_inner());
     }
 
+    /// Whose tokens count.
+    #[must_use]
+    pub fn issuers(&self) -> Vec<Arc<Issuer>> {
+        self.0.load().issuers.clone()
+    }
+
     /// Who sent a request, and that it may do what needs `scope`.
     ///
     /// A bearer token counts before a certificate.
     ///
     /// # Errors
-    /// `unauthenticated` where nobody known sent it, `permission-denied` where its scope is less.
-    pub fn authorize(
+    /// As [`authenticate`](Self::authenticate), and `permission-denied` where its scope is less.
+    pub async fn authorize(
         &self,
         extensions: &Extensions,
         headers: &HeaderMap,
         scope: Scope,
     ) -> Result<Principal, Status> {
-        let principal = self.authenticate(extensions, headers)?;
+        let principal = self.authenticate(extensions, headers).await?;
         principal.permit(scope)?;
         Ok(principal)
     }
 
-    /// Who sent a request, whatever it may do.
+    /// Who sent a request, whatever it may do. A signed token by a key that is not known may wait until its issuer's keys
+    /// are read anew.
     ///
     /// # Errors
-    /// `unauthenticated` where nobody known sent it, `permission-denied` where nobody gave it a scope.
-    pub fn authenticate(&self, extensions: &Extensions, headers: &HeaderMap) -> Result<Principal, Status> {
-        let known = self.0.load();
-        if let Some(value) = headers.get(AUTHORIZATION) {
-            let token = value.to_str().ok().and_then(|text| {
-                let (scheme, token) = text.split_once(' ')?;
-                scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-            });
-            let hash: Option<[u8; 32]> = token.map(|token| Sha256::digest(token.as_bytes()).into());
-            return hash.and_then(|hash| known.tokens.get(&hash).cloned()).ok_or_else(|| {
-                Status::unauthenticated("the bearer token is not known")
-                    .with_hint("check the token file; a restarted development mesh keeps its token, a new one has another")
-            });
+    /// `unauthenticated` where nobody known sent it, `permission-denied` where nobody gave it a scope, `unavailable`
+    /// where an issuer's keys are not there yet.
+    pub async fn authenticate(
+        &self,
+        extensions: &Extensions,
+        headers: &HeaderMap,
+    ) -> Result<Principal, Status> {
+        let Some(value) = headers.get(AUTHORIZATION) else { return self.certified(extensions) };
+        let Some(text) = bearer(value) else { return Err(unknown_token()) };
+        if let Some(principal) = self.0.load().tokens.get(&<[u8; 32]>::from(Sha256::digest(text.as_bytes())))
+        {
+            return Ok(principal.clone());
         }
-        let identity =
-            extensions.get::<ConnInfo>().and_then(|info| info.identity.as_ref()).ok_or_else(|| {
-                Status::unauthenticated("neither a client certificate nor a bearer token was shown")
-                    .with_hint("name a token file or a client certificate in the context")
-            })?;
-        let rule = known.identities.iter().find(|rule| matches(&rule.spiffe, identity.spiffe()));
+        match Token::read(text) {
+            // It may be one of those that are kept as hashes, and was mistyped.
+            Err(Refusal::Malformed) => Err(unknown_token()),
+            Err(refusal) => Err(refused(refusal)),
+            Ok(token) => {
+                let (issuer, claims) = self.verify(&token).await?;
+                issuer.principal(&claims)
+            }
+        }
+    }
+
+    /// What a signed token says, and who signed it.
+    async fn verify(&self, token: &Token<'_>) -> Result<(Arc<Issuer>, Arc<Claims>), Status> {
+        let known = self.0.load();
+        let issuer = known.issuers.iter().find(|issuer| issuer.config().issuer == token.issuer()).cloned();
+        // Keys may have to be waited for.
+        drop(known);
+        let issuer = issuer.ok_or_else(|| refused(Refusal::Issuer))?;
+        let claims = issuer.verify(token).await?;
+        Ok((issuer, claims))
+    }
+
+    /// Who the holder of a client certificate is.
+    fn certified(&self, extensions: &Extensions) -> Result<Principal, Status> {
+        let id = spiffe(extensions).ok_or_else(|| {
+            Status::unauthenticated("neither a client certificate nor a bearer token was shown")
+                .with_hint("name a token file or a client certificate in the context")
+        })?;
+        let known = self.0.load();
+        let rule = known.identities.iter().find(|rule| matches(&rule.spiffe, id));
         let rule = rule.ok_or_else(|| {
-            Status::permission_denied(format!("nobody gave `{}` a scope", identity.spiffe()))
+            Status::permission_denied(format!("nobody gave `{id}` a scope"))
                 .with_hint("add it to `auth.identities`")
         })?;
-        Ok(Principal { id: identity.spiffe().to_owned(), scope: rule.scope })
+        Ok(Principal { id: id.to_owned(), scope: rule.scope })
     }
 }
 
-/// Whether a SPIFFE id is the one that is meant, or begins as the pattern does before its last `*`.
-pub(crate) fn matches(pattern: &str, id: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(beginning) => id.starts_with(beginning),
-        None => id == pattern,
-    }
+/// The SPIFFE id of the caller's certificate.
+fn spiffe(extensions: &Extensions) -> Option<&str> {
+    extensions.get::<ConnInfo>()?.identity.as_ref().map(PeerIdentity::spiffe)
+}
+
+fn unknown_token() -> Status {
+    Status::unauthenticated("the bearer token is not known").with_hint(
+        "check the token file; a restarted development mesh keeps its token, a new one has another",
+    )
 }
 
 /// The bytes of 64 hexadecimal digits.
@@ -207,6 +275,7 @@ mod tests {
 
     fn authenticator() -> Authenticator {
         let config = AuthConfig {
+            issuers: vec![],
             identities: vec![],
             tokens: vec![TokenRule {
                 name: "dev".into(),
@@ -218,26 +287,26 @@ mod tests {
         Authenticator::new(&config).unwrap()
     }
 
-    fn ask(header: Option<&str>, scope: Scope) -> Result<Principal, Status> {
+    async fn ask(header: Option<&str>, scope: Scope) -> Result<Principal, Status> {
         let mut headers = HeaderMap::new();
         if let Some(header) = header {
             headers.insert(AUTHORIZATION, header.parse().unwrap());
         }
-        authenticator().authorize(&Extensions::new(), &headers, scope)
+        authenticator().authorize(&Extensions::new(), &headers, scope).await
     }
 
-    #[test]
-    fn a_token_has_its_scope_and_all_below() {
-        assert_eq!(ask(Some("Bearer secret"), Scope::Read).unwrap().id, "token:dev");
-        assert_eq!(ask(Some("bearer secret"), Scope::Observe).unwrap().scope, Scope::Observe);
-        let refused = ask(Some("Bearer secret"), Scope::Operate).unwrap_err();
+    #[tokio::test]
+    async fn a_token_has_its_scope_and_all_below() {
+        assert_eq!(ask(Some("Bearer secret"), Scope::Read).await.unwrap().id, "token:dev");
+        assert_eq!(ask(Some("bearer secret"), Scope::Observe).await.unwrap().scope, Scope::Observe);
+        let refused = ask(Some("Bearer secret"), Scope::Operate).await.unwrap_err();
         assert_eq!(refused.code, relay_core::Code::PermissionDenied);
     }
 
-    #[test]
-    fn strangers_are_refused_without_an_echo_of_their_token() {
+    #[tokio::test]
+    async fn strangers_are_refused_without_an_echo_of_their_token() {
         for header in [None, Some("Bearer wrong"), Some("Basic secret"), Some("secret"), Some("Bearer")] {
-            let refused = ask(header, Scope::Read).unwrap_err();
+            let refused = ask(header, Scope::Read).await.unwrap_err();
             assert_eq!(refused.code, relay_core::Code::Unauthenticated, "{header:?}");
             assert!(!refused.message.contains("wrong"));
         }
@@ -254,7 +323,7 @@ mod tests {
     fn broken_hashes_are_refused() {
         for sha256 in ["", "zz", "2bb80d", &"é".repeat(32), &"+1".repeat(32)] {
             let rule = TokenRule { name: "x".into(), sha256: sha256.to_owned(), scope: Scope::Read };
-            let config = AuthConfig { identities: vec![], tokens: vec![rule] };
+            let config = AuthConfig { tokens: vec![rule], ..AuthConfig::default() };
             assert!(Authenticator::new(&config).is_err(), "{sha256}");
         }
     }
@@ -269,7 +338,9 @@ mod tests {
             sha256: digit.to_string().repeat(64),
             scope,
         });
-        Authenticator::new(&AuthConfig { identities, tokens: tokens.collect() }).unwrap_err().to_string()
+        Authenticator::new(&AuthConfig { identities, tokens: tokens.collect(), issuers: vec![] })
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]
@@ -286,6 +357,6 @@ mod tests {
     fn a_narrower_rule_may_stand_before_a_wider_one() {
         let rule = |spiffe: &str, scope| IdentityRule { spiffe: spiffe.to_owned(), scope };
         let identities = vec![rule("spiffe://a/operator", Scope::Operate), rule("spiffe://a/*", Scope::Read)];
-        assert!(Authenticator::new(&AuthConfig { identities, tokens: vec![] }).is_ok());
+        assert!(Authenticator::new(&AuthConfig { identities, ..AuthConfig::default() }).is_ok());
     }
 }

@@ -39,16 +39,20 @@ pub struct Bench {
 impl Bench {
     /// `extra` is TOML behind the usual configuration.
     pub fn new(extra: &str) -> Self {
-        Self::made(None, extra)
+        Self::of(TestCa::new(), extra)
+    }
+
+    /// As [`Bench::new`], by an authority that is there already.
+    pub fn of(ca: TestCa, extra: &str) -> Self {
+        Self::made(ca, None, extra)
     }
 
     /// As [`Bench::new`], with other lines below `[store]`.
     pub fn with_store(store: &str, extra: &str) -> Self {
-        Self::made(Some(store), extra)
+        Self::made(TestCa::new(), Some(store), extra)
     }
 
-    fn made(lines: Option<&str>, extra: &str) -> Self {
-        let ca = TestCa::new();
+    fn made(ca: TestCa, lines: Option<&str>, extra: &str) -> Self {
         let issued = ca.issue("spiffe://omnirelay.dev/meshkit/meshkit-1");
         let (config, store) = (ca.dir().join("meshkit.toml"), ca.dir().join("mesh.db"));
         let lines = lines.map_or_else(|| format!("path = {store:?}"), ToOwned::to_owned);

@@ -8,7 +8,7 @@ use crate::invalid::{Invalid, at_most};
 use crate::unmet::Unmet;
 
 /// Someone who joined, whom the mesh gives certificates.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Identity {
     /// Unique in the mesh: a peer's id.
@@ -34,7 +34,7 @@ pub struct Identity {
 }
 
 /// A certificate that was issued.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HeldCertificate {
     /// Its serial number: lower-case hexadecimal digits.

@@ -11,7 +11,7 @@ use crate::peer::PeerId;
 use crate::unmet::Unmet;
 
 /// Whom a token lets in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct JoinTokenSpec {
     /// The role of whoever joins: 1 to 64 of `[a-z0-9.-]`.
@@ -42,7 +42,7 @@ const fn an_hour() -> u32 {
 }
 
 /// A token that lets peers join, without its secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct JoinToken {
     /// What it is called; no secret.
@@ -69,7 +69,7 @@ pub struct JoinToken {
 }
 
 /// Someone who joined by a token.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Joined {
     /// The name.

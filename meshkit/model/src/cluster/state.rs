@@ -10,7 +10,9 @@ use crate::invalid::Invalid;
 use crate::unmet::Unmet;
 
 /// Whether a cluster serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum ClusterState {
     /// It serves.

@@ -30,6 +30,7 @@ pub(super) fn check(config: &RelayConfig, found: &mut Problems<'_, RelayConfig>)
         check_target(config, &key, route, found);
         check_reach(&config.routes[..index], &key, route, found);
         check_conditions(&key, route, found);
+        check_allow(config, &key, route, found);
         check_rewrite(&key, route, found);
         check_tries(&key, route, found);
     }
@@ -123,6 +124,23 @@ fn check_conditions(key: &str, route: &RouteConfig, found: &mut Problems<'_, Rel
         if kinds.iter().filter(|kind| **kind).count() != 1 {
             let problem = format!("the condition on `{}` is not one of three", condition.name);
             found.say(&key, &problem, "write `exact`, `prefix` or `present`");
+        }
+    }
+}
+
+fn check_allow(config: &RelayConfig, key: &str, route: &RouteConfig, found: &mut Problems<'_, RelayConfig>) {
+    let believes_none = config.data.tls.as_ref().is_none_or(|tls| tls.client_ca.is_none());
+    for (at, rule) in route.allow.iter().enumerate() {
+        let key = format!("{key}.allow.{at}");
+        if let Some((problem, remedy)) = rule.problem(&config.auth) {
+            found.say(&key, &problem, remedy);
+        } else if rule.spiffe.is_some() && believes_none {
+            let problem = "`data` believes no client certificate, so nobody has this `spiffe` id";
+            found.say(
+                &key,
+                problem,
+                "name the authority of the callers' certificates in `data.tls.client_ca`",
+            );
         }
     }
 }

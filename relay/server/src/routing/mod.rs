@@ -19,6 +19,7 @@ use relay_config::RouteConfig;
 use relay_core::introspect::ProcedureInfo;
 use relay_core::{RpcMeta, RpcStyle, Status, headers};
 use relay_transport::Body;
+use relay_transport::auth::Authenticator;
 
 use crate::outbound::{Outbound, Tries};
 use conditions::Conditions;
@@ -44,6 +45,7 @@ pub(crate) struct Route {
     rewrite: Option<Rewrite>,
     pub(crate) tries: Tries,
     pending: Arc<AtomicU32>,
+    authenticator: Arc<Authenticator>,
 }
 
 /// An outbound with the sum of the weights up to it.
@@ -79,6 +81,7 @@ impl Router {
         outbounds: &[Arc<Outbound>],
         rpc_path: &str,
         before: Option<&Self>,
+        authenticator: &Arc<Authenticator>,
     ) -> Result<Self> {
         let (mut by_service, mut by_grpc) = (Index::default(), Index::default());
         for (route, index) in routes.iter().zip(0..) {
@@ -90,7 +93,8 @@ impl Router {
         let route = |config: &RouteConfig| {
             let mut known = before.into_iter().flat_map(|before| &before.routes);
             let same = known.find(|route| route.config.takes_the_same(config));
-            Route::new(config, outbounds, same.map(|same| Arc::clone(&same.pending)))
+            let pending = same.map(|same| Arc::clone(&same.pending));
+            Route::new(config, outbounds, pending, Arc::clone(authenticator))
         };
         let routes = routes.iter().map(route).collect::<Result<_>>()?;
         Ok(Self {
@@ -187,6 +191,7 @@ impl Route {
         config: &RouteConfig,
         outbounds: &[Arc<Outbound>],
         pending: Option<Arc<AtomicU32>>,
+        authenticator: Arc<Authenticator>,
     ) -> Result<Self> {
         let target = match &config.respond {
             Some(respond) => Target::Respond(Respond::new(respond)),
@@ -198,8 +203,20 @@ impl Route {
             rewrite: Rewrite::new(config)?,
             tries: Tries::new(config),
             pending: pending.unwrap_or_default(),
+            authenticator,
             config: config.clone(),
         })
+    }
+
+    /// That whoever sent a request may call what this route leads to.
+    ///
+    /// # Errors
+    /// `unauthenticated` or `permission-denied`.
+    pub(crate) async fn admit(&self, head: &Parts) -> Result<(), Status> {
+        match self.config.allow.as_slice() {
+            [] => Ok(()),
+            rules => self.authenticator.admit(rules, &head.extensions, &head.headers).await,
+        }
     }
 
     /// Where a call goes, by 64 random bits.

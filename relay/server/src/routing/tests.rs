@@ -15,7 +15,12 @@ fn numbered(number: usize, route: RouteConfig) -> RouteConfig {
 fn router(routes: Vec<RouteConfig>) -> Router {
     let routes: Vec<_> =
         routes.into_iter().enumerate().map(|(number, route)| numbered(number, route)).collect();
-    Router::new(&routes, &[], "/yarpc/v1", None).unwrap()
+    Router::new(&routes, &[], "/yarpc/v1", None, &nobody()).unwrap()
+}
+
+/// Nobody is known: these routes are everybody's.
+fn nobody() -> Arc<Authenticator> {
+    Arc::new(Authenticator::new(&relay_transport::auth::AuthConfig::default()).unwrap())
 }
 
 fn words(words: &[&str]) -> Vec<String> {
