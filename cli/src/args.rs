@@ -215,22 +215,6 @@ pub(crate) struct Introspect {
     pub(crate) output: ListFormat,
 }
 
-impl Command {
-    /// Whether errors are wanted as JSON as well.
-    pub(crate) fn wants_json(&self) -> bool {
-        match self {
-            Self::Request(request) => request.output == TextFormat::Json,
-            Self::Mesh(mesh) => mesh.wants_json(),
-            Self::Introspect(introspect) => introspect.output == ListFormat::Json,
-            Self::Config(config) => config.wants_json(),
-            Self::Log(log) => log.output == TextFormat::Json,
-            Self::Drain(drain) => drain.output == TextFormat::Json,
-            Self::Dev(Dev::Init(init)) => init.output == TextFormat::Json,
-            Self::Up(_) | Self::Dev(Dev::Docs) | Self::Completion { .. } => false,
-        }
-    }
-}
-
 /// The longest wait that is believed, one day: more is a mistake.
 const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 

@@ -13,7 +13,7 @@ use crate::args::{
 };
 use crate::dev::Hosts;
 use crate::mesh::peers::Verb;
-use crate::output::{self, TextFormat};
+use crate::output::{self, Look};
 use crate::{dev, introspect, mesh, operate, paths, reference, request, up};
 
 /// Runs one command to its exit code.
@@ -81,15 +81,18 @@ fn init(args: &Init) -> Result<()> {
             options.mounted_at = mounted_at;
         }
     })?;
-    if args.output == TextFormat::Json {
-        return output::print_json(&serde_json::json!({
-            "directory": mesh.directory,
-            "base_port": mesh.options.base_port,
-            "ca": mesh.ca,
-            "token_file": mesh.token_file,
-            "context": mesh.context,
-            "components": mesh.components,
-        }));
+    if let Some(notation) = args.output.notation() {
+        return output::print_document(
+            notation,
+            &serde_json::json!({
+                "directory": mesh.directory,
+                "base_port": mesh.options.base_port,
+                "ca": mesh.ca,
+                "token_file": mesh.token_file,
+                "context": mesh.context,
+                "components": mesh.components,
+            }),
+        );
     }
     let mut text = Vec::new();
     // Writing to memory cannot fail.
@@ -97,7 +100,7 @@ fn init(args: &Init) -> Result<()> {
         text,
         "Development mesh in {}\n\n{}\n  authority  {}\n  token      {}\n  context    {}\n\n{}",
         mesh.directory.display(),
-        up::component_table(&mesh).render(2, output::color_on_stdout()),
+        up::component_table(&mesh).render(2, Look::usual()),
         mesh.ca.display(),
         mesh.token_file.display(),
         mesh.context.display(),

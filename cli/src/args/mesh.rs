@@ -273,28 +273,3 @@ pub(crate) struct Validate {
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) output: VerdictFormat,
 }
-
-impl Mesh {
-    /// Whether errors are wanted as JSON as well.
-    pub(super) fn wants_json(&self) -> bool {
-        match self {
-            Self::Peers(peers) => peers.wants_json(),
-            Self::Leaders(Leaders::Status(status)) => status.listing.output == ListFormat::Json,
-            Self::Leaders(Leaders::Resign(resign)) => resign.changing.shown.output == ListFormat::Json,
-            Self::Members(members) => members.listing.output == ListFormat::Json,
-            Self::Clusters(clusters) => clusters.wants_json(),
-            Self::Versions(shown) => shown.output == ListFormat::Json,
-            Self::Audit(audit) => audit.wants_json(),
-            Self::Config(ConfigCommand::Show(show)) => show.shown.output == ListFormat::Json,
-            Self::Config(ConfigCommand::Patch(patch)) => patch.changing.shown.output == ListFormat::Json,
-            Self::Config(ConfigCommand::History(history)) => history.shown.output == ListFormat::Json,
-            Self::Config(ConfigCommand::Rollback(back)) => back.changing.shown.output == ListFormat::Json,
-            Self::Shards(shards) => shards.wants_json(),
-            Self::Namespaces(namespaces) => namespaces.wants_json(),
-            Self::Config(ConfigCommand::Validate(validate)) => validate.output != VerdictFormat::Text,
-            Self::Bootstrap(bootstrap) => bootstrap.wants_json(),
-            Self::Transport(TransportCommand::Stats(stats)) => stats.output == ListFormat::Json,
-            Self::Debug(DebugCommand::DowngradeEvents(events)) => events.output == ListFormat::Json,
-        }
-    }
-}

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::reading::{self, ago, at};
 use crate::args::MembersList;
-use crate::output::{self, ListFormat};
+use crate::output;
 use crate::table::Table;
 
 #[cfg(test)]
@@ -28,16 +28,19 @@ pub(crate) fn list(context: Option<&Path>, args: &MembersList) -> Result<()> {
         let Answer { value, negotiated } = client.list_members(&filter, size, token).await?;
         Ok(Answer { value: (value.members, value.next_page_token, value.changes), negotiated })
     })?;
-    match args.listing.output {
-        ListFormat::Json => output::print_json(&json!({
-            "members": listed.records.iter().map(record).collect::<Vec<_>>(),
-            "changes": listed.revision,
-            "protocol": listed.negotiated.protocol,
-            "downgrade": listed.negotiated.downgrade,
-        })),
-        ListFormat::Table => {
-            let color = output::color_on_stdout();
-            output::print(&table(&listed.records, Timestamp::now()).render(0, color))?;
+    match args.listing.output.notation() {
+        Some(notation) => output::print_document(
+            notation,
+            &json!({
+                "members": listed.records.iter().map(record).collect::<Vec<_>>(),
+                "changes": listed.revision,
+                "protocol": listed.negotiated.protocol,
+                "downgrade": listed.negotiated.downgrade,
+            }),
+        ),
+        None => {
+            let look = args.listing.output.look();
+            output::print(&table(&listed.records, Timestamp::now()).render(0, look))?;
             let more = if listed.cut { ", more with a higher --limit" } else { "" };
             let (count, protocol) = (listed.records.len(), listed.negotiated.protocol);
             output::note(&format!("{count} members over {protocol}{more}"));
@@ -48,7 +51,18 @@ pub(crate) fn list(context: Option<&Path>, args: &MembersList) -> Result<()> {
 
 fn table(members: &[Member], now: Timestamp) -> Table {
     let mut table = Table::new(&[
-        "ID", "STATUS", "SINCE", "HEALTH", "ROLE", "CLUSTER", "ZONE", "VERSION", "ADDRESS", ">MAP",
+        "ID",
+        "STATUS",
+        "SINCE",
+        "HEALTH",
+        "ROLE",
+        "CLUSTER",
+        "ZONE",
+        "VERSION",
+        "ADDRESS",
+        ">MAP",
+        "+>GENERATION",
+        "+>INCARNATION",
     ]);
     for member in members {
         let id = if member.is_self { format!("{}*", member.id) } else { member.id.clone() };
@@ -63,6 +77,8 @@ fn table(members: &[Member], now: Timestamp) -> Table {
             member.version.clone(),
             member.address.clone(),
             member.map_version.to_string(),
+            member.generation.to_string(),
+            member.incarnation.to_string(),
         ]);
     }
     table

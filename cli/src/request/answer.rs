@@ -9,7 +9,7 @@ use relay_core::{DowngradeReason, Encoding, Protocol, Status};
 use serde_json::{Value, json};
 
 use super::Call;
-use crate::output::{self, TextFormat};
+use crate::output::{self, Notation, TextFormat};
 use crate::remote;
 
 /// An answer and how it came.
@@ -25,9 +25,9 @@ pub(super) struct Answer {
 impl Answer {
     /// Prints the answer; the exit code is that of its status.
     pub(super) fn print(&self, format: TextFormat, relay: &str, call: &Call<'_>) -> Result<ExitCode> {
-        match format {
-            TextFormat::Text => self.print_text(call),
-            TextFormat::Json => self.print_json(relay, call),
+        match format.notation() {
+            None => self.print_text(call),
+            Some(notation) => self.print_document(notation, relay, call),
         }
     }
 
@@ -62,7 +62,7 @@ impl Answer {
         )
     }
 
-    fn print_json(&self, relay: &str, call: &Call<'_>) -> Result<ExitCode> {
+    fn print_document(&self, notation: Notation, relay: &str, call: &Call<'_>) -> Result<ExitCode> {
         let mut document = json!({
             "status": "ok",
             "relay": relay,
@@ -84,7 +84,7 @@ impl Answer {
                 ExitCode::from(error.kind().exit_code())
             }
         };
-        output::print_json(&document)?;
+        output::print_document(notation, &document)?;
         Ok(code)
     }
 }

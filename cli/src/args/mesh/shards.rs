@@ -3,7 +3,6 @@
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{Changing, Listing, Shown};
-use crate::output::ListFormat;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Shards {
@@ -263,33 +262,4 @@ pub(crate) enum Handover {
     Immediate,
     /// Step by step, as owners say
     Acknowledged,
-}
-
-impl Shards {
-    pub(super) fn wants_json(&self) -> bool {
-        let format = match self {
-            Self::List(list) => list.listing.output,
-            Self::Get(one) => one.shown.output,
-            Self::Lookup(key) => key.shown.output,
-            Self::Owners(of) | Self::Watch(of) => of.shown.output,
-            Self::Diff(diff) => diff.of.shown.output,
-            Self::History(history) => history.shown.output,
-            Self::Simulate(simulate) => simulate.of.shown.output,
-            Self::Assign(assign) => assign.changing.shown.output,
-        };
-        format == ListFormat::Json
-    }
-}
-
-impl Namespaces {
-    pub(super) fn wants_json(&self) -> bool {
-        let format = match self {
-            Self::List(list) => list.listing.output,
-            Self::Get(one) => one.shown.output,
-            Self::Create(new) => new.said.changing.shown.output,
-            Self::Update(said) => said.changing.shown.output,
-            Self::Delete(one) => one.changing.shown.output,
-        };
-        format == ListFormat::Json
-    }
 }
