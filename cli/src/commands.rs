@@ -44,6 +44,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Mesh(Mesh::Config(ConfigCommand::Validate(args))) => return mesh::validate::run(args),
         Command::Mesh(Mesh::Leaders(Leaders::Status(args))) => mesh::leaders::status(context, &args)?,
         Command::Mesh(Mesh::Leaders(Leaders::Resign(args))) => mesh::leaders::resign(context, &args)?,
+        Command::Mesh(Mesh::Backup(args)) => mesh::backup::run(context, &args)?,
+        Command::Mesh(Mesh::Restore(args)) => return mesh::restore::run(&args),
         Command::Mesh(Mesh::Transport(TransportCommand::Stats(args))) => {
             mesh::transport::stats(context, &args)?;
         }

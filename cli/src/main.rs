@@ -13,6 +13,7 @@ mod mesh;
 mod operate;
 mod output;
 mod paths;
+mod progress;
 mod reference;
 mod remote;
 mod request;

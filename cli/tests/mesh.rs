@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test may panic")]
 #![cfg(unix)]
 
+#[path = "mesh/backup.rs"]
+mod backup;
 #[path = "mesh/bootstrap.rs"]
 mod bootstrap;
 #[path = "mesh/calls.rs"]

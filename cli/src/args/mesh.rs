@@ -6,10 +6,12 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::output::{ListFormat, VerdictFormat};
 
+mod backup;
 mod bootstrap;
 mod operate;
 mod shards;
 
+pub(crate) use backup::*;
 pub(crate) use bootstrap::*;
 pub(crate) use operate::*;
 pub(crate) use shards::*;
@@ -44,6 +46,16 @@ pub(crate) enum Mesh {
     /// Who may join, by which certificate, and who may no more
     #[command(subcommand)]
     Bootstrap(Bootstrap),
+    /// Copy the whole store of a running meshkitd into a file
+    ///
+    /// Reads and writes go on meanwhile. The file holds the store's secrets, and its owner alone can read it. It takes
+    /// `mesh.admin`. Where the store is in etcd, take `etcdctl snapshot save`.
+    Backup(TakeBackup),
+    /// Make the store of a stopped meshkitd of a backup
+    ///
+    /// It runs on the machine of the store, by meshkitd itself. Who watched before has to read everything anew, and
+    /// the audit tells who restored it. Where meshkitd runs, nothing is done.
+    Restore(RestoreStore),
     /// How calls are carried
     #[command(subcommand)]
     Transport(TransportCommand),

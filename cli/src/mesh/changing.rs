@@ -50,7 +50,7 @@ pub(super) fn confirm<T>(
 }
 
 /// Asks on the terminal; where there is none nothing is done.
-fn ask(what: &str) -> Result<()> {
+pub(super) fn ask(what: &str) -> Result<()> {
     let refused = |message: &str, hint: &str| Err(OperatorError::new(ErrorKind::Usage, message).hint(hint));
     if !std::io::stdin().is_terminal() {
         return refused(

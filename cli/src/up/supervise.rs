@@ -9,11 +9,11 @@ use omnirelay_runtime::{ErrorKind, OperatorError, Result};
 use super::binaries::Binaries;
 use super::events::{self, Event, Receiver, Sender};
 use super::process::{Process, describe};
-use super::progress::{Progress, TICK};
 use super::signals::Signals;
 use super::{leftovers, ready, summary};
 use crate::dev::{DevMesh, Kind};
 use crate::output::{self, Look};
+use crate::progress::{Progress, TICK};
 
 /// How long a process may take to answer.
 const READY_MAX: Duration = Duration::from_secs(30);

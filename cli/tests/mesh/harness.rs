@@ -157,7 +157,7 @@ pub(crate) fn cli() -> PathBuf {
 }
 
 /// The daemon that a variable names, or else the one that cargo built beside the command line.
-fn daemon(variable: &str, name: &str) -> PathBuf {
+pub(crate) fn daemon(variable: &str, name: &str) -> PathBuf {
     if let Some(path) = std::env::var_os(variable) {
         return std::path::absolute(path).unwrap();
     }

@@ -7,6 +7,7 @@
 //! It stands on the contracts and on [`relay_client::Channel`] alone, so whatever it does another
 //! language can do with the `.proto` files.
 
+mod backup;
 mod bootstrap;
 mod change;
 mod client;
@@ -23,6 +24,7 @@ mod shards;
 mod watch;
 mod wire;
 
+pub use backup::Backup;
 pub use bootstrap::IssuedToken;
 pub use change::{Change, Changed, Seen};
 pub use client::{Answer, MeshClient, PeerFilter, ShardFilter};

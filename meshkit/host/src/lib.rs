@@ -7,8 +7,10 @@ mod app;
 mod args;
 mod membership;
 mod reload;
+mod restore;
 mod routes;
 mod store;
 
 pub use app::start;
-pub use args::Args;
+pub use args::{Args, Command, Restore};
+pub use restore::restore;
