@@ -8,9 +8,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::output::{ListFormat, TextFormat};
 
+mod context;
 mod daemon;
 mod mesh;
 
+pub(crate) use context::*;
 pub(crate) use daemon::*;
 pub(crate) use mesh::*;
 
@@ -18,10 +20,10 @@ pub(crate) use mesh::*;
 #[derive(Debug, Parser)]
 #[command(name = "omnirelay", version, max_term_width = 100, propagate_version = true)]
 pub(crate) struct Cli {
-    /// The context file: where the mesh is and which credentials to use
-    /// [default: cli.toml of `omnirelay up`] [env: OMNIRELAY_CONTEXT]
+    /// The context: where the mesh is and which credentials to use, by its name among the known ones
+    /// or as a file [default: the one in use, or cli.toml of `omnirelay up`] [env: OMNIRELAY_CONTEXT]
     // Not the parser's own variable: with it set, a command that is not complete would not show its help.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "NAME|FILE")]
     pub(crate) context: Option<PathBuf>,
 
     #[command(subcommand)]
@@ -46,6 +48,9 @@ pub(crate) enum Command {
     Log(Log),
     /// End a running daemon: it finishes what is in flight and stops
     Drain(Drain),
+    /// The meshes that are known by name, and which of them is in use
+    #[command(subcommand)]
+    Context(ContextCommand),
     /// Make what a development mesh needs, without starting it
     #[command(subcommand)]
     Dev(Dev),

@@ -7,6 +7,7 @@
 mod args;
 mod commands;
 mod context;
+mod contexts;
 mod dev;
 mod introspect;
 mod mesh;

@@ -20,9 +20,12 @@ pub fn restore(args: &Args, how: &Restore) -> Result<()> {
     let loaded = reload::read(&layers, &args.modules).map_err(|problems| refusal(&problems))?;
     let store = &loaded.value.store;
     if store.backend == StoreBackend::Etcd {
-        return Err(OperatorError::new(ErrorKind::Conflict, "the store is in etcd, which restores its own backups")
-            .at(store.place())
-            .hint("make the cluster anew with `etcdutl snapshot restore FILE`"));
+        return Err(OperatorError::new(
+            ErrorKind::Conflict,
+            "the store is in etcd, which restores its own backups",
+        )
+        .at(store.place())
+        .hint("make the cluster anew with `etcdutl snapshot restore FILE`"));
     }
     let now = jiff::Timestamp::now();
     let restoring = Restoring { actor: &how.actor, now, replace: how.replace, dry_run: how.dry_run };

@@ -40,7 +40,8 @@ async fn a_copy_is_what_its_head_says_over_rest_and_grpc() {
     }
     for protocol in [Protocol::Http3, Protocol::Http2, Protocol::Http1] {
         let channel = bench.channel(&meshkitd, protocol, None);
-        let request = http::Request::get("/meshkit/backup").header("authorization", format!("Bearer {ADMIN}"));
+        let request =
+            http::Request::get("/meshkit/backup").header("authorization", format!("Bearer {ADMIN}"));
         let answer = channel.send(request.body(body::empty()).unwrap()).await.unwrap();
         let (answer, bytes) = answer.into_parts();
         let bytes = body::collect_limited(bytes, 64 << 20).await.unwrap();
