@@ -145,6 +145,7 @@ fn shards(context: Option<&Path>, args: &Shards) -> Result<()> {
         Shards::Get(args) => mesh::shards::get(context, args),
         Shards::Lookup(args) => mesh::shards::lookup(context, args),
         Shards::Owners(args) => mesh::shards::owners::owners(context, args),
+        Shards::Top(args) => mesh::shards::top::top(context, args),
         Shards::Diff(args) => mesh::shards::past::diff(context, args),
         Shards::History(args) => mesh::shards::past::history(context, args),
         Shards::Simulate(args) => mesh::shards::owners::simulate(context, args),

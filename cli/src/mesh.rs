@@ -8,6 +8,7 @@ pub(crate) mod clusters;
 pub(crate) mod config;
 pub(crate) mod daemon;
 pub(crate) mod downgrades;
+mod following;
 pub(crate) mod leaders;
 pub(crate) mod members;
 pub(crate) mod namespaces;

@@ -67,6 +67,13 @@ impl Table {
         out
     }
 
+    /// The rows alone, each as wide as it is.
+    pub(crate) fn rows(&self, look: Look) -> Vec<String> {
+        let shown = |(cell, column): (&String, &Column)| (look.wide || !column.extra).then(|| cell.clone());
+        let cells = |row: &Vec<String>| row.iter().zip(&self.columns).filter_map(shown).collect::<Vec<_>>();
+        self.rows.iter().map(|row| cells(row).join("  ")).collect()
+    }
+
     fn line(&self, cells: &[String], widths: &[Option<usize>]) -> String {
         let mut line = String::new();
         for ((cell, width), column) in cells.iter().zip(widths).zip(&self.columns) {

@@ -23,3 +23,5 @@ mod harness;
 mod life;
 #[path = "mesh/listings.rs"]
 mod listings;
+#[path = "mesh/watching.rs"]
+mod watching;

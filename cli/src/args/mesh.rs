@@ -173,6 +173,10 @@ pub(crate) struct MembersList {
     #[arg(long, value_name = "CONDITIONS", default_value = "", hide_default_value = true)]
     pub(crate) filter: String,
 
+    /// Follow them until Ctrl-C, also across restarts of the control plane; JSON is one document a line
+    #[arg(long, conflicts_with_all = ["status", "filter", "limit"])]
+    pub(crate) watch: bool,
+
     #[command(flatten)]
     pub(crate) listing: Listing,
 }
@@ -234,6 +238,10 @@ pub(crate) struct PeersList {
         allow_hyphen_values = true
     )]
     pub(crate) sort: String,
+
+    /// Follow them until Ctrl-C, also across restarts of the control plane; JSON is one document a line
+    #[arg(long, conflicts_with_all = ["filter", "sort", "limit"])]
+    pub(crate) watch: bool,
 
     #[command(flatten)]
     pub(crate) listing: Listing,

@@ -8,6 +8,7 @@ use omnirelay_runtime::{ErrorKind, OperatorError, Result};
 use serde_json::{Value, json};
 
 use super::changing;
+use super::following::Shown;
 use super::reading::{self, at, pairs};
 use crate::args::{
     ClustersList, DemoteCluster, DemotedState, Failover, OneCluster, PromoteCluster, SaidCluster,
@@ -20,6 +21,13 @@ mod tests;
 
 /// Lists clusters.
 pub(crate) fn list(context: Option<&Path>, args: &ClustersList) -> Result<()> {
+    if args.watch {
+        let shown = Shown { name: "cluster", record, table };
+        return reading::call(context, async |client| {
+            let mut watch = client.watch_clusters();
+            shown.follow(args.listing.output, async || watch.next().await).await
+        })?;
+    }
     let filter = ClusterFilter { filter: args.filter.clone(), sort: args.sort.clone() };
     let listed = reading::list(context, args.listing.limit, async |client, size, token| {
         let Answer { value, negotiated } = client.list_clusters(&filter, size, token).await?;

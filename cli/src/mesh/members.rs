@@ -9,6 +9,7 @@ use meshkit_client::v1::{Member, MemberHealth, MemberStatus};
 use omnirelay_runtime::Result;
 use serde_json::{Value, json};
 
+use super::following::Shown;
 use super::reading::{self, ago, at};
 use crate::args::MembersList;
 use crate::output;
@@ -19,6 +20,13 @@ mod tests;
 
 /// Shows the members.
 pub(crate) fn list(context: Option<&Path>, args: &MembersList) -> Result<()> {
+    if args.watch {
+        let shown = Shown { name: "member", record, table: |members| table(members, Timestamp::now()) };
+        return reading::call(context, async |client| {
+            let mut watch = client.watch_members();
+            shown.follow(args.listing.output, async || watch.next().await).await
+        })?;
+    }
     let status = args.status.and_then(|status| status.to_possible_value());
     let status = status.map(|status| format!("status={}", status.get_name()));
     let conditions: Vec<&str> =

@@ -10,6 +10,7 @@ use omnirelay_runtime::{ErrorKind, OperatorError, Result};
 use serde_json::{Value, json};
 
 use super::changing;
+use super::following::Shown;
 use super::reading::{self, ago, at, pairs};
 use crate::args::{HoldPeer, LabelPeer, OnePeer, PeerState, PeersList};
 use crate::output::{self, Look};
@@ -33,6 +34,13 @@ pub(crate) fn list(context: Option<&Path>, args: &PeersList) -> Result<()> {
         filter: args.filter.clone(),
         sort: args.sort.clone(),
     };
+    if args.watch {
+        let shown = Shown { name: "peer", record, table: |peers| table(peers, Timestamp::now()) };
+        return reading::call(context, async |client| {
+            let mut watch = client.watch_peers(filter);
+            shown.follow(args.listing.output, async || watch.next().await).await
+        })?;
+    }
     let listed = reading::list(context, args.listing.limit, async |client, size, token| {
         let Answer { value, negotiated } = client.list_peers(&filter, size, token).await?;
         Ok(Answer { value: (value.peers, value.next_page_token, value.revision), negotiated })

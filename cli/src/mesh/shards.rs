@@ -18,6 +18,7 @@ pub(crate) mod owners;
 pub(crate) mod past;
 #[cfg(test)]
 mod tests;
+pub(crate) mod top;
 pub(crate) mod watch;
 
 /// Lists shards.

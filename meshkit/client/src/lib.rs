@@ -39,7 +39,7 @@ pub use shards::{
     Action, AssignShard, Entered, HostCore, Located, MapError, NotOwner, Place, ShardHost, ShardMap,
     ShardMessages, ShardOwner, Simulation, hash, shard_of_key,
 };
-pub use watch::{PeerChange, PeerWatch};
+pub use watch::{ClusterChange, ClusterWatch, Followed, MemberChange, MemberWatch, PeerChange, PeerWatch};
 pub use wire::{Carrier, Sending};
 
 /// The records and requests, as the contracts define them.

@@ -107,6 +107,10 @@ pub(crate) struct ClustersList {
     )]
     pub(crate) sort: String,
 
+    /// Follow them until Ctrl-C, also across restarts of the control plane; JSON is one document a line
+    #[arg(long, conflicts_with_all = ["filter", "sort", "limit"])]
+    pub(crate) watch: bool,
+
     #[command(flatten)]
     pub(crate) listing: super::Listing,
 }

@@ -1,5 +1,7 @@
 //! The grammar of shards and of what is cut into them.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{Changing, Listing, Shown};
@@ -14,6 +16,8 @@ pub(crate) enum Shards {
     Lookup(LookupKey),
     /// Show what each owner has
     Owners(OfNamespace),
+    /// Show what each owner has and how many calls it gets, again and again until Ctrl-C
+    Top(ShardsTop),
     /// Show what changed between two revisions
     Diff(ShardsDiff),
     /// Show the changes of one shard, newest first
@@ -102,6 +106,20 @@ pub(crate) struct OfNamespace {
 
     #[command(flatten)]
     pub(crate) shown: Shown,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShardsTop {
+    /// Time between two looks: `500ms`, `2s`, `1m`
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = crate::args::duration)]
+    pub(crate) interval: Duration,
+
+    /// End after so many looks [default: none]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+
+    #[command(flatten)]
+    pub(crate) of: OfNamespace,
 }
 
 #[derive(Debug, Args)]

@@ -31,7 +31,7 @@ pub(crate) fn owners(context: Option<&Path>, args: &OfNamespace) -> Result<()> {
     }
 }
 
-fn owner(owner: &ShardOwner) -> Value {
+pub(super) fn owner(owner: &ShardOwner) -> Value {
     json!({
         "owner": owner.owner,
         "zone": owner.zone,
