@@ -8,10 +8,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::output::{ListFormat, TextFormat};
 
+mod bench;
 mod context;
 mod daemon;
 mod mesh;
 
+pub(crate) use bench::*;
 pub(crate) use context::*;
 pub(crate) use daemon::*;
 pub(crate) use mesh::*;
@@ -36,6 +38,12 @@ pub(crate) enum Command {
     Up(Up),
     /// Call a procedure of a service through a relay
     Request(Request),
+    /// Put load on an address or a procedure, and tell how long answers took
+    #[command(subcommand)]
+    Bench(Bench),
+    /// Calls that are written down in a file
+    #[command(subcommand)]
+    Script(Script),
     /// Read the mesh: its peers, its shards, its configuration
     #[command(subcommand)]
     Mesh(Mesh),
@@ -157,6 +165,17 @@ pub(crate) enum WireProtocol {
 
 #[derive(Debug, Args)]
 pub(crate) struct Request {
+    #[command(flatten)]
+    pub(crate) call: Calling,
+
+    /// How to answer: the body alone with the rest on standard error, or all as a document
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) output: TextFormat,
+}
+
+/// One call through a relay.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Calling {
     /// The service to call
     pub(crate) service: String,
 
@@ -202,10 +221,6 @@ pub(crate) struct Request {
     /// A FileDescriptorSet to find the procedure in [default: the built-in contracts]
     #[arg(long, value_name = "FILE")]
     pub(crate) descriptor_set: Option<PathBuf>,
-
-    /// How to answer: the body alone with the rest on standard error, or all as JSON
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) output: TextFormat,
 }
 
 #[derive(Debug, Args)]
@@ -223,7 +238,7 @@ pub(crate) struct Introspect {
 /// The longest wait that is believed, one day: more is a mistake.
 const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let number: u64 =

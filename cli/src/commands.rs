@@ -9,12 +9,12 @@ use omnirelay_runtime::Result;
 
 use crate::args::{
     AuditCommand, Bootstrap, Cli, Clusters, Command, ConfigCommand, DaemonConfig, DebugCommand, Dev, Init,
-    Leaders, Mesh, Namespaces, Peers, Shards, TransportCommand,
+    Leaders, Mesh, Namespaces, Peers, Script, Shards, TransportCommand,
 };
 use crate::dev::Hosts;
 use crate::mesh::peers::Verb;
 use crate::output::{self, Look};
-use crate::{contexts, dev, introspect, mesh, operate, paths, reference, request, up};
+use crate::{bench, contexts, dev, introspect, mesh, operate, paths, reference, request, script, up};
 
 /// Runs one command to its exit code.
 pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
@@ -25,6 +25,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Up(args) => return up::run(&args),
         Command::Request(args) => return request::run(context, &args),
+        Command::Bench(args) => return bench::run(context, &args),
+        Command::Script(Script::Run(args)) => return script::run(context, &args),
         Command::Mesh(Mesh::Peers(args)) => peers(context, &args)?,
         Command::Mesh(Mesh::Clusters(args)) => clusters(context, &args)?,
         Command::Mesh(Mesh::Members(args)) => mesh::members::list(context, &args)?,

@@ -5,6 +5,7 @@
 //! needs it, so that `--version` and completions answer at once.
 
 mod args;
+mod bench;
 mod commands;
 mod context;
 mod contexts;
@@ -18,6 +19,7 @@ mod progress;
 mod reference;
 mod remote;
 mod request;
+mod script;
 mod table;
 mod up;
 mod usage;

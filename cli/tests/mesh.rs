@@ -23,5 +23,9 @@ mod harness;
 mod life;
 #[path = "mesh/listings.rs"]
 mod listings;
+#[path = "mesh/load.rs"]
+mod load;
+#[path = "mesh/scripts.rs"]
+mod scripts;
 #[path = "mesh/watching.rs"]
 mod watching;
