@@ -28,6 +28,7 @@ pub(super) struct Tally {
     pub(super) late: Histogram,
     failed: AtomicU64,
     bytes: AtomicU64,
+    unsent: AtomicU64,
     told: Mutex<Told>,
 }
 
@@ -41,8 +42,15 @@ struct Told {
 
 impl Tally {
     fn new() -> Self {
-        let (failed, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { times: Histogram::new(), late: Histogram::new(), failed, bytes, told: Mutex::default() }
+        let [failed, bytes, unsent] = std::array::from_fn(|_| AtomicU64::new(0));
+        Self {
+            times: Histogram::new(),
+            late: Histogram::new(),
+            failed,
+            bytes,
+            unsent,
+            told: Mutex::default(),
+        }
     }
 
     /// Calls that ended, well or not.
@@ -52,6 +60,11 @@ impl Tally {
 
     pub(super) fn failed(&self) -> u64 {
         self.failed.load(Relaxed)
+    }
+
+    /// Calls whose turn had come and that had not left when the time was over.
+    pub(super) fn unsent(&self) -> u64 {
+        self.unsent.load(Relaxed)
     }
 
     /// Bytes in the bodies of good answers.
@@ -148,6 +161,9 @@ pub(super) async fn put(target: &Arc<Target>, load: &Load) -> Result<(Arc<Tally>
     };
     watch(all, &plan, &tally).await;
     let took = began.elapsed();
+    if !plan.stopped.load(Relaxed) {
+        tally.unsent.store(plan.wanted().saturating_sub(tally.calls()), Relaxed);
+    }
     for channel in channels {
         channel.close().await;
     }
@@ -192,8 +208,9 @@ impl Plan {
     /// Waits for the turn of a call; says from when it counts, and nothing where it is not made any more.
     async fn turn(&self, number: u64, tally: &Tally) -> Option<Instant> {
         let now = Instant::now();
-        let Some(due) = self.due(number) else { return (now < self.ends).then_some(now) };
-        if due >= self.ends {
+        let due = self.due(number).unwrap_or(now);
+        // A target that cannot keep up is not waited for: what is left over is told.
+        if due >= self.ends || now >= self.ends {
             return None;
         }
         if due <= now {
@@ -205,6 +222,13 @@ impl Plan {
         // The timer is late by up to a millisecond, which is no fault of who answers.
         tally.late.record(left - due);
         Some(left)
+    }
+
+    /// How many calls there should be by the clock; nought where there is none.
+    fn wanted(&self) -> u64 {
+        let Some(interval) = self.interval else { return 0 };
+        let turns = (self.ends - self.began).as_nanos().div_ceil(interval.as_nanos().max(1));
+        u64::try_from(turns).unwrap_or(u64::MAX).min(self.left)
     }
 
     /// When a call should leave; nothing where it leaves as soon as it can.

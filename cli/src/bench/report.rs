@@ -45,6 +45,7 @@ pub(super) fn document(target: &Target, load: &Load, tally: &Tally, took: Durati
         "seconds": took.as_secs_f64(),
         "calls": tally.calls(),
         "failed": tally.failed(),
+        "unsent": tally.unsent(),
         "rate": rate(tally.calls(), took),
         "bytes": tally.bytes(),
         "latency_ms": latency,
@@ -65,6 +66,10 @@ pub(super) fn text(target: &Target, load: &Load, tally: &Tally, took: Duration) 
         tally.failed(),
         tally.bytes(),
     );
+    if tally.unsent() > 0 {
+        let unsent = tally.unsent();
+        out.push_str(&format!("  {unsent} more should have left and could not: the target or this machine is too slow for the rate\n"));
+    }
     for (name, count) in tally.protocols() {
         out.push_str(&format!("  {count} over {name}\n"));
     }

@@ -50,6 +50,12 @@ fn calls_leave_at_the_rate_that_is_wanted_and_failures_are_told() {
     assert!(told["seconds"].as_f64().unwrap() >= 0.49, "{told}");
     assert_eq!((&told["wanted_rate"], &told["calls"]), (&100.into(), &50.into()));
 
+    // Nothing can keep up with that, and the end comes all the same.
+    let flood = ["--rate", "1000000", "--duration", "200ms", "--output", "json"];
+    let told = mesh.run(&[&GREET[..], &flood].concat()).ok().json();
+    let count = |name: &str| told[name].as_u64().unwrap();
+    assert!(count("unsent") > 0 && count("calls") + count("unsent") == 200_000, "{told}");
+
     let text = mesh.run(&[&GREET[..], &["--calls", "20"]].concat()).ok().out;
     for words in ["20 calls in ", "0 failed", "p99.9 ", "UP TO MS", "####"] {
         assert!(text.contains(words), "{words}: {text}");
