@@ -8,9 +8,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::output::{ListFormat, TextFormat};
 
+mod bench;
+mod context;
 mod daemon;
 mod mesh;
 
+pub(crate) use bench::*;
+pub(crate) use context::*;
 pub(crate) use daemon::*;
 pub(crate) use mesh::*;
 
@@ -18,10 +22,10 @@ pub(crate) use mesh::*;
 #[derive(Debug, Parser)]
 #[command(name = "omnirelay", version, max_term_width = 100, propagate_version = true)]
 pub(crate) struct Cli {
-    /// The context file: where the mesh is and which credentials to use
-    /// [default: cli.toml of `omnirelay up`] [env: OMNIRELAY_CONTEXT]
+    /// The context: where the mesh is and which credentials to use, by its name among the known ones
+    /// or as a file [default: the one in use, or cli.toml of `omnirelay up`] [env: OMNIRELAY_CONTEXT]
     // Not the parser's own variable: with it set, a command that is not complete would not show its help.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "NAME|FILE")]
     pub(crate) context: Option<PathBuf>,
 
     #[command(subcommand)]
@@ -34,6 +38,12 @@ pub(crate) enum Command {
     Up(Up),
     /// Call a procedure of a service through a relay
     Request(Request),
+    /// Put load on an address or a procedure, and tell how long answers took
+    #[command(subcommand)]
+    Bench(Bench),
+    /// Calls that are written down in a file
+    #[command(subcommand)]
+    Script(Script),
     /// Read the mesh: its peers, its shards, its configuration
     #[command(subcommand)]
     Mesh(Mesh),
@@ -46,6 +56,9 @@ pub(crate) enum Command {
     Log(Log),
     /// End a running daemon: it finishes what is in flight and stops
     Drain(Drain),
+    /// The meshes that are known by name, and which of them is in use
+    #[command(subcommand)]
+    Context(ContextCommand),
     /// Make what a development mesh needs, without starting it
     #[command(subcommand)]
     Dev(Dev),
@@ -152,6 +165,17 @@ pub(crate) enum WireProtocol {
 
 #[derive(Debug, Args)]
 pub(crate) struct Request {
+    #[command(flatten)]
+    pub(crate) call: Calling,
+
+    /// How to answer: the body alone with the rest on standard error, or all as a document
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) output: TextFormat,
+}
+
+/// One call through a relay.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Calling {
     /// The service to call
     pub(crate) service: String,
 
@@ -197,10 +221,6 @@ pub(crate) struct Request {
     /// A FileDescriptorSet to find the procedure in [default: the built-in contracts]
     #[arg(long, value_name = "FILE")]
     pub(crate) descriptor_set: Option<PathBuf>,
-
-    /// How to answer: the body alone with the rest on standard error, or all as JSON
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) output: TextFormat,
 }
 
 #[derive(Debug, Args)]
@@ -215,26 +235,10 @@ pub(crate) struct Introspect {
     pub(crate) output: ListFormat,
 }
 
-impl Command {
-    /// Whether errors are wanted as JSON as well.
-    pub(crate) fn wants_json(&self) -> bool {
-        match self {
-            Self::Request(request) => request.output == TextFormat::Json,
-            Self::Mesh(mesh) => mesh.wants_json(),
-            Self::Introspect(introspect) => introspect.output == ListFormat::Json,
-            Self::Config(config) => config.wants_json(),
-            Self::Log(log) => log.output == TextFormat::Json,
-            Self::Drain(drain) => drain.output == TextFormat::Json,
-            Self::Dev(Dev::Init(init)) => init.output == TextFormat::Json,
-            Self::Up(_) | Self::Dev(Dev::Docs) | Self::Completion { .. } => false,
-        }
-    }
-}
-
 /// The longest wait that is believed, one day: more is a mistake.
 const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let number: u64 =

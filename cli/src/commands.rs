@@ -9,12 +9,12 @@ use omnirelay_runtime::Result;
 
 use crate::args::{
     AuditCommand, Bootstrap, Cli, Clusters, Command, ConfigCommand, DaemonConfig, DebugCommand, Dev, Init,
-    Leaders, Mesh, Namespaces, Peers, Shards, TransportCommand,
+    Leaders, Mesh, Namespaces, Peers, Script, Shards, TransportCommand,
 };
 use crate::dev::Hosts;
 use crate::mesh::peers::Verb;
-use crate::output::{self, TextFormat};
-use crate::{dev, introspect, mesh, operate, paths, reference, request, up};
+use crate::output::{self, Look};
+use crate::{bench, contexts, dev, introspect, mesh, operate, paths, reference, request, script, up};
 
 /// Runs one command to its exit code.
 pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
@@ -25,6 +25,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Up(args) => return up::run(&args),
         Command::Request(args) => return request::run(context, &args),
+        Command::Bench(args) => return bench::run(context, &args),
+        Command::Script(Script::Run(args)) => return script::run(context, &args),
         Command::Mesh(Mesh::Peers(args)) => peers(context, &args)?,
         Command::Mesh(Mesh::Clusters(args)) => clusters(context, &args)?,
         Command::Mesh(Mesh::Members(args)) => mesh::members::list(context, &args)?,
@@ -44,6 +46,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Mesh(Mesh::Config(ConfigCommand::Validate(args))) => return mesh::validate::run(args),
         Command::Mesh(Mesh::Leaders(Leaders::Status(args))) => mesh::leaders::status(context, &args)?,
         Command::Mesh(Mesh::Leaders(Leaders::Resign(args))) => mesh::leaders::resign(context, &args)?,
+        Command::Mesh(Mesh::Backup(args)) => mesh::backup::run(context, &args)?,
+        Command::Mesh(Mesh::Restore(args)) => return mesh::restore::run(&args),
         Command::Mesh(Mesh::Transport(TransportCommand::Stats(args))) => {
             mesh::transport::stats(context, &args)?;
         }
@@ -55,6 +59,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Config(DaemonConfig::Reload(args)) => return operate::reload(context, &args),
         Command::Log(args) => operate::log(context, &args)?,
         Command::Drain(args) => operate::drain(context, &args)?,
+        Command::Context(args) => contexts::run(context, &args)?,
         Command::Dev(Dev::Init(args)) => init(&args)?,
         Command::Dev(Dev::Docs) => output::print(&reference::markdown())?,
         Command::Completion { shell } => completion(shell)?,
@@ -81,15 +86,18 @@ fn init(args: &Init) -> Result<()> {
             options.mounted_at = mounted_at;
         }
     })?;
-    if args.output == TextFormat::Json {
-        return output::print_json(&serde_json::json!({
-            "directory": mesh.directory,
-            "base_port": mesh.options.base_port,
-            "ca": mesh.ca,
-            "token_file": mesh.token_file,
-            "context": mesh.context,
-            "components": mesh.components,
-        }));
+    if let Some(notation) = args.output.notation() {
+        return output::print_document(
+            notation,
+            &serde_json::json!({
+                "directory": mesh.directory,
+                "base_port": mesh.options.base_port,
+                "ca": mesh.ca,
+                "token_file": mesh.token_file,
+                "context": mesh.context,
+                "components": mesh.components,
+            }),
+        );
     }
     let mut text = Vec::new();
     // Writing to memory cannot fail.
@@ -97,7 +105,7 @@ fn init(args: &Init) -> Result<()> {
         text,
         "Development mesh in {}\n\n{}\n  authority  {}\n  token      {}\n  context    {}\n\n{}",
         mesh.directory.display(),
-        up::component_table(&mesh).render(2, output::color_on_stdout()),
+        up::component_table(&mesh).render(2, Look::usual()),
         mesh.ca.display(),
         mesh.token_file.display(),
         mesh.context.display(),
@@ -139,6 +147,7 @@ fn shards(context: Option<&Path>, args: &Shards) -> Result<()> {
         Shards::Get(args) => mesh::shards::get(context, args),
         Shards::Lookup(args) => mesh::shards::lookup(context, args),
         Shards::Owners(args) => mesh::shards::owners::owners(context, args),
+        Shards::Top(args) => mesh::shards::top::top(context, args),
         Shards::Diff(args) => mesh::shards::past::diff(context, args),
         Shards::History(args) => mesh::shards::past::history(context, args),
         Shards::Simulate(args) => mesh::shards::owners::simulate(context, args),

@@ -1,44 +1,52 @@
-//! Where the mesh is and which credentials to use: the file `cli.toml`. Credentials are files
-//! named in it; they are never arguments and never printed.
+//! Where the mesh is and which credentials to use: a file such as `cli.toml`, or a name in the file that lists several.
+//! Credentials are files and commands that it names; they are never arguments and never printed.
 
 use std::path::{Path, PathBuf};
 
 use omnirelay_runtime::config::{Layers, load};
-use omnirelay_runtime::{ErrorKind, OperatorError, Result, file};
-use serde::Deserialize;
+use omnirelay_runtime::{ErrorKind, OperatorError, Result};
+use serde::{Deserialize, Serialize};
 
 use crate::paths;
 
+mod known;
 #[cfg(test)]
 mod tests;
+mod token;
 
-/// A context file.
-#[derive(Clone, Debug, Deserialize)]
+pub(crate) use known::{Known, NAMES, is_name};
+pub(crate) use token::Bearer;
+
+/// One mesh as the command line knows it.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Context {
     /// Where the control plane is.
     pub(crate) mesh: String,
     /// The certificate authority of the mesh; the public ones where it is not named.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ca: Option<PathBuf>,
     /// The operator's certificate; with it goes `private_key`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) certificate: Option<PathBuf>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) private_key: Option<PathBuf>,
     /// A bearer token's file, for the control plane and diagnostics, where it counts before the
     /// certificate. Calls never carry it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) token_file: Option<PathBuf>,
+    /// A program and its arguments that print such a token, where no file holds it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) token_command: Vec<String>,
     /// Known relays, the first of them the default.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) relays: Vec<RelayRef>,
     #[serde(skip)]
     origin: PathBuf,
 }
 
 /// A relay by name.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RelayRef {
     pub(crate) name: String,
@@ -48,9 +56,6 @@ pub(crate) struct RelayRef {
     pub(crate) admin: String,
 }
 
-/// A token stands in a header; a larger file is a mistake.
-const MAX_TOKEN_BYTES: u64 = 8 << 10;
-
 /// Which of a relay's listeners is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
@@ -59,41 +64,55 @@ pub(crate) enum Side {
 }
 
 impl Context {
-    /// Reads the context file that is named, or else the one of the development mesh.
+    /// Reads the context that is named, a file or one of the known ones; else the one that is in use, or that of the
+    /// development mesh.
     pub(crate) fn read(named: Option<&Path>) -> Result<Self> {
-        let path = match named {
-            Some(path) => path.to_owned(),
-            None => paths::default_dev_dir()?.join("cli.toml"),
-        };
-        if !path.exists() {
-            let error = OperatorError::new(
-                ErrorKind::Config,
-                format!("there is no context file `{}`", path.display()),
-            );
-            return Err(match named {
-                Some(_) => error.hint("check the path after `--context`, or the variable OMNIRELAY_CONTEXT"),
-                None => error
-                    .hint("start a local mesh with `omnirelay up`, or name a context with `--context FILE`"),
-            });
+        if let Some(named) = named {
+            return match named.to_str().filter(|named| is_name(named)) {
+                Some(name) => Known::read()?.context(name),
+                None => Self::of_file(
+                    named,
+                    "check the path after `--context`, or the variable OMNIRELAY_CONTEXT",
+                ),
+            };
         }
-        let layers = Layers { files: vec![path.clone()], ..Layers::default() };
-        let mut context: Self = load(&layers)?.value;
-        let base = path.parent().unwrap_or(Path::new(""));
-        for file in
-            [&mut context.ca, &mut context.certificate, &mut context.private_key, &mut context.token_file]
-        {
+        let known = Known::read()?;
+        match &known.current {
+            Some(name) => known.context(name),
+            None => Self::of_file(
+                &paths::default_dev_dir()?.join("cli.toml"),
+                "start a local mesh with `omnirelay up`, or name a context with `--context`",
+            ),
+        }
+    }
+
+    /// Reads a file that holds one context; `remedy` is for where there is none.
+    pub(crate) fn of_file(path: &Path, remedy: &str) -> Result<Self> {
+        if !path.exists() {
+            let message = format!("there is no context file `{}`", path.display());
+            return Err(OperatorError::new(ErrorKind::Config, message).hint(remedy));
+        }
+        let layers = Layers { files: vec![path.to_owned()], ..Layers::default() };
+        load::<Self>(&layers)?.value.checked(path)
+    }
+
+    /// With every path from the directory of the file that it stands in.
+    pub(crate) fn checked(mut self, origin: &Path) -> Result<Self> {
+        let base = origin.parent().unwrap_or(Path::new(""));
+        for file in [&mut self.ca, &mut self.certificate, &mut self.private_key, &mut self.token_file] {
             *file = file.take().map(|file| base.join(file));
         }
-        if context.certificate.is_some() != context.private_key.is_some() {
-            return Err(OperatorError::new(
-                ErrorKind::Config,
-                "`certificate` and `private_key` belong together",
-            )
-            .at(path.display().to_string())
-            .hint("name both or neither"));
+        let both = |what: &str, hint: &str| {
+            Err(OperatorError::new(ErrorKind::Config, what).at(origin.display().to_string()).hint(hint))
+        };
+        if self.certificate.is_some() != self.private_key.is_some() {
+            return both("`certificate` and `private_key` belong together", "name both or neither");
         }
-        context.origin = path;
-        Ok(context)
+        if self.token_file.is_some() && !self.token_command.is_empty() {
+            return both("`token_file` and `token_command` say both where the token is", "name one of them");
+        }
+        self.origin = origin.to_owned();
+        Ok(self)
     }
 
     /// The URL of a relay's listener, by name or as it is.
@@ -116,45 +135,5 @@ impl Context {
                     .hint("name one with `--relay URL`, or add `[[relays]]` to the context")
             }),
         }
-    }
-
-    /// The bearer token, where the context names a file.
-    pub(crate) fn bearer(&self) -> Result<Option<Bearer>> {
-        let Some(path) = &self.token_file else {
-            return Ok(None);
-        };
-        let failed = |cause: &str| {
-            OperatorError::new(
-                ErrorKind::Config,
-                format!("the token file `{}` cannot be used", path.display()),
-            )
-            .because(cause)
-            .at(self.origin.display().to_string())
-            .hint("`token_file` names a readable file with one line, the token")
-        };
-        let bytes = file::read_at_most(path, MAX_TOKEN_BYTES).map_err(|error| failed(&error.to_string()))?;
-        let text = String::from_utf8_lossy(&bytes);
-        let token = text.trim();
-        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(failed("it holds no token"));
-        }
-        Ok(Some(Bearer(token.to_owned())))
-    }
-}
-
-/// A bearer token; it shows nothing of itself.
-#[derive(Clone)]
-pub(crate) struct Bearer(String);
-
-impl Bearer {
-    /// The token itself, for the one header that carries it.
-    pub(crate) fn secret(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Bearer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Bearer(…)")
     }
 }

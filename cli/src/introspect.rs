@@ -9,7 +9,7 @@ use relay_core::introspect::Introspection;
 
 use crate::args::Introspect;
 use crate::context::{Context, Side};
-use crate::output::{self, ListFormat};
+use crate::output::{self, Look};
 use crate::remote;
 use crate::table::Table;
 
@@ -39,13 +39,13 @@ pub(crate) fn run(context: Option<&Path>, args: &Introspect) -> Result<()> {
             .caused_by(&error)
             .hint("check that this is the relay's diagnostics address, and that both are of the same version")
     })?;
-    match args.output {
-        ListFormat::Json => output::print_json(&relay),
-        ListFormat::Table => output::print(&render(&relay, output::color_on_stdout())),
+    match args.output.notation() {
+        Some(notation) => output::print_document(notation, &relay),
+        None => output::print(&render(&relay, args.output.look())),
     }
 }
 
-fn render(relay: &Introspection, color: bool) -> String {
+fn render(relay: &Introspection, look: Look) -> String {
     let state = if relay.draining { "draining" } else { "serving" };
     let up = Duration::from_millis(relay.uptime_ms);
     let mut out = format!(
@@ -59,7 +59,7 @@ fn render(relay: &Introspection, color: bool) -> String {
     for one in &relay.procedures {
         procedures.row([one.service.clone(), one.procedure.clone(), one.style.clone(), one.outbound.clone()]);
     }
-    section(&mut out, "Procedures", relay.procedures.len(), &procedures, color);
+    section(&mut out, "Procedures", relay.procedures.len(), &procedures, look);
 
     let mut inbounds = Table::new(&["NAME", "ADDRESS", "PROTOCOLS", ">REQUESTS", ">IN FLIGHT"]);
     for one in &relay.inbounds {
@@ -71,9 +71,9 @@ fn render(relay: &Introspection, color: bool) -> String {
             one.in_flight.to_string(),
         ]);
     }
-    section(&mut out, "Inbounds", relay.inbounds.len(), &inbounds, color);
+    section(&mut out, "Inbounds", relay.inbounds.len(), &inbounds, look);
 
-    let mut outbounds = Table::new(&["NAME", "PROTOCOLS", "CHOOSER", ">PEERS"]);
+    let mut outbounds = Table::new(&["NAME", "PROTOCOLS", "CHOOSER", ">PEERS", "+>MAP", "+MAP AGE"]);
     let mut peers = Table::new(&[
         "OUTBOUND",
         "URL",
@@ -84,7 +84,10 @@ fn render(relay: &Introspection, color: bool) -> String {
         ">FAILURES",
         ">EJECTIONS",
         ">P50",
+        "+>P90",
         ">P99",
+        "+>WEIGHT",
+        "+ZONE",
     ]);
     let mut count = 0;
     for one in &relay.outbounds {
@@ -96,6 +99,12 @@ fn render(relay: &Introspection, color: bool) -> String {
                 None => one.chooser.clone(),
             },
             one.peers.len().to_string(),
+            one.shards.as_ref().map(|shards| shards.version.to_string()).unwrap_or_default(),
+            one.shards
+                .as_ref()
+                .and_then(|shards| shards.age_ms)
+                .map(|ms| age(Duration::from_millis(ms)))
+                .unwrap_or_default(),
         ]);
         for peer in &one.peers {
             count += 1;
@@ -109,20 +118,23 @@ fn render(relay: &Introspection, color: bool) -> String {
                 peer.failures.to_string(),
                 peer.ejections.to_string(),
                 peer.latency.map(|latency| millis(latency.p50_us)).unwrap_or_default(),
+                peer.latency.map(|latency| millis(latency.p90_us)).unwrap_or_default(),
                 peer.latency.map(|latency| millis(latency.p99_us)).unwrap_or_default(),
+                peer.weight.to_string(),
+                peer.zone.clone(),
             ]);
         }
     }
-    section(&mut out, "Outbounds", relay.outbounds.len(), &outbounds, color);
-    section(&mut out, "Peers", count, &peers, color);
+    section(&mut out, "Outbounds", relay.outbounds.len(), &outbounds, look);
+    section(&mut out, "Peers", count, &peers, look);
     out
 }
 
 /// A table under its title and the number of its rows.
-pub(crate) fn section(out: &mut String, title: &str, count: usize, table: &Table, color: bool) {
+pub(crate) fn section(out: &mut String, title: &str, count: usize, table: &Table, look: Look) {
     out.push_str(&format!("\n{title} ({count})\n"));
     if count > 0 {
-        out.push_str(&table.render(2, color));
+        out.push_str(&table.render(2, look));
     }
 }
 

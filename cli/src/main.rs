@@ -5,17 +5,21 @@
 //! needs it, so that `--version` and completions answer at once.
 
 mod args;
+mod bench;
 mod commands;
 mod context;
+mod contexts;
 mod dev;
 mod introspect;
 mod mesh;
 mod operate;
 mod output;
 mod paths;
+mod progress;
 mod reference;
 mod remote;
 mod request;
+mod script;
 mod table;
 mod up;
 mod usage;
@@ -25,12 +29,12 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    let notation = usage::notation(std::env::args_os());
     let cli = match args::Cli::try_parse() {
         Ok(cli) => cli,
         Err(parsing) => {
-            let json = usage::wants_json(std::env::args_os());
-            return match usage::error(&parsing, json) {
-                Some(error) => output::fail(&error, json),
+            return match usage::error(&parsing, notation) {
+                Some(error) => output::fail(&error, notation),
                 None => {
                     // Help or the version; a closed terminal has nobody to tell.
                     let _closed = parsing.print();
@@ -39,9 +43,8 @@ fn main() -> ExitCode {
             };
         }
     };
-    let json = cli.command.wants_json();
     match commands::run(cli) {
         Ok(code) => code,
-        Err(error) => output::fail(&error, json),
+        Err(error) => output::fail(&error, notation),
     }
 }

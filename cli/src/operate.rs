@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::args::{ConfigReload, ConfigReloads, Drain, Log};
 use crate::mesh::daemon::Daemon;
-use crate::output::{self, ListFormat, TextFormat};
+use crate::output::{self, Look};
 use crate::remote;
 use crate::table::Table;
 
@@ -21,9 +21,9 @@ const DRAIN: &str = "/omnirelay/control/drain";
 pub(crate) fn history(context: Option<&Path>, args: &ConfigReloads) -> Result<()> {
     let daemon = Daemon::find(context, &args.daemon)?;
     let status: ConfigStatus = remote::runtime()?.block_on(daemon.read(CONFIG))?;
-    match args.output {
-        ListFormat::Json => output::print_json(&status),
-        ListFormat::Table => output::print(&render(&status, output::color_on_stdout())),
+    match args.output.notation() {
+        Some(notation) => output::print_document(notation, &status),
+        None => output::print(&render(&status, args.output.look())),
     }
 }
 
@@ -32,9 +32,9 @@ pub(crate) fn reload(context: Option<&Path>, args: &ConfigReload) -> Result<Exit
     let daemon = Daemon::find(context, &args.daemon)?;
     let refused = Some(StatusCode::UNPROCESSABLE_ENTITY);
     let reload: Reload = remote::runtime()?.block_on(daemon.ask(&Method::POST, RELOAD, None, refused))?;
-    match args.output {
-        TextFormat::Json => output::print_json(&reload)?,
-        TextFormat::Text => output::print(&told(&reload))?,
+    match args.output.notation() {
+        Some(notation) => output::print_document(notation, &reload)?,
+        None => output::print(&told(&reload))?,
     }
     let code = if reload.outcome.is_success() { 0 } else { ErrorKind::Config.exit_code() };
     Ok(ExitCode::from(code))
@@ -44,9 +44,9 @@ pub(crate) fn reload(context: Option<&Path>, args: &ConfigReload) -> Result<Exit
 pub(crate) fn drain(context: Option<&Path>, args: &Drain) -> Result<()> {
     let daemon = Daemon::find(context, &args.daemon)?;
     let answer: Value = remote::runtime()?.block_on(daemon.ask(&Method::POST, DRAIN, None, None))?;
-    match args.output {
-        TextFormat::Json => output::print_json(&answer),
-        TextFormat::Text => output::print(&format!("{} drains\n", daemon.url)),
+    match args.output.notation() {
+        Some(notation) => output::print_document(notation, &answer),
+        None => output::print(&format!("{} drains\n", daemon.url)),
     }
 }
 
@@ -59,13 +59,13 @@ pub(crate) fn log(context: Option<&Path>, args: &Log) -> Result<()> {
             Some(filter) => daemon.ask(&Method::PUT, LOG, Some(&json!({ "filter": filter })), None).await,
         }
     })?;
-    match args.output {
-        TextFormat::Json => output::print_json(&state),
-        TextFormat::Text => output::print(&format!("{}\n", output::printable(&state.filter))),
+    match args.output.notation() {
+        Some(notation) => output::print_document(notation, &state),
+        None => output::print(&format!("{}\n", output::printable(&state.filter))),
     }
 }
 
-fn render(status: &ConfigStatus, color: bool) -> String {
+fn render(status: &ConfigStatus, look: Look) -> String {
     let mut out = format!(
         "{}, generation {}, in force as the sources say it since {:.0}\n",
         output::printable(&status.node),
@@ -86,7 +86,7 @@ fn render(status: &ConfigStatus, color: bool) -> String {
             one.changed.join(", "),
         ]);
     }
-    out.push_str(&table.render(0, color));
+    out.push_str(&table.render(0, look));
     let last = status.history.last().filter(|last| !last.outcome.is_success());
     for problem in last.into_iter().flat_map(|last| &last.problems) {
         out.push('\n');

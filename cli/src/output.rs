@@ -7,6 +7,10 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use omnirelay_runtime::{ErrorKind, OperatorError, Result};
 use serde::Serialize;
+use serde_json::Value;
+
+#[cfg(test)]
+mod tests;
 
 /// The shape of a listing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -14,8 +18,12 @@ pub(crate) enum ListFormat {
     /// Aligned columns for people
     #[default]
     Table,
+    /// The same with every column
+    Wide,
     /// One JSON document for programs
     Json,
+    /// The same document as YAML
+    Yaml,
 }
 
 /// The shape of a single answer.
@@ -26,6 +34,8 @@ pub(crate) enum TextFormat {
     Text,
     /// One JSON document for programs
     Json,
+    /// The same document as YAML
+    Yaml,
 }
 
 /// The shape of a verdict.
@@ -36,8 +46,59 @@ pub(crate) enum VerdictFormat {
     Text,
     /// One JSON document for programs
     Json,
+    /// The same document as YAML
+    Yaml,
     /// SARIF 2.1.0 for code review and editors
     Sarif,
+}
+
+/// How a document is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Notation {
+    Json,
+    Yaml,
+}
+
+/// How a table looks.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Look {
+    pub(crate) color: bool,
+    /// Whether it has every column.
+    pub(crate) wide: bool,
+}
+
+impl Look {
+    /// As it fits standard output, with the usual columns.
+    pub(crate) fn usual() -> Self {
+        Self { color: color_on_stdout(), wide: false }
+    }
+}
+
+impl ListFormat {
+    /// How the document that programs want is written; none where people read.
+    pub(crate) const fn notation(self) -> Option<Notation> {
+        match self {
+            Self::Table | Self::Wide => None,
+            Self::Json => Some(Notation::Json),
+            Self::Yaml => Some(Notation::Yaml),
+        }
+    }
+
+    /// How its table looks.
+    pub(crate) fn look(self) -> Look {
+        Look { wide: self == Self::Wide, ..Look::usual() }
+    }
+}
+
+impl TextFormat {
+    /// How the document that programs want is written; none where people read.
+    pub(crate) const fn notation(self) -> Option<Notation> {
+        match self {
+            Self::Text => None,
+            Self::Json => Some(Notation::Json),
+            Self::Yaml => Some(Notation::Yaml),
+        }
+    }
 }
 
 /// Writes to standard output. A reader that went away (`| head`) has what it wanted.
@@ -60,18 +121,43 @@ pub(crate) fn print_line(line: &str) -> Result<bool> {
     }
 }
 
-/// Writes one JSON document, indented, to standard output.
-pub(crate) fn print_json(value: &impl Serialize) -> Result<()> {
-    print(&to_json(value)?)
+/// Writes one event of what never ends to standard output; says whether anybody still reads it. JSON is one
+/// document a line, YAML a stream of documents.
+pub(crate) fn print_event(notation: Notation, event: &Value) -> Result<bool> {
+    match notation {
+        Notation::Json => print_line(&event.to_string()),
+        Notation::Yaml => print_line(&format!("---\n{}", to_yaml(event)?.trim_end())),
+    }
+}
+
+/// Writes one document to standard output.
+pub(crate) fn print_document(notation: Notation, value: &impl Serialize) -> Result<()> {
+    print(&to_document(notation, value)?)
+}
+
+/// One document, indented, with its line end.
+fn to_document(notation: Notation, value: &impl Serialize) -> Result<String> {
+    match notation {
+        Notation::Json => to_json(value),
+        // By way of JSON, so that both say the same.
+        Notation::Yaml => to_yaml(&serde_json::to_value(value).map_err(|error| unfit("JSON", &error))?),
+    }
 }
 
 /// One JSON document, indented, with its line end.
 pub(crate) fn to_json(value: &impl Serialize) -> Result<String> {
-    let mut text = serde_json::to_string_pretty(value).map_err(|error| {
-        OperatorError::new(ErrorKind::Internal, "the answer cannot be written as JSON").caused_by(&error)
-    })?;
+    let mut text = serde_json::to_string_pretty(value).map_err(|error| unfit("JSON", &error))?;
     text.push('\n');
     Ok(text)
+}
+
+fn to_yaml(value: &Value) -> Result<String> {
+    serde_saphyr::to_string(value).map_err(|error| unfit("YAML", &error))
+}
+
+fn unfit(notation: &str, error: &dyn std::error::Error) -> OperatorError {
+    OperatorError::new(ErrorKind::Internal, format!("the answer cannot be written as {notation}"))
+        .because(error.to_string())
 }
 
 /// Writes a line about the work at hand to standard error.
@@ -80,11 +166,11 @@ pub(crate) fn note(line: &str) {
     let _closed = writeln!(io::stderr().lock(), "{line}");
 }
 
-/// Prints an error once, as text or as JSON, and gives its exit code.
-pub(crate) fn fail(error: &OperatorError, json: bool) -> ExitCode {
-    if json {
+/// Prints an error once, as text or as a document, and gives its exit code.
+pub(crate) fn fail(error: &OperatorError, notation: Option<Notation>) -> ExitCode {
+    if let Some(notation) = notation {
         let document = serde_json::json!({ "error": error.to_json() });
-        note(to_json(&document).unwrap_or_else(|_| error.report(false)).trim_end());
+        note(to_document(notation, &document).unwrap_or_else(|_| error.report(false)).trim_end());
     } else {
         note(&error.report(color_on_stderr()));
     }
@@ -97,7 +183,7 @@ pub(crate) fn color_on_stderr() -> bool {
 }
 
 /// Whether standard output may be coloured: a terminal, and `NO_COLOR` unset or empty.
-pub(crate) fn color_on_stdout() -> bool {
+fn color_on_stdout() -> bool {
     io::stdout().is_terminal() && !no_color()
 }
 

@@ -27,9 +27,11 @@ pub(crate) fn markdown() -> String {
          | 8 | time ran out |\n\
          | 9 | the operating system refused: a file, a port, a directory |\n\n\
          Errors go to standard error: one primary line, then where, why and what to do. With\n\
-         `--output json` they are one JSON document `{\"error\": {kind, message, location, causes, hint}}`.\n\
+         `--output json` they are one JSON document `{\"error\": {kind, message, location, causes, hint}}`, with\n\
+         `--output yaml` the same as YAML.\n\
          What a service answered, be it a refusal, and the verdict on a configuration are answers: with\n\
-         `--output json` they are on standard output whatever the exit code.\n",
+         either they are on standard output whatever the exit code.\n\n\
+         A watch writes JSON as one document a line, and YAML as a stream of documents.\n",
     );
     out.push_str("\n## Options of every command\n\n");
     table(&mut out, root.get_arguments().filter(|arg| arg.is_global_set()));

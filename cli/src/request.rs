@@ -1,6 +1,6 @@
 //! One unary call through a relay.
 
-mod answer;
+pub(crate) mod answer;
 mod contract;
 mod grpc;
 mod yarpc;
@@ -19,9 +19,9 @@ use omnirelay_runtime::{ErrorKind, OperatorError, Result};
 use relay_core::{Encoding, Negotiated, Protocol};
 use relay_transport::body;
 
-use self::answer::Answer;
+pub(crate) use self::answer::Answer;
 use self::contract::Contract;
-use crate::args::{Request, WireEncoding, WireProtocol};
+use crate::args::{Calling, Request, WireEncoding, WireProtocol};
 use crate::context::{Context, Side};
 use crate::remote;
 
@@ -30,8 +30,8 @@ const MAX_BODY_BYTES: u64 = 64 << 20;
 
 /// A call as both styles write it.
 #[derive(Debug)]
-struct Call<'a> {
-    args: &'a Request,
+pub(crate) struct Call {
+    args: Calling,
     encoding: Encoding,
     contract: Option<Contract>,
     /// In `encoding`.
@@ -40,20 +40,39 @@ struct Call<'a> {
 
 /// Sends the call and prints its answer.
 pub(crate) fn run(context: Option<&Path>, args: &Request) -> Result<ExitCode> {
-    let call = Call::prepare(args)?;
-    let protocols = protocols(args)?;
+    let call = Call::prepare(&args.call)?;
     let context = Context::read(context)?;
-    let relay = context.relay(args.relay.as_deref(), Side::Data)?;
-    let answer = remote::runtime()?.block_on(async {
-        tokio::time::timeout(args.timeout, send(&context, &relay, protocols, &call))
-            .await
-            .unwrap_or_else(|_| Err(too_late(&relay, args)))
-    })?;
+    let relay = context.relay(args.call.relay.as_deref(), Side::Data)?;
+    let answer = remote::runtime()?.block_on(call.carry_out(&context, &relay))?;
     answer.print(args.output, &relay, &call)
 }
 
-impl<'a> Call<'a> {
-    fn prepare(args: &'a Request) -> Result<Self> {
+impl Call {
+    /// Sends it and waits for its answer.
+    pub(crate) async fn carry_out(&self, context: &Context, relay: &str) -> Result<Answer> {
+        let protocols = protocols(&self.args)?;
+        tokio::time::timeout(self.args.timeout, send(context, relay, protocols, self))
+            .await
+            .unwrap_or_else(|_| Err(too_late(relay, &self.args)))
+    }
+
+    /// It as a request, once more.
+    pub(crate) fn request(&self) -> Result<http::Request<relay_transport::Body>> {
+        if self.args.grpc { grpc::request(self) } else { yarpc::request(self) }
+    }
+
+    /// What an answer says.
+    pub(crate) fn outcome(
+        &self,
+        head: &http::response::Parts,
+        bytes: Bytes,
+        trailers: Option<HeaderMap>,
+    ) -> Result<Bytes, relay_core::Status> {
+        if self.args.grpc { grpc::outcome(head, &bytes, trailers) } else { yarpc::outcome(head, bytes) }
+    }
+
+    /// Makes it of what the command line says.
+    pub(crate) fn prepare(args: &Calling) -> Result<Self> {
         let encoding = match (args.encoding, args.grpc) {
             (Some(WireEncoding::Protobuf), _) | (None, true) => Encoding::Protobuf,
             (Some(WireEncoding::Json), _) | (None, false) => Encoding::Json,
@@ -75,7 +94,7 @@ impl<'a> Call<'a> {
             (Some(contract), Encoding::Protobuf) => contract.encode(&parsed)?,
             _ => json,
         };
-        Ok(Self { args, encoding, contract, body: body.into() })
+        Ok(Self { args: args.clone(), encoding, contract, body: body.into() })
     }
 }
 
@@ -109,7 +128,7 @@ fn read_body(text: &str) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn protocols(args: &Request) -> Result<Vec<Protocol>> {
+pub(crate) fn protocols(args: &Calling) -> Result<Vec<Protocol>> {
     Ok(match args.protocol {
         WireProtocol::Auto => vec![Protocol::Http3, Protocol::Http2],
         WireProtocol::Http3 => vec![Protocol::Http3],
@@ -122,12 +141,12 @@ fn protocols(args: &Request) -> Result<Vec<Protocol>> {
     })
 }
 
-async fn send(context: &Context, relay: &str, protocols: Vec<Protocol>, call: &Call<'_>) -> Result<Answer> {
+async fn send(context: &Context, relay: &str, protocols: Vec<Protocol>, call: &Call) -> Result<Answer> {
     // Less than the whole, so that it is said what there was no answer to.
     let connecting = call.args.timeout * 9 / 10;
     let channel = remote::channel(relay, remote::context_tls(context), protocols, connecting)?;
     // No token goes along: a relay hands headers on, and the service has no business with it.
-    let request = if call.args.grpc { grpc::request(call)? } else { yarpc::request(call)? };
+    let request = call.request()?;
     let began = Instant::now();
     let response = channel.send(request).await.map_err(|error| {
         if error.got_no_quic_answer() {
@@ -151,8 +170,7 @@ async fn send(context: &Context, relay: &str, protocols: Vec<Protocol>, call: &C
     let elapsed = began.elapsed();
     channel.close().await;
     let protocol = negotiated.map_or_else(|| Protocol::of(head.version), |negotiated| negotiated.protocol);
-    let outcome =
-        if call.args.grpc { grpc::outcome(&head, &bytes, trailers) } else { yarpc::outcome(&head, bytes) };
+    let outcome = call.outcome(&head, bytes, trailers);
     Ok(Answer {
         outcome,
         protocol,
@@ -165,7 +183,7 @@ async fn send(context: &Context, relay: &str, protocols: Vec<Protocol>, call: &C
 const NO_UDP: &str = "UDP may be blocked between here and the relay: try `--protocol http2`, and let UDP pass to this port; \
                       or the relay does not run";
 
-fn too_late(relay: &str, args: &Request) -> OperatorError {
+fn too_late(relay: &str, args: &Calling) -> OperatorError {
     let timeout = args.timeout;
     let error = OperatorError::new(ErrorKind::Deadline, format!("no answer from {relay} within {timeout:?}"));
     error.hint(match args.protocol {

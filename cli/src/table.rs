@@ -1,6 +1,6 @@
 //! Aligned tables.
 
-use crate::output::printable;
+use crate::output::{Look, printable};
 
 #[cfg(test)]
 mod tests;
@@ -16,16 +16,20 @@ pub(crate) struct Table {
 struct Column {
     heading: &'static str,
     right: bool,
+    /// Whether only wide tables have it.
+    extra: bool,
 }
 
 impl Table {
-    /// Makes an empty table. A heading that starts with `>` is aligned to the right, as numbers are.
+    /// Makes an empty table. A heading that starts with `+` is one of wide tables alone; behind that, one that
+    /// starts with `>` is aligned to the right, as numbers are.
     pub(crate) fn new(headings: &[&'static str]) -> Self {
         let columns = headings
             .iter()
-            .map(|heading| match heading.strip_prefix('>') {
-                Some(heading) => Column { heading, right: true },
-                None => Column { heading, right: false },
+            .map(|heading| {
+                let (heading, extra) = marked(heading, '+');
+                let (heading, right) = marked(heading, '>');
+                Column { heading, right, extra }
             })
             .collect();
         Self { columns, rows: Vec::new() }
@@ -39,18 +43,20 @@ impl Table {
     }
 
     /// Lines of text with the heading first and nothing trailing; each line is indented by `indent`.
-    pub(crate) fn render(&self, indent: usize, color: bool) -> String {
+    pub(crate) fn render(&self, indent: usize, look: Look) -> String {
+        let shown = |column: &Column| look.wide || !column.extra;
         let width = |index: usize, column: &Column| {
             let cells = self.rows.iter().filter_map(|row| row.get(index)).map(|cell| cell.chars().count());
             cells.chain([column.heading.chars().count()]).max().unwrap_or(0)
         };
-        let widths: Vec<usize> = self.columns.iter().enumerate().map(|(i, c)| width(i, c)).collect();
+        let widths: Vec<Option<usize>> =
+            self.columns.iter().enumerate().map(|(i, c)| shown(c).then(|| width(i, c))).collect();
         let bold = anstyle::Style::new().bold();
         let mut out = String::new();
         let headings: Vec<String> = self.columns.iter().map(|column| column.heading.to_owned()).collect();
         let heading = self.line(&headings, &widths);
         let pad = " ".repeat(indent);
-        if color {
+        if look.color {
             out.push_str(&format!("{pad}{bold}{heading}{bold:#}\n"));
         } else {
             out.push_str(&format!("{pad}{heading}\n"));
@@ -61,13 +67,20 @@ impl Table {
         out
     }
 
-    fn line(&self, cells: &[String], widths: &[usize]) -> String {
+    /// The rows alone, each as wide as it is.
+    pub(crate) fn rows(&self, look: Look) -> Vec<String> {
+        let shown = |(cell, column): (&String, &Column)| (look.wide || !column.extra).then(|| cell.clone());
+        let cells = |row: &Vec<String>| row.iter().zip(&self.columns).filter_map(shown).collect::<Vec<_>>();
+        self.rows.iter().map(|row| cells(row).join("  ")).collect()
+    }
+
+    fn line(&self, cells: &[String], widths: &[Option<usize>]) -> String {
         let mut line = String::new();
         for ((cell, width), column) in cells.iter().zip(widths).zip(&self.columns) {
+            let Some(width) = *width else { continue };
             if !line.is_empty() {
                 line.push_str("  ");
             }
-            let width = *width;
             if column.right {
                 line.push_str(&format!("{cell:>width$}"));
             } else {
@@ -77,4 +90,9 @@ impl Table {
         line.truncate(line.trim_end().len());
         line
     }
+}
+
+/// A heading without its mark, and whether it had it.
+fn marked(heading: &'static str, mark: char) -> (&'static str, bool) {
+    heading.strip_prefix(mark).map_or((heading, false), |heading| (heading, true))
 }

@@ -1,11 +1,10 @@
 //! A local mesh of real processes: started in order, watched, and stopped in order.
 
-mod binaries;
+pub(crate) mod binaries;
 mod events;
 mod leftovers;
 mod ports;
 mod process;
-mod progress;
 mod ready;
 mod signals;
 mod summary;

@@ -11,6 +11,7 @@ fn omnirelay() -> Command {
     let binary = named.unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_omnirelay")));
     let mut command = Command::new(binary);
     command.env_remove("OMNIRELAY_CONTEXT").env("NO_COLOR", "1").stdin(Stdio::null());
+    command.env("OMNIRELAY_CONTEXTS", "/nonexistent/contexts.toml");
     command
 }
 

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test may panic")]
 #![cfg(unix)]
 
+#[path = "mesh/backup.rs"]
+mod backup;
 #[path = "mesh/bootstrap.rs"]
 mod bootstrap;
 #[path = "mesh/calls.rs"]
@@ -21,3 +23,9 @@ mod harness;
 mod life;
 #[path = "mesh/listings.rs"]
 mod listings;
+#[path = "mesh/load.rs"]
+mod load;
+#[path = "mesh/scripts.rs"]
+mod scripts;
+#[path = "mesh/watching.rs"]
+mod watching;

@@ -63,13 +63,3 @@ pub(crate) struct Log {
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) output: TextFormat,
 }
-
-impl DaemonConfig {
-    /// Whether errors are wanted as JSON as well.
-    pub(super) fn wants_json(&self) -> bool {
-        match self {
-            Self::History(args) => args.output == ListFormat::Json,
-            Self::Reload(args) => args.output == TextFormat::Json,
-        }
-    }
-}

@@ -6,10 +6,12 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::output::{ListFormat, VerdictFormat};
 
+mod backup;
 mod bootstrap;
 mod operate;
 mod shards;
 
+pub(crate) use backup::*;
 pub(crate) use bootstrap::*;
 pub(crate) use operate::*;
 pub(crate) use shards::*;
@@ -44,6 +46,16 @@ pub(crate) enum Mesh {
     /// Who may join, by which certificate, and who may no more
     #[command(subcommand)]
     Bootstrap(Bootstrap),
+    /// Copy the whole store of a running meshkitd into a file
+    ///
+    /// Reads and writes go on meanwhile. The file holds the store's secrets, and its owner alone can read it. It takes
+    /// `mesh.admin`. Where the store is in etcd, take `etcdctl snapshot save`.
+    Backup(TakeBackup),
+    /// Make the store of a stopped meshkitd of a backup
+    ///
+    /// It runs on the machine of the store, by meshkitd itself. Who watched before has to read everything anew, and
+    /// the audit tells who restored it. Where meshkitd runs, nothing is done.
+    Restore(RestoreStore),
     /// How calls are carried
     #[command(subcommand)]
     Transport(TransportCommand),
@@ -161,6 +173,10 @@ pub(crate) struct MembersList {
     #[arg(long, value_name = "CONDITIONS", default_value = "", hide_default_value = true)]
     pub(crate) filter: String,
 
+    /// Follow them until Ctrl-C, also across restarts of the control plane; JSON is one document a line
+    #[arg(long, conflicts_with_all = ["status", "filter", "limit"])]
+    pub(crate) watch: bool,
+
     #[command(flatten)]
     pub(crate) listing: Listing,
 }
@@ -223,6 +239,10 @@ pub(crate) struct PeersList {
     )]
     pub(crate) sort: String,
 
+    /// Follow them until Ctrl-C, also across restarts of the control plane; JSON is one document a line
+    #[arg(long, conflicts_with_all = ["filter", "sort", "limit"])]
+    pub(crate) watch: bool,
+
     #[command(flatten)]
     pub(crate) listing: Listing,
 }
@@ -272,29 +292,4 @@ pub(crate) struct Validate {
     /// How to answer
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) output: VerdictFormat,
-}
-
-impl Mesh {
-    /// Whether errors are wanted as JSON as well.
-    pub(super) fn wants_json(&self) -> bool {
-        match self {
-            Self::Peers(peers) => peers.wants_json(),
-            Self::Leaders(Leaders::Status(status)) => status.listing.output == ListFormat::Json,
-            Self::Leaders(Leaders::Resign(resign)) => resign.changing.shown.output == ListFormat::Json,
-            Self::Members(members) => members.listing.output == ListFormat::Json,
-            Self::Clusters(clusters) => clusters.wants_json(),
-            Self::Versions(shown) => shown.output == ListFormat::Json,
-            Self::Audit(audit) => audit.wants_json(),
-            Self::Config(ConfigCommand::Show(show)) => show.shown.output == ListFormat::Json,
-            Self::Config(ConfigCommand::Patch(patch)) => patch.changing.shown.output == ListFormat::Json,
-            Self::Config(ConfigCommand::History(history)) => history.shown.output == ListFormat::Json,
-            Self::Config(ConfigCommand::Rollback(back)) => back.changing.shown.output == ListFormat::Json,
-            Self::Shards(shards) => shards.wants_json(),
-            Self::Namespaces(namespaces) => namespaces.wants_json(),
-            Self::Config(ConfigCommand::Validate(validate)) => validate.output != VerdictFormat::Text,
-            Self::Bootstrap(bootstrap) => bootstrap.wants_json(),
-            Self::Transport(TransportCommand::Stats(stats)) => stats.output == ListFormat::Json,
-            Self::Debug(DebugCommand::DowngradeEvents(events)) => events.output == ListFormat::Json,
-        }
-    }
 }

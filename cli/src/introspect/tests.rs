@@ -7,7 +7,7 @@ use relay_core::introspect::{
     Inbound, Introspection, Latency, Outbound, OutboundPeer, PeerState, ProcedureInfo,
 };
 
-use super::{age, render};
+use super::{Look, age, render};
 
 #[test]
 fn a_relay_is_four_tables() {
@@ -73,7 +73,7 @@ Peers (2)
   inventory  https://127.0.0.1:7421  up       http3                0     12         0          0  1.25 ms  10.04 ms
   inventory  https://127.0.0.1:7422  ejected  -                    0      0         0          1        -         -
 ";
-    assert_eq!(render(&relay, false), expected);
+    assert_eq!(render(&relay, Look::default()), expected);
 }
 
 #[test]

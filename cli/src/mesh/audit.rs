@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::reading::{self, at};
 use crate::args::{AuditExport, AuditList, Shown};
-use crate::output::{self, ListFormat};
+use crate::output;
 use crate::table::Table;
 
 /// Searches entries.
@@ -28,11 +28,26 @@ pub(crate) fn list(context: Option<&Path>, args: &AuditList) -> Result<()> {
         ..ListAuditRequest::default()
     };
     let entries = reading::call(context, async |client| client.list_audit(request).await)?.value.entries;
-    if args.shown.output == ListFormat::Json {
-        return output::print_json(&json!({ "entries": entries.iter().map(record).collect::<Vec<_>>() }));
+    if let Some(notation) = args.shown.output.notation() {
+        return output::print_document(
+            notation,
+            &json!({ "entries": entries.iter().map(record).collect::<Vec<_>>() }),
+        );
     }
-    let mut table =
-        Table::new(&[">NUMBER", "AT", "ACTOR", "ACTION", "RECORD", "OUTCOME", "TICKET", "REASON"]);
+    let mut table = Table::new(&[
+        ">NUMBER",
+        "AT",
+        "ACTOR",
+        "ACTION",
+        "RECORD",
+        "OUTCOME",
+        "TICKET",
+        "REASON",
+        "+>REVISION",
+        "+BEFORE",
+        "+AFTER",
+        "+HASH",
+    ]);
     for entry in entries {
         table.row([
             entry.number.to_string(),
@@ -43,9 +58,13 @@ pub(crate) fn list(context: Option<&Path>, args: &AuditList) -> Result<()> {
             if entry.refused.is_empty() { "done".to_owned() } else { format!("refused: {}", entry.refused) },
             entry.ticket,
             entry.reason,
+            entry.revision.to_string(),
+            entry.before,
+            entry.after,
+            entry.hash,
         ]);
     }
-    output::print(&table.render(0, output::color_on_stdout()))
+    output::print(&table.render(0, args.shown.output.look()))
 }
 
 /// Writes all entries as JSON lines.
@@ -70,14 +89,17 @@ pub(crate) fn verify(context: Option<&Path>, args: &Shown) -> Result<()> {
             .because(verdict.problem)
             .hint("keep the store's file as it is, and compare it with a backup"));
     }
-    match args.output {
-        ListFormat::Json => output::print_json(&json!({
-            "intact": verdict.intact,
-            "entries": verdict.entries,
-            "headNumber": verdict.head_number,
-            "headHash": verdict.head_hash,
-        })),
-        ListFormat::Table => output::print(&format!(
+    match args.output.notation() {
+        Some(notation) => output::print_document(
+            notation,
+            &json!({
+                "intact": verdict.intact,
+                "entries": verdict.entries,
+                "headNumber": verdict.head_number,
+                "headHash": verdict.head_hash,
+            }),
+        ),
+        None => output::print(&format!(
             "intact: {} entries up to {}, {}\n",
             verdict.entries, verdict.head_number, verdict.head_hash
         )),
@@ -87,19 +109,22 @@ pub(crate) fn verify(context: Option<&Path>, args: &Shown) -> Result<()> {
 /// Counts peers by software version.
 pub(crate) fn versions(context: Option<&Path>, args: &Shown) -> Result<()> {
     let listed = reading::call(context, async |client| client.list_versions().await)?.value;
-    if args.output == ListFormat::Json {
+    if let Some(notation) = args.output.notation() {
         let version = |count: &meshkit_client::v1::VersionCount| json!({ "version": count.version, "role": count.role, "peers": count.peers, "alive": count.alive });
-        return output::print_json(&json!({
-            "versions": listed.versions.iter().map(version).collect::<Vec<_>>(),
-            "serverVersion": listed.server_version,
-            "revision": listed.revision,
-        }));
+        return output::print_document(
+            notation,
+            &json!({
+                "versions": listed.versions.iter().map(version).collect::<Vec<_>>(),
+                "serverVersion": listed.server_version,
+                "revision": listed.revision,
+            }),
+        );
     }
     let mut table = Table::new(&["VERSION", "ROLE", ">PEERS", ">ALIVE"]);
     for count in listed.versions {
         table.row([count.version, count.role, count.peers.to_string(), count.alive.to_string()]);
     }
-    output::print(&table.render(0, output::color_on_stdout()))?;
+    output::print(&table.render(0, args.output.look()))?;
     output::note(&format!("meshkitd is {} at revision {}", listed.server_version, listed.revision));
     Ok(())
 }

@@ -11,10 +11,10 @@ use omnirelay_runtime::{ErrorKind, OperatorError, Result};
 use serde_json::{Value, json};
 
 use super::changing;
-use super::reading::{self, at};
+use super::reading::{self, at, time};
 use crate::args::{IdentitiesList, IssueToken, Listing, Revoke, WithdrawToken};
 use crate::context::Context;
-use crate::output::{self, ListFormat};
+use crate::output::{self, Look};
 use crate::table::Table;
 
 pub(crate) use join::{join, rotate};
@@ -50,15 +50,15 @@ pub(crate) fn issue(context: Option<&Path>, args: &IssueToken) -> Result<()> {
         })?;
         return changing::print(&args.changing, &changed, "joinToken", token_record, token_table);
     }
-    match args.changing.shown.output {
-        ListFormat::Json => {
+    match args.changing.shown.output.notation() {
+        Some(notation) => {
             let mut document = changing::document(&changed, "joinToken", token_record);
             if let (Value::Object(document), Value::Object(invitation)) = (&mut document, invitation) {
                 document.extend(invitation);
             }
-            output::print_json(&document)
+            output::print_document(notation, &document)
         }
-        ListFormat::Table => {
+        None => {
             changing::print(&args.changing, &changed, "joinToken", token_record, token_table)?;
             if token.is_empty() {
                 return Ok(());
@@ -77,14 +77,7 @@ pub(crate) fn tokens(context: Option<&Path>, args: &Listing) -> Result<()> {
         let Answer { value, negotiated } = client.list_join_tokens(size, token).await?;
         Ok(Answer { value: (value.join_tokens, value.next_page_token, value.revision), negotiated })
     })?;
-    match args.output {
-        ListFormat::Json => output::print_json(&listed.document("joinTokens", token_record)),
-        ListFormat::Table => {
-            output::print(&tokens_table(&listed.records).render(0, output::color_on_stdout()))?;
-            listed.note("join tokens");
-            Ok(())
-        }
-    }
+    listed.print(args.output, "joinTokens", token_record, tokens_table)
 }
 
 /// Takes a token back.
@@ -101,14 +94,7 @@ pub(crate) fn identities(context: Option<&Path>, args: &IdentitiesList) -> Resul
         let Answer { value, negotiated } = client.list_identities(&args.filter, size, token).await?;
         Ok(Answer { value: (value.identities, value.next_page_token, value.revision), negotiated })
     })?;
-    match args.listing.output {
-        ListFormat::Json => output::print_json(&listed.document("identities", identity_record)),
-        ListFormat::Table => {
-            output::print(&identities_table(&listed.records).render(0, output::color_on_stdout()))?;
-            listed.note("identities");
-            Ok(())
-        }
-    }
+    listed.print(args.listing.output, "identities", identity_record, identities_table)
 }
 
 /// Lets certificates count no more.
@@ -121,9 +107,13 @@ pub(crate) fn revoke(context: Option<&Path>, args: &Revoke) -> Result<()> {
         let changed = changing::confirm(context, &args.changing, describe, &async |client, change| {
             client.revoke_certificate(serial, change).await
         })?;
-        return changing::print(&args.changing, &changed, "revocation", revocation_record, |revocation| {
-            format!("{}\n", revocation.serial)
-        });
+        return changing::print(
+            &args.changing,
+            &changed,
+            "revocation",
+            revocation_record,
+            |revocation, _look| format!("{}\n", revocation.serial),
+        );
     }
     let name = args.name.as_deref().unwrap_or_default();
     let describe = |identity: &Identity| {
@@ -133,18 +123,32 @@ pub(crate) fn revoke(context: Option<&Path>, args: &Revoke) -> Result<()> {
         changing::confirm(context, &args.changing, describe, &async |client, change| {
             client.revoke_identity(name, change).await
         })?;
-    changing::print(&args.changing, &changed, "identity", identity_record, |identity| {
-        identities_table(std::slice::from_ref(identity)).render(0, output::color_on_stdout())
+    changing::print(&args.changing, &changed, "identity", identity_record, |identity, look| {
+        identities_table(std::slice::from_ref(identity)).render(0, look)
     })
 }
 
-fn token_table(token: &JoinToken) -> String {
-    tokens_table(std::slice::from_ref(token)).render(0, output::color_on_stdout())
+fn token_table(token: &JoinToken, look: Look) -> String {
+    tokens_table(std::slice::from_ref(token)).render(0, look)
 }
 
 fn tokens_table(tokens: &[JoinToken]) -> Table {
-    let mut table =
-        Table::new(&["ID", "ROLE", "CLUSTER", "NAME", ">USED", ">USES", "EXPIRES AT", "ISSUED BY", "STATE"]);
+    let mut table = Table::new(&[
+        "ID",
+        "ROLE",
+        "CLUSTER",
+        "NAME",
+        ">USED",
+        ">USES",
+        "EXPIRES AT",
+        "ISSUED BY",
+        "STATE",
+        "+HOSTS",
+        "+JOINED",
+        "+ISSUED AT",
+        "+TICKET",
+        "+>RECORD",
+    ]);
     for token in tokens {
         let spec = token.spec.clone().unwrap_or_default();
         table.row([
@@ -157,17 +161,32 @@ fn tokens_table(tokens: &[JoinToken]) -> Table {
             at(token.expires_at.as_ref()).map(|at| at.to_string()).unwrap_or_default(),
             token.issued_by.clone(),
             if token.withdrawn { "withdrawn" } else { "open" }.to_owned(),
+            spec.hosts.join(", "),
+            token.joined.join(", "),
+            time(token.issued_at.as_ref()),
+            token.ticket.clone(),
+            token.record_version.to_string(),
         ]);
     }
     table
 }
 
 fn identities_table(identities: &[Identity]) -> Table {
-    let mut table =
-        Table::new(&["NAME", "ROLE", "CLUSTER", ">CERTIFICATES", "VALID UNTIL", "JOINED AT", "REVOKED AT"]);
+    let mut table = Table::new(&[
+        "NAME",
+        "ROLE",
+        "CLUSTER",
+        ">CERTIFICATES",
+        "VALID UNTIL",
+        "JOINED AT",
+        "REVOKED AT",
+        "+SPIFFE",
+        "+HOSTS",
+        "+SERIALS",
+        "+>RECORD",
+    ]);
     for identity in identities {
-        let time =
-            |time: Option<&prost_types::Timestamp>| at(time).map(|at| at.to_string()).unwrap_or_default();
+        let serials: Vec<&str> = identity.certificates.iter().map(|held| held.serial.as_str()).collect();
         table.row([
             identity.name.clone(),
             identity.role.clone(),
@@ -176,6 +195,10 @@ fn identities_table(identities: &[Identity]) -> Table {
             time(identity.certificates.last().and_then(|held| held.expires_at.as_ref())),
             time(identity.joined_at.as_ref()),
             time(identity.revoked_at.as_ref()),
+            identity.spiffe.clone(),
+            identity.hosts.join(", "),
+            serials.join(", "),
+            identity.record_version.to_string(),
         ]);
     }
     table

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::reading;
 use crate::args::Changing;
-use crate::output::{self, ListFormat};
+use crate::output::{self, Look};
 
 /// A change as the command line asks for it.
 fn change(args: &Changing) -> Change {
@@ -50,7 +50,7 @@ pub(super) fn confirm<T>(
 }
 
 /// Asks on the terminal; where there is none nothing is done.
-fn ask(what: &str) -> Result<()> {
+pub(super) fn ask(what: &str) -> Result<()> {
     let refused = |message: &str, hint: &str| Err(OperatorError::new(ErrorKind::Usage, message).hint(hint));
     if !std::io::stdin().is_terminal() {
         return refused(
@@ -75,13 +75,13 @@ pub(super) fn print<T>(
     changed: &Changed<T>,
     name: &str,
     document: impl FnOnce(&T) -> Value,
-    table: impl FnOnce(&T) -> String,
+    table: impl FnOnce(&T, Look) -> String,
 ) -> Result<()> {
     let outcome = &changed.outcome;
-    match args.shown.output {
-        ListFormat::Json => output::print_json(&self::document(changed, name, document)),
-        ListFormat::Table => {
-            output::print(&table(&changed.record))?;
+    match args.shown.output.notation() {
+        Some(notation) => output::print_document(notation, &self::document(changed, name, document)),
+        None => {
+            output::print(&table(&changed.record, args.shown.output.look()))?;
             output::note(went(outcome.dry_run, outcome.unchanged, outcome.replayed));
             Ok(())
         }

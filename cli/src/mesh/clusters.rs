@@ -8,11 +8,12 @@ use omnirelay_runtime::{ErrorKind, OperatorError, Result};
 use serde_json::{Value, json};
 
 use super::changing;
-use super::reading::{self, at};
+use super::following::Shown;
+use super::reading::{self, at, pairs};
 use crate::args::{
     ClustersList, DemoteCluster, DemotedState, Failover, OneCluster, PromoteCluster, SaidCluster,
 };
-use crate::output::{self, ListFormat};
+use crate::output::{self, Look};
 use crate::table::Table;
 
 #[cfg(test)]
@@ -20,27 +21,27 @@ mod tests;
 
 /// Lists clusters.
 pub(crate) fn list(context: Option<&Path>, args: &ClustersList) -> Result<()> {
+    if args.watch {
+        let shown = Shown { name: "cluster", record, table };
+        return reading::call(context, async |client| {
+            let mut watch = client.watch_clusters();
+            shown.follow(args.listing.output, async || watch.next().await).await
+        })?;
+    }
     let filter = ClusterFilter { filter: args.filter.clone(), sort: args.sort.clone() };
     let listed = reading::list(context, args.listing.limit, async |client, size, token| {
         let Answer { value, negotiated } = client.list_clusters(&filter, size, token).await?;
         Ok(Answer { value: (value.clusters, value.next_page_token, value.revision), negotiated })
     })?;
-    match args.listing.output {
-        ListFormat::Json => output::print_json(&listed.document("clusters", record)),
-        ListFormat::Table => {
-            output::print(&table(&listed.records).render(0, output::color_on_stdout()))?;
-            listed.note("clusters");
-            Ok(())
-        }
-    }
+    listed.print(args.listing.output, "clusters", record, table)
 }
 
 /// Shows one cluster.
 pub(crate) fn get(context: Option<&Path>, args: &OneCluster) -> Result<()> {
     let cluster = reading::call(context, async |client| client.get_cluster(&args.id).await)?.value;
-    match args.shown.output {
-        ListFormat::Json => output::print_json(&record(&cluster)),
-        ListFormat::Table => output::print(&one(&cluster)),
+    match args.shown.output.notation() {
+        Some(notation) => output::print_document(notation, &record(&cluster)),
+        None => output::print(&one(&cluster, args.shown.output.look())),
     }
 }
 
@@ -133,8 +134,8 @@ fn said(args: &SaidCluster) -> Result<(ClusterSpec, Vec<&'static str>)> {
     Ok((spec, fields))
 }
 
-fn one(cluster: &Cluster) -> String {
-    table(std::slice::from_ref(cluster)).render(0, output::color_on_stdout())
+fn one(cluster: &Cluster, look: Look) -> String {
+    table(std::slice::from_ref(cluster)).render(0, look)
 }
 
 fn table(clusters: &[Cluster]) -> Table {
@@ -148,19 +149,31 @@ fn table(clusters: &[Cluster]) -> Table {
         "CHANGED BY",
         "TICKET",
         ">VERSION",
+        "+SINCE",
+        "+TARGETS",
+        "+>MAX LAG MS",
+        "+REPLICATION",
+        "+ANNOTATIONS",
     ]);
     for cluster in clusters {
         let spec = cluster.spec.clone().unwrap_or_default();
+        let failover = spec.failover.clone().unwrap_or_default();
+        let replication: Vec<String> = spec.replication.into_iter().map(|endpoint| endpoint.url).collect();
         table.row([
             spec.id,
             state(cluster).to_owned(),
             spec.region,
             spec.priority.to_string(),
-            mode(spec.failover.as_ref()).to_owned(),
+            mode(Some(&failover)).to_owned(),
             spec.owners.join(", "),
             cluster.changed_by.clone(),
             cluster.ticket.clone(),
             cluster.record_version.to_string(),
+            reading::time(cluster.state_since.as_ref()),
+            failover.targets.join(", "),
+            failover.max_lag_ms.to_string(),
+            replication.join(", "),
+            pairs(&spec.annotations),
         ]);
     }
     table

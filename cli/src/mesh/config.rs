@@ -9,15 +9,15 @@ use serde_json::{Value, json};
 use super::changing;
 use super::reading::{self, at};
 use crate::args::{ConfigHistory, ConfigPatch, ConfigRollback, ConfigShow};
-use crate::output::{self, ListFormat};
+use crate::output::{self, Look};
 use crate::table::Table;
 
 /// Shows a version.
 pub(crate) fn show(context: Option<&Path>, args: &ConfigShow) -> Result<()> {
     let config = reading::call(context, async |client| client.get_config(args.number).await)?.value;
-    match args.shown.output {
-        ListFormat::Json => output::print_json(&record(&config)),
-        ListFormat::Table => output::print(&one(&config)),
+    match args.shown.output.notation() {
+        Some(notation) => output::print_document(notation, &record(&config)),
+        None => output::print(&one(&config, args.shown.output.look())),
     }
 }
 
@@ -32,11 +32,12 @@ pub(crate) fn patch(context: Option<&Path>, args: &ConfigPatch) -> Result<()> {
 /// Lists versions, newest first.
 pub(crate) fn history(context: Option<&Path>, args: &ConfigHistory) -> Result<()> {
     let versions = reading::call(context, async |client| client.config_history(args.limit).await)?.value;
-    match args.shown.output {
-        ListFormat::Json => {
-            output::print_json(&json!({ "versions": versions.iter().map(record).collect::<Vec<_>>() }))
-        }
-        ListFormat::Table => output::print(&table(&versions).render(0, output::color_on_stdout())),
+    match args.shown.output.notation() {
+        Some(notation) => output::print_document(
+            notation,
+            &json!({ "versions": versions.iter().map(record).collect::<Vec<_>>() }),
+        ),
+        None => output::print(&table(&versions).render(0, args.shown.output.look())),
     }
 }
 
@@ -54,8 +55,8 @@ pub(crate) fn roll_back(context: Option<&Path>, args: &ConfigRollback) -> Result
     changing::print(&args.changing, &changed, "config", record, one)
 }
 
-fn one(config: &Config) -> String {
-    let mut text = table(std::slice::from_ref(config)).render(0, output::color_on_stdout());
+fn one(config: &Config, look: Look) -> String {
+    let mut text = table(std::slice::from_ref(config)).render(0, look);
     let document = serde_json::to_string_pretty(&content(config)).unwrap_or_default();
     text.push_str(&document);
     text.push('\n');
@@ -63,7 +64,8 @@ fn one(config: &Config) -> String {
 }
 
 fn table(versions: &[Config]) -> Table {
-    let mut table = Table::new(&[">NUMBER", "CHANGED AT", "CHANGED BY", "TICKET", "REASON", "FROM"]);
+    let mut table =
+        Table::new(&[">NUMBER", "CHANGED AT", "CHANGED BY", "TICKET", "REASON", "FROM", "+CONTENT"]);
     for config in versions {
         let from = match config.rolled_back_to {
             0 => String::new(),
@@ -79,6 +81,7 @@ fn table(versions: &[Config]) -> Table {
             config.ticket.clone(),
             config.reason.clone(),
             from,
+            content(config).to_string(),
         ]);
     }
     table

@@ -11,7 +11,7 @@ use relay_transport::body;
 
 use super::daemon::{Daemon, TIMEOUT};
 use crate::args;
-use crate::output::{self, ListFormat};
+use crate::output::{self, ListFormat, Notation};
 use crate::remote;
 use crate::table::Table;
 use stream::{Message, Parser};
@@ -31,10 +31,10 @@ pub(crate) fn run(context: Option<&Path>, args: &args::DowngradeEvents) -> Resul
         return remote::runtime()?.block_on(watch(&daemon, &path, args.output));
     }
     let latest: DowngradeEvents = remote::runtime()?.block_on(daemon.read(&path))?;
-    match args.output {
-        ListFormat::Json => output::print_json(&latest),
-        ListFormat::Table => {
-            output::print(&table(&latest.events).render(0, output::color_on_stdout()))?;
+    match args.output.notation() {
+        Some(notation) => output::print_document(notation, &latest),
+        None => {
+            output::print(&table(&latest.events).render(0, args.output.look()))?;
             output::note(&format!("{} events of {}", latest.events.len(), output::printable(&latest.node)));
             Ok(())
         }
@@ -130,10 +130,13 @@ fn print(message: &Message, format: ListFormat) -> Result<bool> {
         return Ok(true);
     }
     let Ok(event) = serde_json::from_str::<DowngradeEvent>(&message.data) else { return Ok(true) };
-    match format {
+    match format.notation() {
         // It was one line of JSON when it came, and nothing of it is to be lost.
-        ListFormat::Json => output::print_line(&message.data),
-        ListFormat::Table => output::print_line(&line(&event)),
+        Some(Notation::Json) => output::print_line(&message.data),
+        Some(Notation::Yaml) => {
+            output::print_event(Notation::Yaml, &serde_json::from_str(&message.data).unwrap_or_default())
+        }
+        None => output::print_line(&line(&event)),
     }
 }
 

@@ -28,15 +28,7 @@ pub(crate) fn status(context: Option<&Path>, args: &LeadersStatus) -> Result<()>
         let Answer { value, negotiated } = client.list_leaders(&filter, size, token).await?;
         Ok(Answer { value: (value.leases, value.next_page_token, value.revision), negotiated })
     })?;
-    match args.listing.output {
-        ListFormat::Json => output::print_json(&listed.document("leases", record)),
-        ListFormat::Table => {
-            let color = output::color_on_stdout();
-            output::print(&table(&listed.records, Timestamp::now()).render(0, color))?;
-            listed.note("leases");
-            Ok(())
-        }
-    }
+    listed.print(args.listing.output, "leases", record, |leases| table(leases, Timestamp::now()))
 }
 
 /// Asks a leader to give a scope up.
@@ -44,8 +36,8 @@ pub(crate) fn resign(context: Option<&Path>, args: &ResignLeader) -> Result<()> 
     let changed = changing::carry_out(context, &args.changing, async |client, change| {
         client.resign_leader(&args.scope, change).await
     })?;
-    changing::print(&args.changing, &changed, "lease", record, |lease| {
-        table(std::slice::from_ref(lease), Timestamp::now()).render(0, output::color_on_stdout())
+    changing::print(&args.changing, &changed, "lease", record, |lease, look| {
+        table(std::slice::from_ref(lease), Timestamp::now()).render(0, look)
     })
 }
 
@@ -55,11 +47,11 @@ async fn follow(client: &MeshClient, scope: &str, format: ListFormat) -> Result<
     let mut watch = client.watch_leaders(scope);
     loop {
         let event = watch.next().await?;
-        let text = match format {
-            ListFormat::Json => document(&event).to_string(),
-            ListFormat::Table => line(&event, Timestamp::now()),
+        let printed = match format.notation() {
+            Some(notation) => output::print_event(notation, &document(&event)),
+            None => output::print_line(&line(&event, Timestamp::now())),
         };
-        match output::print_line(&text) {
+        match printed {
             Ok(true) => {}
             Ok(false) => return Ok(Ok(())),
             Err(error) => return Ok(Err(error)),
@@ -68,8 +60,22 @@ async fn follow(client: &MeshClient, scope: &str, format: ListFormat) -> Result<
 }
 
 fn table(leases: &[Lease], now: Timestamp) -> Table {
-    let mut table =
-        Table::new(&["SCOPE", "STATE", "LEADER", ">FENCE", "SINCE", ">LEASE MS", "PREVIOUS", "ENDED"]);
+    let mut table = Table::new(&[
+        "SCOPE",
+        "STATE",
+        "LEADER",
+        ">FENCE",
+        "SINCE",
+        ">LEASE MS",
+        "PREVIOUS",
+        "ENDED",
+        "+>PREVIOUS FENCE",
+        "+CHANGE",
+        "+RESIGNING",
+        "+SESSION",
+        "+CHANGED AT",
+        "+>RECORD",
+    ]);
     for lease in leases {
         let previous = lease.previous.clone().unwrap_or_default();
         let ended = lease.previous.as_ref().map(|term| change(term.ended())).unwrap_or_default();
@@ -82,6 +88,12 @@ fn table(leases: &[Lease], now: Timestamp) -> Table {
             lease.lease_ms.to_string(),
             previous.holder,
             ended.to_owned(),
+            lease.previous.as_ref().map(|term| term.fence.to_string()).unwrap_or_default(),
+            change(lease.change()).to_owned(),
+            if lease.resigning { "yes" } else { "no" }.to_owned(),
+            lease.session.clone(),
+            reading::time(lease.changed_at.as_ref()),
+            lease.record_version.to_string(),
         ]);
     }
     table

@@ -9,9 +9,10 @@ use meshkit_client::v1::{Member, MemberHealth, MemberStatus};
 use omnirelay_runtime::Result;
 use serde_json::{Value, json};
 
+use super::following::Shown;
 use super::reading::{self, ago, at};
 use crate::args::MembersList;
-use crate::output::{self, ListFormat};
+use crate::output;
 use crate::table::Table;
 
 #[cfg(test)]
@@ -19,6 +20,13 @@ mod tests;
 
 /// Shows the members.
 pub(crate) fn list(context: Option<&Path>, args: &MembersList) -> Result<()> {
+    if args.watch {
+        let shown = Shown { name: "member", record, table: |members| table(members, Timestamp::now()) };
+        return reading::call(context, async |client| {
+            let mut watch = client.watch_members();
+            shown.follow(args.listing.output, async || watch.next().await).await
+        })?;
+    }
     let status = args.status.and_then(|status| status.to_possible_value());
     let status = status.map(|status| format!("status={}", status.get_name()));
     let conditions: Vec<&str> =
@@ -28,16 +36,19 @@ pub(crate) fn list(context: Option<&Path>, args: &MembersList) -> Result<()> {
         let Answer { value, negotiated } = client.list_members(&filter, size, token).await?;
         Ok(Answer { value: (value.members, value.next_page_token, value.changes), negotiated })
     })?;
-    match args.listing.output {
-        ListFormat::Json => output::print_json(&json!({
-            "members": listed.records.iter().map(record).collect::<Vec<_>>(),
-            "changes": listed.revision,
-            "protocol": listed.negotiated.protocol,
-            "downgrade": listed.negotiated.downgrade,
-        })),
-        ListFormat::Table => {
-            let color = output::color_on_stdout();
-            output::print(&table(&listed.records, Timestamp::now()).render(0, color))?;
+    match args.listing.output.notation() {
+        Some(notation) => output::print_document(
+            notation,
+            &json!({
+                "members": listed.records.iter().map(record).collect::<Vec<_>>(),
+                "changes": listed.revision,
+                "protocol": listed.negotiated.protocol,
+                "downgrade": listed.negotiated.downgrade,
+            }),
+        ),
+        None => {
+            let look = args.listing.output.look();
+            output::print(&table(&listed.records, Timestamp::now()).render(0, look))?;
             let more = if listed.cut { ", more with a higher --limit" } else { "" };
             let (count, protocol) = (listed.records.len(), listed.negotiated.protocol);
             output::note(&format!("{count} members over {protocol}{more}"));
@@ -48,7 +59,18 @@ pub(crate) fn list(context: Option<&Path>, args: &MembersList) -> Result<()> {
 
 fn table(members: &[Member], now: Timestamp) -> Table {
     let mut table = Table::new(&[
-        "ID", "STATUS", "SINCE", "HEALTH", "ROLE", "CLUSTER", "ZONE", "VERSION", "ADDRESS", ">MAP",
+        "ID",
+        "STATUS",
+        "SINCE",
+        "HEALTH",
+        "ROLE",
+        "CLUSTER",
+        "ZONE",
+        "VERSION",
+        "ADDRESS",
+        ">MAP",
+        "+>GENERATION",
+        "+>INCARNATION",
     ]);
     for member in members {
         let id = if member.is_self { format!("{}*", member.id) } else { member.id.clone() };
@@ -63,6 +85,8 @@ fn table(members: &[Member], now: Timestamp) -> Table {
             member.version.clone(),
             member.address.clone(),
             member.map_version.to_string(),
+            member.generation.to_string(),
+            member.incarnation.to_string(),
         ]);
     }
     table

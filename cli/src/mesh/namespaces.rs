@@ -12,7 +12,7 @@ use super::reading;
 use crate::args::{
     DeleteNamespace, Handover, NamespacesList, NewNamespace, OneNamespace, SaidNamespace, Strategy,
 };
-use crate::output::{self, ListFormat};
+use crate::output::{self, Look};
 use crate::table::Table;
 
 #[cfg(test)]
@@ -24,22 +24,15 @@ pub(crate) fn list(context: Option<&Path>, args: &NamespacesList) -> Result<()> 
         let Answer { value, negotiated } = client.list_namespaces(size, token).await?;
         Ok(Answer { value: (value.namespaces, value.next_page_token, value.revision), negotiated })
     })?;
-    match args.listing.output {
-        ListFormat::Json => output::print_json(&listed.document("namespaces", record)),
-        ListFormat::Table => {
-            output::print(&table(&listed.records).render(0, output::color_on_stdout()))?;
-            listed.note("namespaces");
-            Ok(())
-        }
-    }
+    listed.print(args.listing.output, "namespaces", record, table)
 }
 
 /// Shows one namespace.
 pub(crate) fn get(context: Option<&Path>, args: &OneNamespace) -> Result<()> {
     let namespace = reading::call(context, async |client| client.get_namespace(&args.name).await)?.value;
-    match args.shown.output {
-        ListFormat::Json => output::print_json(&record(&namespace)),
-        ListFormat::Table => output::print(&one(&namespace)),
+    match args.shown.output.notation() {
+        Some(notation) => output::print_document(notation, &record(&namespace)),
+        None => output::print(&one(&namespace, args.shown.output.look())),
     }
 }
 
@@ -114,8 +107,8 @@ fn said(args: &SaidNamespace) -> (Namespace, Vec<&'static str>) {
     (namespace, fields)
 }
 
-fn one(namespace: &Namespace) -> String {
-    table(std::slice::from_ref(namespace)).render(0, output::color_on_stdout())
+fn one(namespace: &Namespace, look: Look) -> String {
+    table(std::slice::from_ref(namespace)).render(0, look)
 }
 
 fn table(namespaces: &[Namespace]) -> Table {

@@ -10,9 +10,10 @@ use omnirelay_runtime::{ErrorKind, OperatorError, Result};
 use serde_json::{Value, json};
 
 use super::changing;
-use super::reading::{self, ago, at};
+use super::following::Shown;
+use super::reading::{self, ago, at, pairs};
 use crate::args::{HoldPeer, LabelPeer, OnePeer, PeerState, PeersList};
-use crate::output::{self, ListFormat};
+use crate::output::{self, Look};
 use crate::table::Table;
 
 #[cfg(test)]
@@ -33,24 +34,36 @@ pub(crate) fn list(context: Option<&Path>, args: &PeersList) -> Result<()> {
         filter: args.filter.clone(),
         sort: args.sort.clone(),
     };
+    if args.watch {
+        let shown = Shown { name: "peer", record, table: |peers| table(peers, Timestamp::now()) };
+        return reading::call(context, async |client| {
+            let mut watch = client.watch_peers(filter);
+            shown.follow(args.listing.output, async || watch.next().await).await
+        })?;
+    }
     let listed = reading::list(context, args.listing.limit, async |client, size, token| {
         let Answer { value, negotiated } = client.list_peers(&filter, size, token).await?;
         Ok(Answer { value: (value.peers, value.next_page_token, value.revision), negotiated })
     })?;
-    match args.listing.output {
-        ListFormat::Json => output::print_json(&listed.document("peers", record)),
-        ListFormat::Table => {
-            let color = output::color_on_stdout();
-            output::print(&table(&listed.records, Timestamp::now()).render(0, color))?;
-            listed.note("peers");
-            Ok(())
-        }
-    }
+    listed.print(args.listing.output, "peers", record, |peers| table(peers, Timestamp::now()))
 }
 
 fn table(peers: &[Peer], now: Timestamp) -> Table {
     let mut table = Table::new(&[
-        "ID", "ROLE", "SERVICE", "STATUS", "HOLD", "CLUSTER", "ZONE", "VERSION", "SEEN", "ENDPOINT",
+        "ID",
+        "ROLE",
+        "SERVICE",
+        "STATUS",
+        "HOLD",
+        "CLUSTER",
+        "ZONE",
+        "VERSION",
+        "SEEN",
+        "ENDPOINT",
+        "+PROTOCOLS",
+        "+LABELS",
+        "+REGISTERED",
+        "+>RECORD",
     ]);
     for peer in peers {
         table.row([
@@ -64,6 +77,10 @@ fn table(peers: &[Peer], now: Timestamp) -> Table {
             peer.version.clone(),
             ago(at(peer.last_seen_at.as_ref()), now),
             peer.endpoints.first().map(|endpoint| endpoint.url.clone()).unwrap_or_default(),
+            peer.endpoints.first().map(|endpoint| endpoint.protocols.join(",")).unwrap_or_default(),
+            pairs(&peer.labels),
+            reading::time(peer.registered_at.as_ref()),
+            peer.record_version.to_string(),
         ]);
     }
     table
@@ -138,9 +155,9 @@ const fn hold_state(state: HoldState) -> &'static str {
 /// Shows one peer.
 pub(crate) fn get(context: Option<&Path>, args: &OnePeer) -> Result<()> {
     let peer = reading::call(context, async |client| client.get_peer(&args.id).await)?.value;
-    match args.shown.output {
-        ListFormat::Json => output::print_json(&record(&peer)),
-        ListFormat::Table => output::print(&one(&peer)),
+    match args.shown.output.notation() {
+        Some(notation) => output::print_document(notation, &record(&peer)),
+        None => output::print(&one(&peer, args.shown.output.look())),
     }
 }
 
@@ -194,8 +211,8 @@ pub(crate) fn label(context: Option<&Path>, args: &LabelPeer) -> Result<()> {
     changing::print(&args.changing, &changed, "peer", record, one)
 }
 
-fn one(peer: &Peer) -> String {
-    let mut text = table(std::slice::from_ref(peer), Timestamp::now()).render(0, output::color_on_stdout());
+fn one(peer: &Peer, look: Look) -> String {
+    let mut text = table(std::slice::from_ref(peer), Timestamp::now()).render(0, look);
     for (key, value) in &peer.labels {
         text.push_str(&format!("  {}={}\n", output::printable(key), output::printable(value)));
     }

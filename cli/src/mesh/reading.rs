@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::introspect::age;
-use crate::output;
+use crate::output::{self, ListFormat};
 use crate::remote;
+use crate::table::Table;
 
 /// How long a connection to the control plane may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -94,8 +95,24 @@ async fn pages<T>(
 }
 
 impl<T> Listed<T> {
+    /// Prints the listing, which is called `name`: as a document of what `record` writes, or as a table.
+    pub(super) fn print(
+        &self,
+        format: ListFormat,
+        name: &str,
+        record: impl Fn(&T) -> Value,
+        table: impl FnOnce(&[T]) -> Table,
+    ) -> Result<()> {
+        if let Some(notation) = format.notation() {
+            return output::print_document(notation, &self.document(name, record));
+        }
+        output::print(&table(&self.records).render(0, format.look()))?;
+        self.note(name);
+        Ok(())
+    }
+
     /// The listing as one document; `record` writes one of its records.
-    pub(super) fn document(&self, name: &str, record: impl Fn(&T) -> Value) -> Value {
+    fn document(&self, name: &str, record: impl Fn(&T) -> Value) -> Value {
         json!({
             name: self.records.iter().map(record).collect::<Vec<_>>(),
             "revision": self.revision,
@@ -105,15 +122,38 @@ impl<T> Listed<T> {
     }
 
     /// Says on standard error how much there is and how it came.
-    pub(super) fn note(&self, name: &str) {
+    fn note(&self, name: &str) {
         let more = if self.cut { ", more with a higher --limit" } else { "" };
         let downgrade = self.negotiated.downgrade.map(|reason| format!(" ({reason})")).unwrap_or_default();
-        let (count, protocol) = (self.records.len(), self.negotiated.protocol);
+        let (count, protocol, name) = (self.records.len(), self.negotiated.protocol, words(name));
         output::note(&format!(
             "{count} {name} at revision {} over {protocol}{downgrade}{more}",
             self.revision
         ));
     }
+}
+
+/// Names and their values in a cell.
+pub(super) fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a String, &'a String)>) -> String {
+    let pairs: Vec<String> = pairs.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+    pairs.join(",")
+}
+
+/// A time of the contracts in a cell.
+pub(super) fn time(time: Option<&prost_types::Timestamp>) -> String {
+    at(time).map(|at| at.to_string()).unwrap_or_default()
+}
+
+/// A name of a document in words: `joinTokens` is "join tokens".
+fn words(name: &str) -> String {
+    let mut words = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() {
+            words.push(' ');
+        }
+        words.push(letter.to_ascii_lowercase());
+    }
+    words
 }
 
 /// A time of the contracts as RFC 3339; none where there is none.

@@ -11,13 +11,14 @@ use serde_json::{Value, json};
 use super::changing;
 use super::reading::{self, ago, rfc3339};
 use crate::args::{Assign, LookupKey, OneShard, ShardState, ShardsList, Shown};
-use crate::output::{self, ListFormat};
+use crate::output::{self, Look};
 use crate::table::Table;
 
 pub(crate) mod owners;
 pub(crate) mod past;
 #[cfg(test)]
 mod tests;
+pub(crate) mod top;
 pub(crate) mod watch;
 
 /// Lists shards.
@@ -36,15 +37,7 @@ pub(crate) fn list(context: Option<&Path>, args: &ShardsList) -> Result<()> {
         let Answer { value, negotiated } = client.list_shards(&filter, size, token).await?;
         Ok(Answer { value: (value.shards, value.next_page_token, value.revision), negotiated })
     })?;
-    match args.listing.output {
-        ListFormat::Json => output::print_json(&listed.document("shards", record)),
-        ListFormat::Table => {
-            let color = output::color_on_stdout();
-            output::print(&table(&listed.records, Timestamp::now()).render(0, color))?;
-            listed.note("shards");
-            Ok(())
-        }
-    }
+    listed.print(args.listing.output, "shards", record, |shards| table(shards, Timestamp::now()))
 }
 
 /// Shows one shard.
@@ -75,18 +68,17 @@ pub(crate) fn assign(context: Option<&Path>, args: &Assign) -> Result<()> {
     let changed = changing::carry_out(context, &args.changing, async |client, change| {
         client.assign_shard(&asked, change).await
     })?;
-    let shown = |shard: &Shard| {
-        table(std::slice::from_ref(shard), Timestamp::now()).render(0, output::color_on_stdout())
-    };
+    let shown =
+        |shard: &Shard, look: Look| table(std::slice::from_ref(shard), Timestamp::now()).render(0, look);
     changing::print(&args.changing, &changed, "shard", record, shown)
 }
 
 fn one(shard: &Shard, shown: &Shown) -> Result<()> {
-    match shown.output {
-        ListFormat::Json => output::print_json(&record(shard)),
-        ListFormat::Table => {
+    match shown.output.notation() {
+        Some(notation) => output::print_document(notation, &record(shard)),
+        None => {
             let table = table(std::slice::from_ref(shard), Timestamp::now());
-            output::print(&table.render(0, output::color_on_stdout()))
+            output::print(&table.render(0, shown.output.look()))
         }
     }
 }
@@ -102,6 +94,13 @@ fn table(shards: &[Shard], now: Timestamp) -> Table {
         ">FENCE",
         "STRATEGY",
         "CHANGED",
+        "+LEADER",
+        "+STANDBYS",
+        "+PINNED",
+        "+>CAPACITY",
+        "+TICKET",
+        "+CHECKSUM",
+        "+>RECORD",
     ]);
     for shard in shards {
         table.row([
@@ -114,6 +113,13 @@ fn table(shards: &[Shard], now: Timestamp) -> Table {
             shard.fence.to_string(),
             shard.strategy.clone(),
             ago(at(shard), now),
+            shard.leader.clone(),
+            shard.standbys.join(", "),
+            shard.pinned.clone(),
+            shard.capacity_hint.to_string(),
+            shard.ticket.clone(),
+            format!("{:016x}", shard.checksum),
+            shard.record_version.to_string(),
         ]);
     }
     table

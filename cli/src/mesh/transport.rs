@@ -8,7 +8,7 @@ use relay_core::observe::{EndpointStats, TRANSPORT_STATS, TransportStats};
 use super::daemon::Daemon;
 use crate::args;
 use crate::introspect::section;
-use crate::output::{self, ListFormat};
+use crate::output::{self, Look};
 use crate::remote;
 use crate::table::Table;
 
@@ -19,22 +19,22 @@ mod tests;
 pub(crate) fn stats(context: Option<&Path>, args: &args::TransportStats) -> Result<()> {
     let daemon = Daemon::find(context, &args.daemon)?;
     let stats: TransportStats = remote::runtime()?.block_on(daemon.read(TRANSPORT_STATS))?;
-    match args.output {
-        ListFormat::Json => output::print_json(&stats),
-        ListFormat::Table => output::print(&render(&stats, output::color_on_stdout())),
+    match args.output.notation() {
+        Some(notation) => output::print_document(notation, &stats),
+        None => output::print(&render(&stats, args.output.look())),
     }
 }
 
-fn render(stats: &TransportStats, color: bool) -> String {
+fn render(stats: &TransportStats, look: Look) -> String {
     let mut out = format!("{}, counting since {:.0}\n", output::printable(&stats.node), stats.since);
     let (endpoints, count) = endpoints(&stats.endpoints);
-    section(&mut out, "Endpoints", count, &endpoints, color);
+    section(&mut out, "Endpoints", count, &endpoints, look);
     let (calls, count) = calls(&stats.endpoints);
-    section(&mut out, "Calls", count, &calls, color);
+    section(&mut out, "Calls", count, &calls, look);
     let (downgrades, count) = downgrades(&stats.endpoints);
-    section(&mut out, "Downgrades", count, &downgrades, color);
+    section(&mut out, "Downgrades", count, &downgrades, look);
     let (exceptions, count) = exceptions(&stats.endpoints);
-    section(&mut out, "Exceptions", count, &exceptions, color);
+    section(&mut out, "Exceptions", count, &exceptions, look);
     out
 }
 

@@ -9,7 +9,7 @@ use relay_policy::Report;
 use serde_json::{Value, json};
 
 use crate::args::Validate;
-use crate::output::{self, VerdictFormat};
+use crate::output::{self, Notation, VerdictFormat};
 use changes::Located;
 
 mod changes;
@@ -51,8 +51,9 @@ pub(crate) fn run(args: Validate) -> Result<ExitCode> {
     let judged = judge::judge(&sources, Timestamp::now());
     match args.output {
         VerdictFormat::Text => text::print(judged.as_ref().map_err(Clone::clone)?, &sources)?,
-        VerdictFormat::Json => output::print_json(&document(&judged, &sources))?,
-        VerdictFormat::Sarif => output::print_json(&sarif::document(&judged, &sources))?,
+        VerdictFormat::Json => output::print_document(Notation::Json, &document(&judged, &sources))?,
+        VerdictFormat::Yaml => output::print_document(Notation::Yaml, &document(&judged, &sources))?,
+        VerdictFormat::Sarif => output::print_document(Notation::Json, &sarif::document(&judged, &sources))?,
     }
     Ok(exit_code(&judged, args.fail_on_downgrade))
 }

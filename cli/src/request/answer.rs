@@ -9,29 +9,29 @@ use relay_core::{DowngradeReason, Encoding, Protocol, Status};
 use serde_json::{Value, json};
 
 use super::Call;
-use crate::output::{self, TextFormat};
+use crate::output::{self, Notation, TextFormat};
 use crate::remote;
 
 /// An answer and how it came.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     /// The body in the encoding of the call, or why there is none.
-    pub(super) outcome: Result<Bytes, Status>,
-    pub(super) protocol: Protocol,
-    pub(super) downgrade: Option<DowngradeReason>,
-    pub(super) elapsed: Duration,
+    pub(crate) outcome: Result<Bytes, Status>,
+    pub(crate) protocol: Protocol,
+    pub(crate) downgrade: Option<DowngradeReason>,
+    pub(crate) elapsed: Duration,
 }
 
 impl Answer {
     /// Prints the answer; the exit code is that of its status.
-    pub(super) fn print(&self, format: TextFormat, relay: &str, call: &Call<'_>) -> Result<ExitCode> {
-        match format {
-            TextFormat::Text => self.print_text(call),
-            TextFormat::Json => self.print_json(relay, call),
+    pub(super) fn print(&self, format: TextFormat, relay: &str, call: &Call) -> Result<ExitCode> {
+        match format.notation() {
+            None => self.print_text(call),
+            Some(notation) => self.print_document(notation, relay, call),
         }
     }
 
-    fn print_text(&self, call: &Call<'_>) -> Result<ExitCode> {
+    fn print_text(&self, call: &Call) -> Result<ExitCode> {
         let line = match &self.outcome {
             Ok(_) => self.line("ok", call.encoding),
             Err(status) => self.line(status.code.name(), call.encoding),
@@ -62,7 +62,7 @@ impl Answer {
         )
     }
 
-    fn print_json(&self, relay: &str, call: &Call<'_>) -> Result<ExitCode> {
+    fn print_document(&self, notation: Notation, relay: &str, call: &Call) -> Result<ExitCode> {
         let mut document = json!({
             "status": "ok",
             "relay": relay,
@@ -84,13 +84,13 @@ impl Answer {
                 ExitCode::from(error.kind().exit_code())
             }
         };
-        output::print_json(&document)?;
+        output::print_document(notation, &document)?;
         Ok(code)
     }
 }
 
 /// The body as text: JSON as it came, protobuf as the JSON of its contract.
-fn text(bytes: &Bytes, call: &Call<'_>) -> Result<String> {
+pub(crate) fn text(bytes: &Bytes, call: &Call) -> Result<String> {
     match (&call.contract, call.encoding) {
         (Some(contract), Encoding::Protobuf) => contract.decode(bytes),
         _ => Ok(String::from_utf8_lossy(bytes).into_owned()),

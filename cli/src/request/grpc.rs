@@ -13,8 +13,8 @@ use crate::remote;
 /// A flag for compression and the length, before every message.
 const PREFIX_BYTES: usize = 5;
 
-pub(super) fn request(call: &Call<'_>) -> Result<Request<Body>> {
-    let args = call.args;
+pub(super) fn request(call: &Call) -> Result<Request<Body>> {
+    let args = &call.args;
     let path = call.contract.as_ref().map(super::Contract::grpc_path).unwrap_or_default();
     let uri: Uri = path.parse().map_err(|error: http::uri::InvalidUri| {
         OperatorError::new(ErrorKind::Usage, format!("`{path}` is no path")).caused_by(&error)

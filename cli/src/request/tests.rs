@@ -9,12 +9,12 @@ use serde_json::json;
 
 use super::contract::Contract;
 use super::{Call, grpc, yarpc};
-use crate::args::{Cli, Command, Request};
+use crate::args::{Calling, Cli, Command};
 
-fn args(line: &[&str]) -> Request {
+fn args(line: &[&str]) -> Calling {
     let words = ["omnirelay", "request"].iter().chain(line);
     match Cli::try_parse_from(words).unwrap().command {
-        Command::Request(request) => request,
+        Command::Request(request) => request.call,
         other => panic!("{other:?}"),
     }
 }

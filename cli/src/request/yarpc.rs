@@ -10,8 +10,8 @@ use relay_transport::{Body, body};
 use super::{Call, contract, put};
 use crate::remote;
 
-pub(super) fn request(call: &Call<'_>) -> Result<Request<Body>> {
-    let args = call.args;
+pub(super) fn request(call: &Call) -> Result<Request<Body>> {
+    let args = &call.args;
     let mut request = Request::new(body::full(call.body.clone()));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = http::Uri::from_static(headers::DEFAULT_RPC_PATH);

@@ -35,7 +35,8 @@ impl Binaries {
     }
 }
 
-fn find(named: Option<&Path>, kind: Kind, flag: &str) -> Result<PathBuf> {
+/// The binary that is named, or else the one that lies beside this program.
+pub(crate) fn find(named: Option<&Path>, kind: Kind, flag: &str) -> Result<PathBuf> {
     let path = match named {
         Some(path) => paths::absolute(path)?,
         None => {

@@ -1,6 +1,7 @@
 //! What the mesh is and what to do with it, for the newcomer who just started it.
 
 use crate::dev::DevMesh;
+use crate::output::Look;
 use crate::paths::{called_as, default_dev_dir, shell_word};
 use crate::table::Table;
 
@@ -27,7 +28,7 @@ pub(crate) fn own_name() -> String {
 }
 
 /// What runs where.
-pub(super) fn running(processes: &[Process], color: bool) -> String {
+pub(super) fn running(processes: &[Process], look: Look) -> String {
     let mut table = Table::new(&["NAME", "URL", "DIAGNOSTICS", ">PID", ">READY"]);
     for process in processes {
         let ready = process.ready.map(|ready| format!("{:.0} ms", ready.as_secs_f64() * 1e3));
@@ -39,7 +40,7 @@ pub(super) fn running(processes: &[Process], color: bool) -> String {
             ready.unwrap_or_default(),
         ]);
     }
-    table.render(2, color)
+    table.render(2, look)
 }
 
 /// Where files are and what to type next.

@@ -9,11 +9,11 @@ use omnirelay_runtime::{ErrorKind, OperatorError, Result};
 use super::binaries::Binaries;
 use super::events::{self, Event, Receiver, Sender};
 use super::process::{Process, describe};
-use super::progress::{Progress, TICK};
 use super::signals::Signals;
 use super::{leftovers, ready, summary};
 use crate::dev::{DevMesh, Kind};
-use crate::output;
+use crate::output::{self, Look};
+use crate::progress::{Progress, TICK};
 
 /// How long a process may take to answer.
 const READY_MAX: Duration = Duration::from_secs(30);
@@ -68,9 +68,8 @@ impl Supervisor<'_> {
         self.all_ready().await?;
         self.launch(|kind| kind != Kind::Meshkit)?;
         self.all_ready().await?;
-        let color = output::color_on_stdout();
-        let text =
-            format!("\n{}{}", summary::running(&self.processes, color), summary::next_steps(self.mesh));
+        let running = summary::running(&self.processes, Look::usual());
+        let text = format!("\n{running}{}", summary::next_steps(self.mesh));
         output::print(&text).map_err(End::Failure)
     }
 

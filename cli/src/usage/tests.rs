@@ -6,7 +6,7 @@ use super::*;
 use crate::args::Cli;
 
 fn told(line: &str) -> String {
-    error(&Cli::try_parse_from(line.split(' ')).unwrap_err(), false).unwrap().report(false)
+    error(&Cli::try_parse_from(line.split(' ')).unwrap_err(), None).unwrap().report(false)
 }
 
 #[test]
@@ -18,8 +18,8 @@ fn a_mistyped_command_is_answered_with_the_nearest_one() {
 
 #[test]
 fn a_wrong_value_names_the_right_ones() {
-    let told = told("omnirelay mesh peers list --output yaml");
-    assert!(told.contains("'yaml'") && told.contains("[possible values: table, json]"), "{told}");
+    let told = told("omnirelay mesh peers list --output xml");
+    assert!(told.contains("'xml'") && told.contains("[possible values: table, wide, json, yaml]"), "{told}");
 }
 
 #[test]
@@ -30,14 +30,15 @@ fn what_is_missing_is_named_with_the_usage() {
 
 #[test]
 fn help_is_no_error() {
-    assert!(error(&Cli::try_parse_from(["omnirelay", "--help"]).unwrap_err(), false).is_none());
-    assert!(error(&Cli::try_parse_from(["omnirelay", "--version"]).unwrap_err(), false).is_none());
+    assert!(error(&Cli::try_parse_from(["omnirelay", "--help"]).unwrap_err(), None).is_none());
+    assert!(error(&Cli::try_parse_from(["omnirelay", "--version"]).unwrap_err(), None).is_none());
 }
 
 #[test]
-fn json_is_recognised_in_both_ways_of_writing() {
-    let wants = |line: &str| wants_json(line.split(' ').map(Into::into));
-    assert!(wants("omnirelay reqest --output json"));
-    assert!(wants("omnirelay reqest --output=json"));
-    assert!(!wants("omnirelay reqest --output table json"));
+fn notations_are_recognised_in_both_ways_of_writing() {
+    let asked = |line: &str| notation(line.split(' ').map(Into::into));
+    assert_eq!(asked("omnirelay reqest --output json"), Some(Notation::Json));
+    assert_eq!(asked("omnirelay reqest --output=yaml"), Some(Notation::Yaml));
+    assert_eq!(asked("omnirelay reqest --output table json"), None);
+    assert_eq!(asked("omnirelay reqest -- --output json"), None);
 }

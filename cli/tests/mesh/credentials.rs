@@ -82,3 +82,31 @@ fn another_authority_is_not_believed() {
     assert_ne!(refused.code, 0);
     assert!(refused.err.contains("hint:") && refused.out.is_empty(), "{}", refused.err);
 }
+
+#[test]
+fn a_context_goes_by_its_name_and_gets_its_token_from_a_program() {
+    let mesh = Mesh::start();
+    let contexts = mesh.dir.path().join("contexts.toml");
+    let run = |args: &[&str]| run(Command::new(cli()).args(args).env("OMNIRELAY_CONTEXTS", &contexts));
+    let token = mesh.path().join("tokens/reader.token");
+    let (from, cat) = (mesh.path().join("cli.toml"), format!("cat {}", token.display()));
+    let from = ["context", "set", "here", "--from", from.to_str().unwrap()];
+    run(&[&from[..], &["--unset", "certificate", "--token-command", &cat]].concat()).ok();
+    run(&["context", "set", "away", "--mesh", "https://127.0.0.1:1"]).ok();
+    // The first one is in use; another one goes by its name.
+    run(&["mesh", "peers", "list"]).ok();
+    assert_eq!(run(&["introspect"]).code, 4, "a reader may not");
+    assert_eq!(run(&["--context", "away", "mesh", "peers", "list"]).code, 7);
+    run(&["context", "use", "away"]).ok();
+    assert_eq!(run(&["mesh", "peers", "list"]).code, 7);
+    run(&["--context", "here", "mesh", "peers", "list"]).ok();
+    let secret = fs::read_to_string(token).unwrap();
+    for shown in
+        [run(&["context", "show", "here", "--output", "yaml"]), run(&["context", "list", "--output", "wide"])]
+    {
+        assert!(!shown.out.contains(secret.trim()) && shown.out.contains("cat"), "{}", shown.out);
+    }
+    run(&["context", "set", "here", "--token-command", "false"]).ok();
+    let failed = run(&["--context", "here", "mesh", "peers", "list"]);
+    assert!(failed.code == 3 && failed.err.contains("`false` gives no token"), "{}", failed.err);
+}

@@ -1,42 +1,9 @@
 //! How calls were carried, as the command line tells it of running daemons.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::process::{Command, Stdio};
 
-use crate::harness::{Mesh, cli, eventually};
-
-/// A command that goes on printing, ended with its owner.
-struct Watching(Child, Receiver<String>);
-
-impl Watching {
-    fn start(mesh: &Mesh, args: &[&str]) -> Self {
-        let mut child = Command::new(cli())
-            .args(args)
-            .env("OMNIRELAY_CONTEXT", mesh.path().join("cli.toml"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let out = BufReader::new(child.stdout.take().unwrap());
-        let (tell, lines) = channel();
-        std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
-        Self(child, lines)
-    }
-
-    fn line(&self) -> String {
-        self.1.recv_timeout(Duration::from_secs(60)).unwrap()
-    }
-}
-
-impl Drop for Watching {
-    fn drop(&mut self) {
-        let _ended_already = self.0.kill();
-        let _reaped = self.0.wait();
-    }
-}
+use crate::harness::{Mesh, Watching, cli, eventually};
 
 #[test]
 fn downgrades_are_counted_kept_and_followed() {

@@ -45,6 +45,10 @@ fn word(word: &str) -> String {
         Some(body) => (body, ","),
         None => (word, ""),
     };
+    let moment = body.trim_matches('"');
+    if moment.len() >= 20 && moment.ends_with('Z') && moment.as_bytes().get(10) == Some(&b'T') {
+        return format!("{}{tail}", body.replace(moment, "MOMENT"));
+    }
     let number =
         |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     let age = body.strip_suffix('s').is_some_and(|text| number(&text.replacen('m', "", 1)));

@@ -103,6 +103,43 @@ impl Drop for Mesh {
     }
 }
 
+/// A command that goes on printing, ended with its owner.
+pub(crate) struct Watching(Child, mpsc::Receiver<String>);
+
+impl Watching {
+    pub(crate) fn start(mesh: &Mesh, args: &[&str]) -> Self {
+        let mut child = Command::new(cli())
+            .args(args)
+            .env("OMNIRELAY_CONTEXT", mesh.path().join("cli.toml"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let (tell, lines) = mpsc::channel();
+        std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
+        Self(child, lines)
+    }
+
+    /// The next line as a document.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        let line = self.line();
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
+    }
+
+    pub(crate) fn line(&self) -> String {
+        self.1.recv_timeout(PATIENCE).unwrap()
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        let _ended_already = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
 fn start_up(dir: &Path, base_port: u16) -> (Child, String) {
     let mut child =
         up(&dir.join("mesh"), base_port).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -157,7 +194,7 @@ pub(crate) fn cli() -> PathBuf {
 }
 
 /// The daemon that a variable names, or else the one that cargo built beside the command line.
-fn daemon(variable: &str, name: &str) -> PathBuf {
+pub(crate) fn daemon(variable: &str, name: &str) -> PathBuf {
     if let Some(path) = std::env::var_os(variable) {
         return std::path::absolute(path).unwrap();
     }

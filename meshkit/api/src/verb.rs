@@ -101,6 +101,7 @@ verbs! {
     AuditList: "audit.list", "GET /meshkit/audit", "AuditService/ListAudit", Operate, Read, "Search the audit";
     AuditExport: "audit.export", "GET /meshkit/audit:export", "AuditService/ExportAudit", Operate, Read, "Read the whole audit as JSON lines";
     AuditVerify: "audit.verify", "GET /meshkit/audit:verify", "AuditService/VerifyAudit", Operate, Read, "Check the audit's chain of hashes";
+    BackupTake: "backup.take", "GET /meshkit/backup", "BackupService/TakeBackup", Admin, Read, "Copy the whole store, secrets included";
     BootstrapJoin: "bootstrap.join", "POST /meshkit/bootstrap:join", "BootstrapService/Join", JoinToken, Report, "Get a first certificate by a join token";
     BootstrapRenew: "bootstrap.renew", "POST /meshkit/bootstrap:renew", "BootstrapService/RenewCertificate", Observe, Report, "Get the next certificate by the present one";
     TrustGet: "trust.get", "GET /meshkit/trust", "BootstrapService/GetTrust", Read, Read, "Read the authorities and the revocation list";

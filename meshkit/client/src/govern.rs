@@ -20,7 +20,7 @@ pub struct ClusterFilter {
 }
 
 impl MeshClient {
-    fn clusters_service(&self) -> ClustersServiceClient<Wire> {
+    pub(crate) fn clusters_service(&self) -> ClustersServiceClient<Wire> {
         ClustersServiceClient::new(self.wire.clone())
     }
 

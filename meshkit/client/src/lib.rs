@@ -7,6 +7,7 @@
 //! It stands on the contracts and on [`relay_client::Channel`] alone, so whatever it does another
 //! language can do with the `.proto` files.
 
+mod backup;
 mod bootstrap;
 mod change;
 mod client;
@@ -23,6 +24,7 @@ mod shards;
 mod watch;
 mod wire;
 
+pub use backup::Backup;
 pub use bootstrap::IssuedToken;
 pub use change::{Change, Changed, Seen};
 pub use client::{Answer, MeshClient, PeerFilter, ShardFilter};
@@ -37,7 +39,7 @@ pub use shards::{
     Action, AssignShard, Entered, HostCore, Located, MapError, NotOwner, Place, ShardHost, ShardMap,
     ShardMessages, ShardOwner, Simulation, hash, shard_of_key,
 };
-pub use watch::{PeerChange, PeerWatch};
+pub use watch::{ClusterChange, ClusterWatch, Followed, MemberChange, MemberWatch, PeerChange, PeerWatch};
 pub use wire::{Carrier, Sending};
 
 /// The records and requests, as the contracts define them.

@@ -8,7 +8,7 @@ use crate::error::MeshError;
 use crate::wire::Wire;
 
 impl MeshClient {
-    fn members_service(&self) -> MembersServiceClient<Wire> {
+    pub(crate) fn members_service(&self) -> MembersServiceClient<Wire> {
         MembersServiceClient::new(self.wire.clone())
     }
 

@@ -82,7 +82,7 @@ impl MeshkitConfig {
             found.add("log.filter", error);
         }
         if config.modules.is_empty() {
-            let remedy = "leave it out for all, or name some of registry, shards, leaders, members, clusters, config, audit, bootstrap";
+            let remedy = "leave it out for all, or name some of registry, shards, leaders, members, clusters, config, audit, backup, bootstrap";
             found.say("modules", "`modules` is empty", remedy);
         }
         check_registry(config, &mut found);

@@ -136,13 +136,15 @@ pub enum ModuleName {
     Config,
     /// Who did what.
     Audit,
+    /// Copies of the store.
+    Backup,
     /// Who may join, and by which certificate.
     Bootstrap,
 }
 
 impl ModuleName {
     /// Every module.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Registry,
         Self::Shards,
         Self::Leaders,
@@ -150,6 +152,7 @@ impl ModuleName {
         Self::Clusters,
         Self::Config,
         Self::Audit,
+        Self::Backup,
         Self::Bootstrap,
     ];
 
@@ -164,6 +167,7 @@ impl ModuleName {
             Self::Clusters => "clusters",
             Self::Config => "config",
             Self::Audit => "audit",
+            Self::Backup => "backup",
             Self::Bootstrap => "bootstrap",
         }
     }

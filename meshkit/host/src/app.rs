@@ -104,7 +104,7 @@ pub async fn start(startup: Startup, args: Args) -> Result<Running> {
 }
 
 /// What meshkitd says when it cannot start with a configuration.
-fn refusal(problems: &[OperatorError]) -> OperatorError {
+pub(crate) fn refusal(problems: &[OperatorError]) -> OperatorError {
     let nothing =
         || OperatorError::new(ErrorKind::Internal, "the configuration was refused without a reason");
     refuse(problems).err().unwrap_or_else(nothing)
@@ -188,6 +188,7 @@ async fn modules(
             ModuleName::Clusters => meshkit_clusters::start(context),
             ModuleName::Config => meshkit_settings::start(context),
             ModuleName::Audit => meshkit_audit::start(context),
+            ModuleName::Backup => meshkit_backup::start(context),
             ModuleName::Bootstrap => meshkit_bootstrap::start(context, authority.take()),
         });
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use meshkit_config::ModuleName;
 use omnirelay_runtime::{LogFormat, LogOptions};
 
@@ -24,7 +24,7 @@ pub struct Args {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
 
-    /// Runs these modules alone: registry, shards, leaders, members, clusters, config, audit, bootstrap.
+    /// Runs these modules alone: registry, shards, leaders, members, clusters, config, audit, backup, bootstrap.
     #[arg(long = "module", value_name = "NAME", value_delimiter = ',', value_parser = module)]
     pub modules: Vec<ModuleName>,
 
@@ -36,6 +36,37 @@ pub struct Args {
     /// [default: info].
     #[arg(long, value_name = "FILTER", env = "OMNIRELAY_LOG")]
     pub log: Option<String>,
+
+    /// What is to be done instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What meshkitd does beside serving.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Makes the store that the configuration names of a backup, while no meshkitd uses it, and says in JSON which
+    /// one it is.
+    Restore(Restore),
+}
+
+/// How a store is restored.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Restore {
+    /// The file that `omnirelay mesh backup` wrote.
+    pub backup: PathBuf,
+
+    /// Who does it, for the audit.
+    #[arg(long, value_name = "NAME", default_value = "local")]
+    pub actor: String,
+
+    /// Moves a store that is there already aside; otherwise it is in the way.
+    #[arg(long)]
+    pub replace: bool,
+
+    /// Looks at everything and writes nothing.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 impl Args {
@@ -48,6 +79,6 @@ impl Args {
 
 fn module(name: &str) -> Result<ModuleName, String> {
     ModuleName::ALL.into_iter().find(|module| module.as_str() == name).ok_or_else(|| {
-        format!("`{name}` is not a module; there are registry, shards, leaders, members, clusters, config, audit and bootstrap")
+        format!("`{name}` is not a module; there are registry, shards, leaders, members, clusters, config, audit, backup and bootstrap")
     })
 }

@@ -9,8 +9,10 @@ mod leftover;
 mod membership;
 mod methods;
 mod reload;
+mod restore;
 mod routes;
 mod store;
 
 pub use app::start;
-pub use args::Args;
+pub use args::{Args, Command, Restore};
+pub use restore::restore;

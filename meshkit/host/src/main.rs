@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use meshkit_host::{Args, start};
+use meshkit_host::{Args, Command, restore, start};
 use omnirelay_runtime::{bootstrap, usage};
 
 // The allocator of a static libc is slow under threads.
@@ -20,5 +20,11 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
+    if let Some(Command::Restore(how)) = &args.command {
+        return match restore(&args, how) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => bootstrap::fail(&error),
+        };
+    }
     bootstrap::run("meshkitd", &args.log_options(), |startup| start(startup, args))
 }

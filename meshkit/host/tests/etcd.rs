@@ -13,10 +13,10 @@
 mod support;
 
 use meshkit_client::{PeerFilter, v1};
-use relay_core::Protocol;
+use relay_core::{Code, Protocol};
 use relay_testkit::EtcdCluster;
 use support::etcd::{PREFIX, bench};
-use support::{Ask, Bench, Meshkitd, OPERATOR, READER, eventually, peer};
+use support::{ADMIN, Ask, Bench, Meshkitd, OPERATOR, READER, eventually, peer};
 
 async fn ids(bench: &Bench, meshkitd: &Meshkitd) -> Vec<String> {
     let client = bench.client(meshkitd, Protocol::Http2, READER);
@@ -35,6 +35,9 @@ async fn what_one_wrote_all_show_and_no_death_loses_it() {
     let bench = bench(&cluster);
     let mut first = bench.start(&["--set", "node.name=first"]);
     let second = bench.start(&["--set", "node.name=second"]);
+    let refused = bench.client(&second, Protocol::Http2, ADMIN).take_backup().await.unwrap_err();
+    assert_eq!(refused.code, Code::FailedPrecondition);
+    assert!(refused.hint.unwrap().contains("etcdctl snapshot save"));
     let mut expected = Vec::new();
     for round in 0..5 {
         for n in 0..4 {

@@ -17,8 +17,8 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use bytes::Bytes;
-use meshkit_client::PeerFilter;
 use meshkit_client::v1::{Member as Seen, MemberStatus, PeerStatus};
+use meshkit_client::{MemberChange, PeerFilter};
 use meshkit_membership::{ALPN, Health, Member, Swim, Tuning};
 use meshkit_model::PeerId;
 use omnirelay_runtime::Metrics;
@@ -97,8 +97,19 @@ async fn who_dies_leaves_stands_still_or_comes_back_is_seen_by_all() {
         let event = events.next().await;
         assert_eq!((event.name.as_str(), event.data["member"]["id"].as_str()), ("snapshot", Some(id)));
     }
+    let follower = bench.client(&a, Protocol::Http3, OBSERVER);
+    let mut watch = follower.watch_members();
+    let MemberChange::Listed(listed) = watch.next().await.unwrap() else { panic!("no listing") };
+    assert_eq!(listed.iter().map(|member| member.id.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
     let first = members(&bench, &a).await[1].generation;
     b.kill();
+    loop {
+        if let MemberChange::Put(member) = watch.next().await.unwrap()
+            && (member.id.as_str(), member.status()) == ("b", Dead)
+        {
+            break;
+        }
+    }
     loop {
         let event = events.next().await;
         let member = &event.data["member"];

@@ -1,7 +1,9 @@
 //! The seam between the modules and whatever keeps the records.
 
 use std::fmt;
+use std::fs::File;
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -59,6 +61,34 @@ pub trait Store: Send + Sync + 'static {
 
     /// When peers were heard last, as far as it was noted.
     fn touched(&self) -> StoreFuture<'_, Vec<(PeerId, Timestamp)>>;
+
+    /// Copies all of it as it is now, while reads and writes go on; none where copies are the backend's own
+    /// business. One copy is made at a time.
+    fn copy(&self) -> StoreFuture<'_, Option<StoreCopy>> {
+        Box::pin(async { Ok(None) })
+    }
+}
+
+/// A copy of a store in a file of its own, which is gone once this is dropped. It holds the store's secrets.
+#[derive(Debug)]
+pub struct StoreCopy {
+    /// The copy, to be read from its beginning.
+    pub file: File,
+    /// The revision that it holds.
+    pub revision: u64,
+    // Behind the file: some systems remove none that is open.
+    pub(crate) _place: Removed,
+}
+
+/// A file that is removed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Removed(pub(crate) PathBuf);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        // What cannot be removed now is removed before the next copy.
+        let _gone = std::fs::remove_file(&self.0);
+    }
 }
 
 /// Which store this is: tokens of one store mean nothing to another.

@@ -19,13 +19,13 @@ mod view;
 mod watch;
 mod write;
 
-pub use api::{Change, Entry, Identity, Loading, Store, StoreFuture, TokenKey};
+pub use api::{Change, Entry, Identity, Loading, Store, StoreCopy, StoreFuture, TokenKey};
 pub use cursor::Cursor;
 pub use error::StoreError;
 pub use etcd::{EtcdOptions, EtcdStore};
 pub use meshkit_etcd::{Config as EtcdConfig, UserConfig as EtcdUser};
 pub use mutation::{Committed, Mutation, Refused};
-pub use sqlite::{SqliteOptions, SqliteStore};
+pub use sqlite::{Restore, Restored, SqliteOptions, SqliteStore};
 pub use view::{
     NamespaceShards, Page, PeerQuery, Peers, Rows, ShardQuery, Shards, Snapshot, Table, Tables, View, Viewed,
 };

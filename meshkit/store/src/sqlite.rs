@@ -18,10 +18,11 @@ use omnirelay_runtime::{ErrorKind, OperatorError};
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
-use crate::api::{Change, Entry, Identity, Loading, Store, StoreFuture};
+use crate::api::{Change, Entry, Identity, Loading, Store, StoreCopy, StoreFuture};
 use crate::audit::{AuditEntry, AuditQuery};
 use crate::error::StoreError;
 use crate::mutation::{Committed, Mutation};
+pub use backup::{Restore, Restored};
 use readers::Readers;
 use writer::Writer;
 
@@ -53,6 +54,8 @@ pub struct SqliteStore(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     identity: Identity,
+    path: PathBuf,
+    copying: tokio::sync::Mutex<()>,
     damage: watch::Sender<Option<String>>,
     // Fields are dropped in this order: the writer is the last to close the file, since only it can
     // fold the write-ahead log into it, and the lock is given back when nobody has it open.
@@ -76,6 +79,8 @@ impl SqliteStore {
             writer: Writer::start(opened.connection, opened.revision, options)?,
             readers: Readers::new(options.path.clone()),
             identity: opened.identity,
+            path: options.path.clone(),
+            copying: tokio::sync::Mutex::default(),
             damage: watch::Sender::new(None),
             _lock: opened.lock,
             open: watch::Sender::new(()),
@@ -107,15 +112,15 @@ impl SqliteStore {
         }
     }
 
-    /// Makes a store at `to`, where none may be, of a backup of this or an older version. It is a new
-    /// incarnation: who watched before has to read everything anew. Its audit says who restored it.
-    /// Blocks while files are read and written.
+    /// Makes a store at `to` of a backup of this or an older version. It is a new incarnation: who watched
+    /// before has to read everything anew. Its audit says who restored it. Blocks while files are read and
+    /// written.
     ///
     /// # Errors
-    /// A backup that is damaged, foreign or newer, a store that is there already or in use, or a disk
-    /// that cannot be written.
-    pub fn restore(backup: &Path, to: &Path, actor: &str, now: Timestamp) -> Result<Identity, OperatorError> {
-        backup::restore(backup, to, actor, now)
+    /// A backup that is damaged, foreign or newer, a store that is in use, or is there already and not to be
+    /// replaced, or a disk that cannot be written.
+    pub fn restore(backup: &Path, to: &Path, how: &Restore<'_>) -> Result<Restored, OperatorError> {
+        backup::restore(backup, to, how)
     }
 
     fn read<T, F>(&self, read: F) -> StoreFuture<'_, T>
@@ -191,6 +196,15 @@ impl Store for SqliteStore {
 
     fn touched(&self) -> StoreFuture<'_, Vec<(PeerId, Timestamp)>> {
         self.read(rows::touched)
+    }
+
+    fn copy(&self) -> StoreFuture<'_, Option<StoreCopy>> {
+        Box::pin(async move {
+            let _turn = self.0.copying.lock().await;
+            let place = self.0.path.clone();
+            let read = move |connection: &Connection| backup::copied(connection, &place);
+            self.0.readers.run(read).await.map(Some)
+        })
     }
 }
 

@@ -16,7 +16,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use meshkit_model::{PeerId, Timestamp};
 use tokio::sync::watch;
 
-use crate::api::{Change, Identity, Store};
+use crate::api::{Change, Identity, Store, StoreCopy};
 use crate::audit::{AuditEntry, AuditQuery};
 use crate::error::StoreError;
 use crate::mutation::{Committed, Mutation};
@@ -196,6 +196,14 @@ impl View {
     /// As [`Store::audit`].
     pub async fn audit(&self, query: AuditQuery) -> Result<Vec<AuditEntry>, StoreError> {
         self.0.store.audit(query).await
+    }
+
+    /// A copy of all of it, as [`Store::copy`].
+    ///
+    /// # Errors
+    /// As [`Store::copy`].
+    pub async fn copy(&self) -> Result<Option<StoreCopy>, StoreError> {
+        self.0.store.copy().await
     }
 }
 

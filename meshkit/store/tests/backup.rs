@@ -6,13 +6,16 @@
     reason = "a test says by panicking that it failed, and has no readers from outside"
 )]
 
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use meshkit_model::{Kind, Namespace, Peer, PeerStatus, Shard};
 use meshkit_store::audit::{AuditQuery, verify};
-use meshkit_store::{Expect, Filter, Rows as _, SqliteOptions, SqliteStore, Start, Store as _, Told, View};
+use meshkit_store::{
+    Expect, Filter, Restore, Rows as _, SqliteOptions, SqliteStore, Start, Store as _, Told, View,
+};
 use meshkit_testkit::records::{at, commit, id, mutation, peer, put, read};
 use omnirelay_runtime::ErrorKind;
 
@@ -21,6 +24,10 @@ const SCHEMA_1: &[u8] = include_bytes!("data/schema-1.db");
 
 fn open(path: &Path) -> SqliteStore {
     SqliteStore::open(&SqliteOptions::new(path)).unwrap()
+}
+
+fn by_ann() -> Restore<'static> {
+    Restore { actor: "ann", now: at(5), replace: false, dry_run: false }
 }
 
 async fn audit(store: &SqliteStore) -> Vec<meshkit_store::audit::AuditEntry> {
@@ -52,10 +59,20 @@ async fn a_backup_is_taken_under_load_and_restored() {
     let before = store.identity().clone();
     store.closed().await;
 
-    let refused = SqliteStore::restore(&copy, &path, "ann", at(5)).unwrap_err();
+    let refused = SqliteStore::restore(&copy, &path, &by_ann()).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Conflict, "never over a store: {refused}");
-    std::fs::remove_file(&path).unwrap();
-    let restored = SqliteStore::restore(&copy, &path, "ann", at(5)).unwrap();
+    let dry = Restore { replace: true, dry_run: true, ..by_ann() };
+    let rehearsed = SqliteStore::restore(&copy, &path, &dry).unwrap();
+    assert_eq!((&rehearsed.identity, rehearsed.revision), (&before, revision));
+    let aside = rehearsed.aside.unwrap();
+    assert!(!aside.exists() && path.exists(), "nothing was written");
+    let replace = Restore { replace: true, ..by_ann() };
+    let restored = SqliteStore::restore(&copy, &path, &replace).unwrap();
+    assert_eq!(restored.aside.as_ref(), Some(&aside));
+    let old = open(&aside);
+    assert_eq!((old.identity(), *old.revisions().borrow()), (&before, 201), "what was there is kept whole");
+    old.closed().await;
+    let restored = restored.identity;
     let store = open(&path);
     assert_eq!((store.identity(), &restored.id), (&restored, &before.id));
     assert!(restored.incarnation > before.incarnation);
@@ -91,7 +108,7 @@ async fn watchers_of_a_store_that_was_restored_read_anew() {
     drop(view);
     store.closed().await;
     std::fs::remove_file(&path).unwrap();
-    SqliteStore::restore(&copy, &path, "ann", at(5)).unwrap();
+    SqliteStore::restore(&copy, &path, &by_ann()).unwrap();
     let view = View::open(Arc::new(open(&path))).await.unwrap();
     // As many revisions as were lost are made, and none of them is taken for one of those.
     view.commit(mutation(vec![put(&peer("b"), Expect::Absent)])).await.unwrap();
@@ -105,15 +122,15 @@ async fn watchers_of_a_store_that_was_restored_read_anew() {
 async fn what_is_no_backup_is_not_restored() {
     let directory = tempfile::tempdir().unwrap();
     let (path, copy) = (directory.path().join("mesh.db"), directory.path().join("copy.db"));
-    let missing = SqliteStore::restore(&copy, &path, "ann", at(5)).unwrap_err();
+    let missing = SqliteStore::restore(&copy, &path, &by_ann()).unwrap_err();
     assert!(missing.to_string().contains("no backup"), "{missing}");
     std::fs::write(&copy, "dear diary".repeat(20)).unwrap();
-    assert!(SqliteStore::restore(&copy, &path, "ann", at(5)).is_err());
+    assert!(SqliteStore::restore(&copy, &path, &by_ann()).is_err());
     assert!(!path.exists(), "nothing was made");
     let store = open(&directory.path().join("other.db"));
     let nowhere = store.backup(&directory.path().join("missing/copy.db")).await.unwrap_err();
     assert_eq!(nowhere.kind(), ErrorKind::Io);
-    let running = SqliteStore::restore(&copy, &directory.path().join("other.db"), "ann", at(5)).unwrap_err();
+    let running = SqliteStore::restore(&copy, &directory.path().join("other.db"), &by_ann()).unwrap_err();
     assert!(running.to_string().contains("in use"), "{running}");
 }
 
@@ -170,4 +187,23 @@ async fn a_damaged_store_of_schema_1_is_left_alone() {
         assert_eq!(refused.to_string(), "the store is damaged", "{sql}");
         assert!(std::fs::read(&path).unwrap() == before, "the file was touched");
     }
+}
+
+#[tokio::test]
+async fn a_copy_is_one_file_for_as_long_as_it_is_held() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, copy) = (directory.path().join("mesh.db"), directory.path().join("mesh.db.copy"));
+    let store = open(&path);
+    commit(&store, vec![put(&peer("first"), Expect::Absent)]).await.unwrap();
+    // Left behind by a process that was killed.
+    std::fs::write(&copy, "old").unwrap();
+    let mut taken = store.copy().await.unwrap().unwrap();
+    assert_eq!((taken.revision, copy.exists()), (1, true));
+    let mut bytes = Vec::new();
+    taken.file.read_to_end(&mut bytes).unwrap();
+    drop(taken);
+    assert!(!copy.exists());
+    let kept = directory.path().join("kept.db");
+    std::fs::write(&kept, bytes).unwrap();
+    assert_eq!(SqliteStore::restore(&kept, &directory.path().join("new.db"), &by_ann()).unwrap().revision, 1);
 }

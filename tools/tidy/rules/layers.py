@@ -18,7 +18,7 @@ _CLIENT = _PURE | {"relay-transport", "relay-client"}
 _API = _CONTRACTS | _LIFE | {"meshkit-model", "meshkit-store", "meshkit-leadership", "relay-core", "relay-transport"}
 _MODULE = _API | {"meshkit-api"}
 _MODULES = {"meshkit-registry", "meshkit-shards", "meshkit-leaders", "meshkit-clusters", "meshkit-settings", "meshkit-audit",
-            "meshkit-bootstrap", "meshkit-members"}
+            "meshkit-backup", "meshkit-bootstrap", "meshkit-members"}
 
 # A crate may depend on these first-party crates and on no other. No module is in
 # another module's row, and nothing but the host sees the modules.
@@ -56,6 +56,7 @@ ALLOWED: dict[str, set[str]] = {
     "meshkit-members": _MODULE | {"meshkit-membership"},
     "meshkit-settings": _MODULE,
     "meshkit-audit": _MODULE,
+    "meshkit-backup": _MODULE,
     "meshkit-bootstrap": _MODULE,
     "meshkit-client": _CONTRACTS | _LIFE | _CLIENT,
     "omnirelay-cli": _CONTRACTS | _LIFE | _CLIENT | {"relay-config", "meshkit-config", "meshkit-client"},

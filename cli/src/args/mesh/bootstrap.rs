@@ -6,7 +6,6 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::{Changing, Listing, Shown};
-use crate::output::ListFormat;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bootstrap {
@@ -141,19 +140,4 @@ pub(crate) struct Revoke {
 
     #[command(flatten)]
     pub(crate) changing: Changing,
-}
-
-impl Bootstrap {
-    pub(super) fn wants_json(&self) -> bool {
-        let output = match self {
-            Self::IssueToken(issue) => issue.changing.shown.output,
-            Self::Tokens(listing) => listing.output,
-            Self::Withdraw(withdraw) => withdraw.changing.shown.output,
-            Self::Join(join) => join.shown.output,
-            Self::Rotate(rotate) => rotate.shown.output,
-            Self::Identities(list) => list.listing.output,
-            Self::Revoke(revoke) => revoke.changing.shown.output,
-        };
-        output == ListFormat::Json
-    }
 }

@@ -3,7 +3,6 @@
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 
-use super::Peers;
 use crate::output::ListFormat;
 
 /// How one answer is shown.
@@ -107,6 +106,10 @@ pub(crate) struct ClustersList {
         allow_hyphen_values = true
     )]
     pub(crate) sort: String,
+
+    /// Follow them until Ctrl-C, also across restarts of the control plane; JSON is one document a line
+    #[arg(long, conflicts_with_all = ["filter", "sort", "limit"])]
+    pub(crate) watch: bool,
 
     #[command(flatten)]
     pub(crate) listing: super::Listing,
@@ -297,39 +300,4 @@ pub(crate) struct AuditExport {
     /// Only entries after this number
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) after: u64,
-}
-
-impl Peers {
-    pub(super) fn wants_json(&self) -> bool {
-        let output = match self {
-            Self::List(list) => list.listing.output,
-            Self::Get(get) => get.shown.output,
-            Self::Cordon(hold) | Self::Uncordon(hold) | Self::Drain(hold) => hold.changing.shown.output,
-            Self::Label(label) => label.changing.shown.output,
-        };
-        output == ListFormat::Json
-    }
-}
-
-impl Clusters {
-    pub(super) fn wants_json(&self) -> bool {
-        let output = match self {
-            Self::List(list) => list.listing.output,
-            Self::Get(get) => get.shown.output,
-            Self::Create(said) | Self::Update(said) => said.changing.shown.output,
-            Self::Promote(promote) => promote.changing.shown.output,
-            Self::Demote(demote) => demote.changing.shown.output,
-        };
-        output == ListFormat::Json
-    }
-}
-
-impl AuditCommand {
-    pub(super) fn wants_json(&self) -> bool {
-        match self {
-            Self::List(list) => list.shown.output == ListFormat::Json,
-            Self::Export(_) => false,
-            Self::Verify(shown) => shown.output == ListFormat::Json,
-        }
-    }
 }

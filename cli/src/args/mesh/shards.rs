@@ -1,9 +1,10 @@
 //! The grammar of shards and of what is cut into them.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{Changing, Listing, Shown};
-use crate::output::ListFormat;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Shards {
@@ -15,6 +16,8 @@ pub(crate) enum Shards {
     Lookup(LookupKey),
     /// Show what each owner has
     Owners(OfNamespace),
+    /// Show what each owner has and how many calls it gets, again and again until Ctrl-C
+    Top(ShardsTop),
     /// Show what changed between two revisions
     Diff(ShardsDiff),
     /// Show the changes of one shard, newest first
@@ -103,6 +106,20 @@ pub(crate) struct OfNamespace {
 
     #[command(flatten)]
     pub(crate) shown: Shown,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShardsTop {
+    /// Time between two looks: `500ms`, `2s`, `1m`
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = crate::args::duration)]
+    pub(crate) interval: Duration,
+
+    /// End after so many looks [default: none]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+
+    #[command(flatten)]
+    pub(crate) of: OfNamespace,
 }
 
 #[derive(Debug, Args)]
@@ -263,33 +280,4 @@ pub(crate) enum Handover {
     Immediate,
     /// Step by step, as owners say
     Acknowledged,
-}
-
-impl Shards {
-    pub(super) fn wants_json(&self) -> bool {
-        let format = match self {
-            Self::List(list) => list.listing.output,
-            Self::Get(one) => one.shown.output,
-            Self::Lookup(key) => key.shown.output,
-            Self::Owners(of) | Self::Watch(of) => of.shown.output,
-            Self::Diff(diff) => diff.of.shown.output,
-            Self::History(history) => history.shown.output,
-            Self::Simulate(simulate) => simulate.of.shown.output,
-            Self::Assign(assign) => assign.changing.shown.output,
-        };
-        format == ListFormat::Json
-    }
-}
-
-impl Namespaces {
-    pub(super) fn wants_json(&self) -> bool {
-        let format = match self {
-            Self::List(list) => list.listing.output,
-            Self::Get(one) => one.shown.output,
-            Self::Create(new) => new.said.changing.shown.output,
-            Self::Update(said) => said.changing.shown.output,
-            Self::Delete(one) => one.changing.shown.output,
-        };
-        format == ListFormat::Json
-    }
 }

@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::args::{Join, Rotate, Shown};
 use crate::context::Context;
 use crate::mesh::reading::{self, at};
-use crate::output::{self, ListFormat};
+use crate::output;
 use crate::{paths, remote};
 
 /// A token's file: a token, the mesh's address, and a bundle of authorities.
@@ -116,16 +116,19 @@ fn show(identity: &Identity, issued: &IssuedCertificate, shown: &Shown) -> Resul
     let expires_at = at(issued.expires_at.as_ref());
     let files = [identity.identity_file(), identity.ca_file(), identity.crl_file()];
     let [own, ca, crl] = files.map(|path| path.display().to_string());
-    match shown.output {
-        ListFormat::Json => output::print_json(&json!({
-            "spiffe": issued.spiffe,
-            "serial": issued.serial,
-            "expiresAt": expires_at,
-            "identity": own,
-            "ca": ca,
-            "crl": crl,
-        })),
-        ListFormat::Table => {
+    match shown.output.notation() {
+        Some(notation) => output::print_document(
+            notation,
+            &json!({
+                "spiffe": issued.spiffe,
+                "serial": issued.serial,
+                "expiresAt": expires_at,
+                "identity": own,
+                "ca": ca,
+                "crl": crl,
+            }),
+        ),
+        None => {
             let until = expires_at.map(|at| at.to_string()).unwrap_or_default();
             output::print(&format!(
                 "{}\n  serial       {}\n  valid until  {until}\n  key and certificate  {own}\n  authorities  {ca}\n  revoked      {crl}\n",

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a failing test may panic")]
 
+use crate::output::Look;
+
 use super::*;
 
 fn cluster() -> Cluster {
@@ -25,7 +27,7 @@ ID    STATE    REGION   PRIORITY  FAILOVER  OWNERS                   CHANGED BY 
 eu-1  active   eu-west        10  manual    store@example.com, olga  token:admin  -             3
 -     unknown  -               0  manual    -                        -            -             0
 ";
-    assert_eq!(table(&[cluster(), Cluster::default()]).render(0, false), expected);
+    assert_eq!(table(&[cluster(), Cluster::default()]).render(0, Look::default()), expected);
 }
 
 #[test]

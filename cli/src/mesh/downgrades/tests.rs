@@ -3,6 +3,8 @@
 use relay_core::observe::{DowngradeEvent, EventKind};
 use relay_core::{DowngradeReason, Encoding, Protocol};
 
+use crate::output::Look;
+
 use super::stream::{Message, Parser};
 use super::{line, table};
 
@@ -50,7 +52,7 @@ AT                        WHAT        ENDPOINT          PROTOCOL  ENCODING  REAS
 2026-06-01T00:00:00.500Z  refused     data:http         http1     json      -              old-agents  Greeter::Greet  192.0.2.1:4711                  12
 2026-06-01T00:00:00.500Z  expired     data:http         -         -         -              old-agents  -               -                                0
 ";
-    assert_eq!(table(&events()).render(0, false), expected);
+    assert_eq!(table(&events()).render(0, Look::default()), expected);
 }
 
 #[test]

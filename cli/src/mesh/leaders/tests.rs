@@ -2,6 +2,8 @@
 
 use meshkit_client::v1::LeaderTerm;
 
+use crate::output::Look;
+
 use super::*;
 
 fn lease() -> Lease {
@@ -39,7 +41,7 @@ fn a_table_says_who_leads_and_who_did() {
         previous: None,
         ..lease()
     };
-    let text = table(&[vacant, lease()], now()).render(0, false);
+    let text = table(&[vacant, lease()], now()).render(0, Look::default());
     let golden = "\
 SCOPE          STATE   LEADER     FENCE  SINCE  LEASE MS  PREVIOUS   ENDED
 global         vacant  -              8  1m30s      2000  -          -

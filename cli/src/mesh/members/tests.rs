@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says by panicking that it failed")]
 
+use crate::output::Look;
+
 use super::*;
 
 fn member() -> Member {
@@ -30,7 +32,7 @@ fn a_table_says_how_each_stands_and_who_answers() {
         ..member()
     };
     let now = "2026-01-01T00:01:30Z".parse().unwrap();
-    let text = table(&[member(), dead], now).render(0, false);
+    let text = table(&[member(), dead], now).render(0, Look::default());
     let golden = "\
 ID          STATUS  SINCE  HEALTH  ROLE           CLUSTER  ZONE  VERSION  ADDRESS         MAP
 meshkit-2*  alive   1m30s  ready   control-plane  prod-eu  eu-1  0.1.0    10.0.0.2:7410  4711

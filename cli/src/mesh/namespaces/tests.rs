@@ -1,3 +1,5 @@
+use crate::output::Look;
+
 use super::*;
 
 #[test]
@@ -17,6 +19,6 @@ fn a_table_has_a_line_for_each_namespace() {
 NAME    SHARDS  SERVICE  STRATEGY        REPLICAS  SPREAD  ZONES  HANDOVER      VERSION
 orders      64  shop     locality-aware         2  zones   a, b   acknowledged        3
 ";
-    assert_eq!(table(std::slice::from_ref(&orders)).render(0, false), expected);
+    assert_eq!(table(std::slice::from_ref(&orders)).render(0, Look::default()), expected);
     assert_eq!(record(&orders)["spreadZones"], true);
 }

@@ -2,6 +2,8 @@
 
 use meshkit_client::v1::{DrainProgress, Endpoint, Hold, HoldState, Peer, PeerStatus};
 
+use crate::output::Look;
+
 use super::{record, table};
 
 fn peer(id: &str, status: PeerStatus) -> Peer {
@@ -32,7 +34,7 @@ ID           ROLE     SERVICE    STATUS   HOLD          CLUSTER  ZONE  VERSION  
 inventory-1  service  inventory  alive    draining 75%  local    dev   0.1.0    1m05s  https://127.0.0.1:7421
 x            -        -          unknown  -             -        -     -        -      -
 ";
-    assert_eq!(table(&peers, now).render(0, false), expected);
+    assert_eq!(table(&peers, now).render(0, Look::default()), expected);
 }
 
 #[test]

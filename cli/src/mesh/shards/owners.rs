@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::super::reading;
 use crate::args::{OfNamespace, Simulate};
-use crate::output::{self, ListFormat};
+use crate::output::{self, Look};
 use crate::table::Table;
 
 /// Moves that are shown to people.
@@ -18,20 +18,20 @@ const SHOWN: usize = 20;
 /// Shows what each owner has.
 pub(crate) fn owners(context: Option<&Path>, args: &OfNamespace) -> Result<()> {
     let listed = reading::call(context, async |client| client.shard_owners(&args.namespace).await)?.value;
-    match args.shown.output {
-        ListFormat::Json => {
+    match args.shown.output.notation() {
+        Some(notation) => {
             let owners: Vec<Value> = listed.owners.iter().map(owner).collect();
-            output::print_json(&json!({ "owners": owners, "revision": listed.revision }))
+            output::print_document(notation, &json!({ "owners": owners, "revision": listed.revision }))
         }
-        ListFormat::Table => {
-            output::print(&owners_table(&listed.owners).render(0, output::color_on_stdout()))?;
+        None => {
+            output::print(&owners_table(&listed.owners).render(0, args.shown.output.look()))?;
             output::note(&format!("{} owners at revision {}", listed.owners.len(), listed.revision));
             Ok(())
         }
     }
 }
 
-fn owner(owner: &ShardOwner) -> Value {
+pub(super) fn owner(owner: &ShardOwner) -> Value {
     json!({
         "owner": owner.owner,
         "zone": owner.zone,
@@ -66,17 +66,17 @@ pub(crate) fn simulate(context: Option<&Path>, args: &Simulate) -> Result<()> {
         reweight: args.reweight.iter().map(|text| weighed(text)).collect::<Result<_>>()?,
     };
     let answer = reading::call(context, async |client| client.simulate_shards(&simulation).await)?.value;
-    match args.of.shown.output {
-        ListFormat::Json => output::print_json(&document(&answer)),
-        ListFormat::Table => {
-            output::print(&text(&answer))?;
+    match args.of.shown.output.notation() {
+        Some(notation) => output::print_document(notation, &document(&answer)),
+        None => {
+            output::print(&text(&answer, args.of.shown.output.look()))?;
             output::note(&format!("nothing was written; as of revision {}", answer.revision));
             Ok(())
         }
     }
 }
 
-pub(super) fn text(answer: &SimulateShardsResponse) -> String {
+pub(super) fn text(answer: &SimulateShardsResponse, look: Look) -> String {
     let mut loads = Table::new(&["PEER", ">BEFORE", ">AFTER", ">CHANGE"]);
     for load in &answer.loads {
         let change = i64::from(load.after) - i64::from(load.before);
@@ -84,18 +84,18 @@ pub(super) fn text(answer: &SimulateShardsResponse) -> String {
         loads.row([load.node.clone(), load.before.to_string(), load.after.to_string(), change]);
     }
     let mut moves = Table::new(&["NAMESPACE", ">ID", "FROM", "TO"]);
-    for one in answer.moves.iter().take(SHOWN) {
+    let shown = if look.wide { answer.moves.len() } else { SHOWN };
+    for one in answer.moves.iter().take(shown) {
         moves.row([one.shard_namespace.clone(), one.id.to_string(), one.from.clone(), one.to.clone()]);
     }
-    let color = output::color_on_stdout();
     let (moved, shards, percent) = (answer.moved, answer.shards, answer.moved_percent);
     let mut text =
-        format!("{moved} of {shards} shards would move ({percent:.1} %)\n\n{}", loads.render(0, color));
+        format!("{moved} of {shards} shards would move ({percent:.1} %)\n\n{}", loads.render(0, look));
     if moved > 0 {
-        text.push_str(&format!("\n{}", moves.render(0, color)));
+        text.push_str(&format!("\n{}", moves.render(0, look)));
     }
-    if moved as usize > SHOWN {
-        text.push_str(&format!("and {} more; --output json lists up to 1000\n", moved as usize - SHOWN));
+    if moved as usize > shown {
+        text.push_str(&format!("and {} more; --output wide lists up to 1000\n", moved as usize - shown));
     }
     text
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::super::reading::{self, ago, at};
 use super::{phase, record};
 use crate::args::{ShardHistory, ShardsDiff};
-use crate::output::{self, ListFormat};
+use crate::output;
 use crate::table::Table;
 
 /// Shows what changed between two revisions.
@@ -19,8 +19,8 @@ pub(crate) fn diff(context: Option<&Path>, args: &ShardsDiff) -> Result<()> {
     let diff =
         reading::call(context, async |client| client.diff_shards(namespace, args.from, args.to).await)?;
     let diff = diff.value;
-    match args.of.shown.output {
-        ListFormat::Json => {
+    match args.of.shown.output.notation() {
+        Some(notation) => {
             let change = |one: &ShardDiff| {
                 json!({
                     "namespace": one.shard_namespace,
@@ -29,15 +29,18 @@ pub(crate) fn diff(context: Option<&Path>, args: &ShardsDiff) -> Result<()> {
                     "after": one.after.as_ref().map(record),
                 })
             };
-            output::print_json(&json!({
-                "changes": diff.changes.iter().map(change).collect::<Vec<Value>>(),
-                "from": diff.from_revision,
-                "to": diff.to_revision,
-                "truncated": diff.truncated,
-            }))
+            output::print_document(
+                notation,
+                &json!({
+                    "changes": diff.changes.iter().map(change).collect::<Vec<Value>>(),
+                    "from": diff.from_revision,
+                    "to": diff.to_revision,
+                    "truncated": diff.truncated,
+                }),
+            )
         }
-        ListFormat::Table => {
-            output::print(&diff_table(&diff.changes).render(0, output::color_on_stdout()))?;
+        None => {
+            output::print(&diff_table(&diff.changes).render(0, args.of.shown.output.look()))?;
             let more = if diff.truncated { ", and more than these" } else { "" };
             let (count, from, to) = (diff.changes.len(), diff.from_revision, diff.to_revision);
             output::note(&format!("{count} shards changed behind revision {from} up to {to}{more}"));
@@ -47,7 +50,8 @@ pub(crate) fn diff(context: Option<&Path>, args: &ShardsDiff) -> Result<()> {
 }
 
 pub(super) fn diff_table(changes: &[ShardDiff]) -> Table {
-    let mut table = Table::new(&["NAMESPACE", ">ID", "OWNER", "PHASE", ">FENCE"]);
+    let mut table =
+        Table::new(&["NAMESPACE", ">ID", "OWNER", "PHASE", ">FENCE", "+STANDBYS", "+PINNED", "+>RECORD"]);
     for one in changes {
         let (before, after) = (one.before.as_ref(), one.after.as_ref());
         table.row([
@@ -56,6 +60,9 @@ pub(super) fn diff_table(changes: &[ShardDiff]) -> Table {
             step(before, after, |shard| shard.owner.clone()),
             step(before, after, |shard| phase(shard).to_owned()),
             step(before, after, |shard| shard.fence.to_string()),
+            step(before, after, |shard| shard.standbys.join(",")),
+            step(before, after, |shard| shard.pinned.clone()),
+            step(before, after, |shard| shard.record_version.to_string()),
         ]);
     }
     table
@@ -75,8 +82,8 @@ pub(crate) fn history(context: Option<&Path>, args: &ShardHistory) -> Result<()>
         client.shard_history(&args.namespace, args.id, args.limit).await
     };
     let entries = reading::call(context, call)?.value;
-    match args.shown.output {
-        ListFormat::Json => {
+    match args.shown.output.notation() {
+        Some(notation) => {
             let entry = |past: &ShardHistoryEntry| {
                 json!({
                     "revision": past.revision,
@@ -88,10 +95,13 @@ pub(crate) fn history(context: Option<&Path>, args: &ShardHistory) -> Result<()>
                     "shard": past.shard.as_ref().map(record),
                 })
             };
-            output::print_json(&json!({ "entries": entries.iter().map(entry).collect::<Vec<Value>>() }))
+            output::print_document(
+                notation,
+                &json!({ "entries": entries.iter().map(entry).collect::<Vec<Value>>() }),
+            )
         }
-        ListFormat::Table => {
-            output::print(&history_table(&entries, Timestamp::now()).render(0, output::color_on_stdout()))?;
+        None => {
+            output::print(&history_table(&entries, Timestamp::now()).render(0, args.shown.output.look()))?;
             output::note(&format!("{} changes of {}/{}", entries.len(), args.namespace, args.id));
             Ok(())
         }
@@ -99,8 +109,21 @@ pub(crate) fn history(context: Option<&Path>, args: &ShardHistory) -> Result<()>
 }
 
 pub(super) fn history_table(entries: &[ShardHistoryEntry], now: Timestamp) -> Table {
-    let mut table =
-        Table::new(&[">REVISION", "AGO", "ACTION", "ACTOR", "OWNER", "PHASE", ">FENCE", "REASON", "TICKET"]);
+    let mut table = Table::new(&[
+        ">REVISION",
+        "AGO",
+        "ACTION",
+        "ACTOR",
+        "OWNER",
+        "PHASE",
+        ">FENCE",
+        "REASON",
+        "TICKET",
+        "+AT",
+        "+SUCCESSOR",
+        "+PINNED",
+        "+>RECORD",
+    ]);
     for past in entries {
         let shard = past.shard.as_ref();
         table.row([
@@ -113,6 +136,10 @@ pub(super) fn history_table(entries: &[ShardHistoryEntry], now: Timestamp) -> Ta
             shard.map(|shard| shard.fence.to_string()).unwrap_or_default(),
             past.reason.clone(),
             past.ticket.clone(),
+            at(past.at.as_ref()).map(|at| at.to_string()).unwrap_or_default(),
+            shard.map(super::successor).unwrap_or_default(),
+            shard.map(|shard| shard.pinned.clone()).unwrap_or_default(),
+            shard.map(|shard| shard.record_version.to_string()).unwrap_or_default(),
         ]);
     }
     table

@@ -5,6 +5,8 @@ use meshkit_client::v1::{
     SimulatedLoad, SimulatedMove,
 };
 
+use crate::output::Look;
+
 use super::{owners, past, record, table, watch};
 
 #[test]
@@ -30,7 +32,7 @@ NAMESPACE  ID  OWNER        PHASE   SUCCESSOR            STATUS  FENCE  STRATEGY
 inventory   9  inventory-1  active  inventory-2 (ready)  active     12  rendezvous  1m05s
 inventory  10  -            active  -                    active     12  rendezvous  1m05s
 ";
-    assert_eq!(table(&[owned, orphan.clone()], now).render(0, false), expected);
+    assert_eq!(table(&[owned, orphan.clone()], now).render(0, Look::default()), expected);
     assert_eq!(record(&orphan)["owner"], serde_json::Value::Null);
     assert_eq!(record(&orphan)["changedAt"], "2026-06-01T00:00:00Z");
 }
@@ -60,7 +62,7 @@ fn owners_have_a_line_each() {
 OWNER        ZONE  SHARDS  ACTIVE  INCOMING  CALLS/S
 inventory-1  a          8       7         1     12.3
 ";
-    assert_eq!(owners::owners_table(&[owner]).render(0, false), expected);
+    assert_eq!(owners::owners_table(&[owner]).render(0, Look::default()), expected);
 }
 
 #[test]
@@ -90,7 +92,7 @@ c          0      0       -
 NAMESPACE  ID  FROM  TO
 stock       3  a     b
 ";
-    assert_eq!(owners::text(&answer), expected);
+    assert_eq!(owners::text(&answer, Look::default()), expected);
     assert_eq!(owners::node("b:zone-a:3").unwrap().weight, 3);
     for odd in ["b:a:x", "b:a:1:2"] {
         assert!(owners::node(odd).is_err(), "{odd}");
@@ -111,7 +113,7 @@ NAMESPACE  ID  OWNER   PHASE        FENCE
 stock       7  a -> b  active      1 -> 2
 stock       7  a -> -  active -> -  1 -> -
 ";
-    let text = past::diff_table(&[moved, gone]).render(0, false);
+    let text = past::diff_table(&[moved, gone]).render(0, Look::default());
     assert_eq!(text.split_whitespace().collect::<Vec<_>>(), expected.split_whitespace().collect::<Vec<_>>());
     let entry = ShardHistoryEntry {
         revision: 12,
@@ -122,7 +124,8 @@ stock       7  a -> -  active -> -  1 -> -
         shard: Some(shard("b", 2)),
         ..ShardHistoryEntry::default()
     };
-    let text = past::history_table(&[entry], "2026-06-01T00:01:05Z".parse().unwrap()).render(0, false);
+    let text =
+        past::history_table(&[entry], "2026-06-01T00:01:05Z".parse().unwrap()).render(0, Look::default());
     assert!(text.ends_with("hot     OPS-1\n"), "{text}");
     assert_eq!(watch::line("put", &shard("b", 2)), "put  stock/7  b  active  fence=2");
 }

@@ -79,11 +79,9 @@ fn print(message: &WatchShardsResponse, format: ListFormat) -> Result<bool> {
     }
     match (&message.event, &message.shard) {
         (Some(_), Some(shard)) => show("put", shard, format),
-        (Some(event), None) if event.r#type() == WatchEventType::Deleted => match format {
-            ListFormat::Json => {
-                output::print_line(&json!({ "event": "deleted", "key": event.key }).to_string())
-            }
-            ListFormat::Table => output::print_line(&output::printable(&format!("deleted  {}", event.key))),
+        (Some(event), None) if event.r#type() == WatchEventType::Deleted => match format.notation() {
+            Some(notation) => output::print_event(notation, &json!({ "event": "deleted", "key": event.key })),
+            None => output::print_line(&output::printable(&format!("deleted  {}", event.key))),
         },
         (Some(event), None) if event.r#type() == WatchEventType::ResyncRequired => {
             output::note(&format!("beginning anew: {}", output::printable(&event.reason)));
@@ -94,9 +92,9 @@ fn print(message: &WatchShardsResponse, format: ListFormat) -> Result<bool> {
 }
 
 fn show(what: &str, shard: &Shard, format: ListFormat) -> Result<bool> {
-    match format {
-        ListFormat::Json => output::print_line(&json!({ "event": what, "shard": record(shard) }).to_string()),
-        ListFormat::Table => output::print_line(&line(what, shard)),
+    match format.notation() {
+        Some(notation) => output::print_event(notation, &json!({ "event": what, "shard": record(shard) })),
+        None => output::print_line(&line(what, shard)),
     }
 }
 

@@ -3,7 +3,7 @@
 use relay_core::observe::{DowngradeStats, EndpointStats, ExceptionStats, TransportStats, WireStats};
 use relay_core::{DowngradeReason, Encoding, Protocol};
 
-use super::render;
+use super::{Look, render};
 
 fn endpoint(name: &str, category: &str) -> EndpointStats {
     EndpointStats {
@@ -74,5 +74,5 @@ Exceptions (1)
   ENDPOINT   NAME        STATE    EXPIRES               USED  REFUSED
   data:http  old-agents  expired  2027-01-01T00:00:00Z     4        2
 ";
-    assert_eq!(render(&stats, false), expected);
+    assert_eq!(render(&stats, Look::default()), expected);
 }

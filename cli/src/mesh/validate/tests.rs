@@ -51,7 +51,7 @@ meshkit.toml is a valid meshkit configuration
   node        meshkitd in local/dev
   listener    127.0.0.1:7400
   store       /var/mesh.sqlite
-  modules     registry, shards, leaders, members, clusters, config, audit, bootstrap
+  modules     registry, shards, leaders, members, clusters, config, audit, backup, bootstrap
   namespaces  inventory (16 shards on inventory)
   downgrades  0 of 2 endpoints, ratio 0.00
   exceptions  none

@@ -1,5 +1,4 @@
-//! What is going on while the mesh starts and stops: a live line in a terminal, plain lines
-//! elsewhere.
+//! What is going on while something takes its time: a live line in a terminal, plain lines elsewhere.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
@@ -7,23 +6,23 @@ use std::time::{Duration, Instant};
 use crate::output;
 
 /// How often the live line moves.
-pub(super) const TICK: Duration = Duration::from_millis(80);
+pub(crate) const TICK: Duration = Duration::from_millis(80);
 
 /// Says what is going on with the time since the start.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     began: Instant,
     live: bool,
     shown: bool,
 }
 
 impl Progress {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { began: Instant::now(), live: std::io::stderr().is_terminal() && !dumb(), shown: false }
     }
 
     /// Says something that stays on the screen.
-    pub(super) fn line(&mut self, text: &str) {
+    pub(crate) fn line(&mut self, text: &str) {
         self.clear();
         let dim = anstyle::Style::new().dimmed();
         let time = format!("[{:6.2} s]", self.began.elapsed().as_secs_f64());
@@ -35,7 +34,7 @@ impl Progress {
     }
 
     /// Says what is being waited for, on a line that the next one replaces. Only for terminals.
-    pub(super) fn waiting(&mut self, text: &str) {
+    pub(crate) fn waiting(&mut self, text: &str) {
         if !self.live {
             return;
         }
@@ -45,7 +44,8 @@ impl Progress {
         self.shown = true;
     }
 
-    fn clear(&mut self) {
+    /// Takes the live line away.
+    pub(crate) fn clear(&mut self) {
         if std::mem::take(&mut self.shown) {
             let _closed = write!(std::io::stderr().lock(), "\r\x1b[2K");
         }
