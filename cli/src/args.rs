@@ -9,9 +9,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::output::{ListFormat, TextFormat};
 
 mod daemon;
+mod fault;
 mod mesh;
 
 pub(crate) use daemon::*;
+pub(crate) use fault::*;
 pub(crate) use mesh::*;
 
 /// Runs, calls and inspects an OmniRelay mesh.
@@ -44,6 +46,9 @@ pub(crate) enum Command {
     Config(DaemonConfig),
     /// Show what a running daemon logs, or change it
     Log(Log),
+    /// Delay or fail calls of a running relay on purpose
+    #[command(subcommand)]
+    Fault(FaultCommand),
     /// End a running daemon: it finishes what is in flight and stops
     Drain(Drain),
     /// Make what a development mesh needs, without starting it
@@ -224,6 +229,7 @@ impl Command {
             Self::Introspect(introspect) => introspect.output == ListFormat::Json,
             Self::Config(config) => config.wants_json(),
             Self::Log(log) => log.output == TextFormat::Json,
+            Self::Fault(fault) => fault.wants_json(),
             Self::Drain(drain) => drain.output == TextFormat::Json,
             Self::Dev(Dev::Init(init)) => init.output == TextFormat::Json,
             Self::Up(_) | Self::Dev(Dev::Docs) | Self::Completion { .. } => false,
@@ -234,7 +240,7 @@ impl Command {
 /// The longest wait that is believed, one day: more is a mistake.
 const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let number: u64 =

@@ -9,6 +9,7 @@ use relay_core::introspect::Introspection;
 
 use crate::args::Introspect;
 use crate::context::{Context, Side};
+use crate::fault;
 use crate::output::{self, ListFormat};
 use crate::remote;
 use crate::table::Table;
@@ -60,6 +61,17 @@ fn render(relay: &Introspection, color: bool) -> String {
         procedures.row([one.service.clone(), one.procedure.clone(), one.style.clone(), one.outbound.clone()]);
     }
     section(&mut out, "Procedures", relay.procedures.len(), &procedures, color);
+
+    let mut routes = Table::new(&["NAME", "SERVICE", ">PENDING", "FAULT"]);
+    for one in &relay.routes {
+        routes.row([
+            one.name.clone(),
+            one.service.clone(),
+            one.pending.map(|pending| pending.to_string()).unwrap_or_default(),
+            one.fault.map(|fault| fault::words(&fault)).unwrap_or_default(),
+        ]);
+    }
+    section(&mut out, "Routes", relay.routes.len(), &routes, color);
 
     let mut inbounds = Table::new(&["NAME", "ADDRESS", "PROTOCOLS", ">REQUESTS", ">IN FLIGHT"]);
     for one in &relay.inbounds {

@@ -8,6 +8,7 @@ mod args;
 mod commands;
 mod context;
 mod dev;
+mod fault;
 mod introspect;
 mod mesh;
 mod operate;

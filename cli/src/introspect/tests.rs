@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use relay_core::Protocol;
+use relay_core::fault::{Delay, Fault};
 use relay_core::introspect::{
-    Inbound, Introspection, Latency, Outbound, OutboundPeer, PeerState, ProcedureInfo,
+    Inbound, Introspection, Latency, Outbound, OutboundPeer, PeerState, ProcedureInfo, Route,
 };
 
 use super::{age, render};
 
 #[test]
-fn a_relay_is_four_tables() {
+fn a_relay_is_five_tables() {
     let peer = |url: &str, protocol, calls, state, latency| OutboundPeer {
         url: url.to_owned(),
         protocol,
@@ -34,6 +35,12 @@ fn a_relay_is_four_tables() {
             procedure: "*".into(),
             style: "yarpc".into(),
             outbound: "inventory".into(),
+        }],
+        routes: vec![Route {
+            name: "stock".into(),
+            service: "inventory".into(),
+            pending: Some(3),
+            fault: Some(Fault { delay: Some(Delay { ms: 200, percent: 5 }), abort: None }),
         }],
         inbounds: vec![Inbound {
             name: "data".into(),
@@ -59,6 +66,10 @@ relay-1 0.1.0, serving, up 1h02m
 Procedures (1)
   SERVICE    PROCEDURE  STYLE  OUTBOUND
   inventory  *          yarpc  inventory
+
+Routes (1)
+  NAME   SERVICE    PENDING  FAULT
+  stock  inventory        3  delay 200 ms 5 %
 
 Inbounds (1)
   NAME  ADDRESS         PROTOCOLS          REQUESTS  IN FLIGHT

@@ -21,6 +21,6 @@ pub use outbound::{
 };
 pub use route::{
     HeaderCondition, HedgeConfig, RespondConfig, RetryConfig, RewriteConfig, RouteConfig, RouteLimits,
-    SplitConfig,
+    SplitConfig, route_names,
 };
 pub use source::{DnsConfig, MeshPeersConfig, PeerConfig};

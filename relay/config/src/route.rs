@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 
 use relay_core::Code;
+use relay_core::fault::Fault;
 use serde::{Deserialize, Serialize};
 
 /// Which calls go where.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RouteConfig {
+    /// What metrics, logs and operators call it: 1 to 64 of `[a-z0-9.-]`. Its service without it.
+    #[serde(default)]
+    pub name: Option<String>,
     /// The `Rpc-Service` of the calls.
     pub service: String,
     /// Their procedures; a last `*` stands for anything, and none at all for every procedure.
@@ -53,6 +57,9 @@ pub struct RouteConfig {
     /// Bounds of the route's calls.
     #[serde(default)]
     pub limits: RouteLimits,
+    /// What is done to calls on purpose, to see what becomes of it.
+    #[serde(default)]
+    pub fault: Option<Fault>,
 }
 
 /// What a header has to be: one of the three.
@@ -158,6 +165,20 @@ pub struct RouteLimits {
 
 const fn one() -> u32 {
     1
+}
+
+/// What each of a list of routes is called: its own name or its service, and a number behind where several would
+/// be called the same.
+#[must_use]
+pub fn route_names(routes: &[RouteConfig]) -> Vec<String> {
+    let mut counts = BTreeMap::<&str, u32>::new();
+    let names = routes.iter().map(|route| route.name.as_deref().unwrap_or(&route.service));
+    let name = |name| {
+        let count = counts.entry(name).or_default();
+        *count += 1;
+        if *count == 1 { name.to_owned() } else { format!("{name}#{count}") }
+    };
+    names.map(name).collect()
 }
 
 impl RouteConfig {

@@ -87,6 +87,29 @@ fn what_could_never_work_is_found_before_a_start() {
         );
     }
     check("[[routes]]", &format!("{route}[[routes]]"), "ever comes to this route");
+    for (wrong, problem) in [
+        ("name = \"A b\"", "`A b` is not a route's name"),
+        ("fault = {}", "the fault does nothing"),
+        ("fault = { abort = { code = \"ok\" } }", "cannot be aborted with a success"),
+        ("fault = { delay = { ms = 60001 } }", "the delay of the fault is out of bounds"),
+        ("fault = { delay = { ms = 1, percent = 101 } }", "a share of the fault is out of bounds"),
+    ] {
+        check("[[routes]]", &format!("[[routes]]\n{wrong}"), problem);
+    }
+    let twice =
+        "[[routes]]\nname = \"r\"\nservice = \"other\"\noutbound = \"greeter\"\n[[routes]]\nname = \"r\"";
+    check("[[routes]]", twice, "`routes.0` is called `r` already");
+}
+
+#[test]
+fn routes_have_names_that_differ() {
+    let route = |name: Option<&str>, service: &str| RouteConfig {
+        name: name.map(str::to_owned),
+        service: service.to_owned(),
+        ..RouteConfig::default()
+    };
+    let routes = [route(None, "s"), route(Some("r"), "s"), route(None, "s"), route(None, "t")];
+    assert_eq!(route_names(&routes), ["s", "r", "s#2", "t"]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::fault::Fault;
 use crate::protocol::Protocol;
 
 /// A relay as it is now.
@@ -17,6 +18,9 @@ pub struct Introspection {
     pub draining: bool,
     /// What can be called through it.
     pub procedures: Vec<ProcedureInfo>,
+    /// Its routes, in the order of the configuration.
+    #[serde(default)]
+    pub routes: Vec<Route>,
     /// Where it listens.
     pub inbounds: Vec<Inbound>,
     /// Whom it calls.
@@ -34,6 +38,21 @@ pub struct ProcedureInfo {
     pub style: String,
     /// The outbound that it goes to.
     pub outbound: String,
+}
+
+/// Where calls of one kind go, and what becomes of them on the way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// Its name in metrics, logs and orders: its own, or its service's.
+    pub name: String,
+    /// The service whose calls it takes.
+    pub service: String,
+    /// Calls in flight now; none where they are not counted, as nothing bounds them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<u64>,
+    /// What is done to its calls on purpose now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
 }
 
 /// A listener.

@@ -14,9 +14,9 @@ use relay_core::{RpcMeta, RpcStyle, Status};
 use relay_enforcement::{Checkpoint, guard};
 use relay_transport::{Body, body, respond};
 
-use crate::access::{self, AccessLog};
+use crate::access::{self, AccessLog, Passed};
 use crate::outbound::{Outbound, Outward};
-use crate::routing::{Destination, Place, Router};
+use crate::routing::{Destination, Place, Router, fault};
 use crate::trace::Tracer;
 
 /// A request of at most so many bytes is read whole, so that another peer can be tried.
@@ -79,27 +79,45 @@ impl Proxy {
 
 async fn answer(router: &Router, style: RpcStyle, told: bool, request: Request<Body>) -> Response<Body> {
     let (head, body) = request.into_parts();
-    forward(router, head, body, told).await.unwrap_or_else(|status| {
+    let mut passed = told.then(Passed::default);
+    let mut response = forward(router, head, body, &mut passed).await.unwrap_or_else(|status| {
         tracing::debug!(code = %status.code, reason = status.message, "refused");
         respond::status(style, &status)
-    })
+    });
+    if let Some(passed) = passed {
+        response.extensions_mut().insert(passed);
+    }
+    response
 }
 
 async fn forward(
     router: &Router,
     mut head: http::request::Parts,
     body: Body,
-    told: bool,
+    passed: &mut Option<Passed>,
 ) -> Result<Response<Body>, Status> {
     let meta = RpcMeta::of(&head);
     let route = router.route(&meta, &head)?;
+    if let Some(passed) = passed {
+        passed.route = Some(Arc::clone(&route.name));
+    }
     let place = route.enter()?;
+    let (mut timeout, mut max_timeout) = (meta.timeout, route.timeout());
+    if let Some(injected) = route.inject(|| router.roll()) {
+        if let Some(passed) = passed {
+            passed.fault = injected.name();
+        }
+        let most = [timeout, max_timeout].into_iter().flatten().min();
+        let waited = fault::suffer(injected, &route.name, most).await?;
+        timeout = timeout.map(|timeout| timeout.saturating_sub(waited));
+        max_timeout = max_timeout.map(|timeout| timeout.saturating_sub(waited));
+    }
     let outbound = match route.destination(&meta, router.roll())? {
         Destination::Outbound(outbound) => outbound,
         Destination::Answer(response) => return Ok(held(*response, place)),
     };
     let procedure = meta.procedure.unwrap_or_default().to_owned();
-    let (style, encoding, timeout) = (meta.style, meta.encoding, meta.timeout);
+    let (style, encoding) = (meta.style, meta.encoding);
     let key = outbound.key(&meta, &head);
     let length = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let (body, above) = match route.max_request_bytes() {
@@ -124,10 +142,10 @@ async fn forward(
         encoding,
         procedure: &procedure,
         timeout,
-        max_timeout: route.timeout(),
+        max_timeout,
         key,
         tries: &route.tries,
-        told,
+        told: passed.is_some(),
     };
     let answered = outbound.call(call, outgoing).await;
     if let Some(status) = above.as_ref().and_then(|above| above.get()) {

@@ -1,30 +1,36 @@
 //! Which route a call takes: compiled once, looked up without allocating.
 
 mod conditions;
+pub(crate) mod fault;
 mod index;
+mod metrics;
 mod respond;
 mod rewrite;
+mod state;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Response};
 use omnirelay_runtime::{ErrorKind, OperatorError, Result};
 use relay_balance::Dice;
-use relay_config::RouteConfig;
-use relay_core::introspect::ProcedureInfo;
+use relay_config::{RouteConfig, route_names};
+use relay_core::fault::Injected;
+use relay_core::introspect::{self, ProcedureInfo};
 use relay_core::{RpcMeta, RpcStyle, Status, headers};
 use relay_transport::Body;
 
 use crate::outbound::{Outbound, Tries};
 use conditions::Conditions;
 use index::Index;
+pub(crate) use metrics::RouteMetrics;
 use respond::Respond;
 use rewrite::Rewrite;
+pub(crate) use state::RouteState;
 
 /// The routes; the first in the configuration that takes a call counts.
 pub(crate) struct Router {
@@ -38,12 +44,13 @@ pub(crate) struct Router {
 
 /// Where calls go, and what becomes of them on the way.
 pub(crate) struct Route {
-    config: RouteConfig,
+    pub(crate) name: Arc<str>,
+    pub(crate) config: RouteConfig,
     conditions: Conditions,
     target: Target,
     rewrite: Option<Rewrite>,
     pub(crate) tries: Tries,
-    pending: Arc<AtomicU32>,
+    pub(crate) state: Arc<RouteState>,
 }
 
 /// An outbound with the sum of the weights up to it.
@@ -61,16 +68,16 @@ pub(crate) enum Destination<'a> {
 }
 
 /// A place among a route's calls in flight, for as long as it is held.
-pub(crate) struct Place(Arc<AtomicU32>);
+pub(crate) struct Place(Arc<RouteState>);
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
+        self.0.pending.fetch_sub(1, Relaxed);
     }
 }
 
 impl Router {
-    /// The routes; one that takes the same calls as one of `before` goes on with its count of calls in flight.
+    /// The routes; one that takes the same calls as one of `before` goes on with what that counted and was ordered.
     ///
     /// # Errors
     /// A route that names no outbound, or what cannot stand in a header.
@@ -87,12 +94,13 @@ impl Router {
                 by_grpc.add(service, &[], index);
             }
         }
-        let route = |config: &RouteConfig| {
+        let route = |(config, name): (&RouteConfig, String)| {
             let mut known = before.into_iter().flat_map(|before| &before.routes);
             let same = known.find(|route| route.config.takes_the_same(config));
-            Route::new(config, outbounds, same.map(|same| Arc::clone(&same.pending)))
+            let state = same.map(|same| Arc::clone(&same.state)).unwrap_or_default();
+            Route::new(name, config, outbounds, state)
         };
-        let routes = routes.iter().map(route).collect::<Result<_>>()?;
+        let routes = routes.iter().zip(route_names(routes)).map(route).collect::<Result<_>>()?;
         Ok(Self {
             routes,
             by_service,
@@ -156,6 +164,11 @@ impl Router {
         self.dice.roll()
     }
 
+    /// The routes in their order.
+    pub(crate) fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
     /// What can be called, in the order of the routes.
     pub(crate) fn procedures(&self) -> Vec<ProcedureInfo> {
         let mut procedures = Vec::new();
@@ -184,9 +197,10 @@ impl Router {
 
 impl Route {
     fn new(
+        name: String,
         config: &RouteConfig,
         outbounds: &[Arc<Outbound>],
-        pending: Option<Arc<AtomicU32>>,
+        state: Arc<RouteState>,
     ) -> Result<Self> {
         let target = match &config.respond {
             Some(respond) => Target::Respond(Respond::new(respond)),
@@ -197,8 +211,9 @@ impl Route {
             target,
             rewrite: Rewrite::new(config)?,
             tries: Tries::new(config),
-            pending: pending.unwrap_or_default(),
+            name: name.into(),
             config: config.clone(),
+            state,
         })
     }
 
@@ -240,13 +255,29 @@ impl Route {
     /// `resource-exhausted` where every place is taken.
     pub(crate) fn enter(&self) -> Result<Option<Place>, Status> {
         let Some(max) = self.config.limits.max_pending else { return Ok(None) };
-        let place = Place(Arc::clone(&self.pending));
-        if self.pending.fetch_add(1, Relaxed) < max {
+        let place = Place(Arc::clone(&self.state));
+        if self.state.pending.fetch_add(1, Relaxed) < max {
             return Ok(Some(place));
         }
         let service = &self.config.service;
         Err(Status::resource_exhausted(format!("{max} calls of `{service}` are in flight on this route"))
             .with_hint("try again later, or raise `limits.max_pending` of the route"))
+    }
+
+    /// What is done on purpose to a call; `None` where it is left alone.
+    pub(crate) fn inject(&self, roll: impl FnOnce() -> u64) -> Option<Injected> {
+        self.state.faults.inject(self.config.fault.as_ref(), roll)
+    }
+
+    pub(crate) fn introspect(&self) -> introspect::Route {
+        let order = self.state.faults.ordered(std::time::Instant::now);
+        let fault = order.map(|order| order.fault).or(self.config.fault);
+        introspect::Route {
+            name: self.name.to_string(),
+            service: self.config.service.clone(),
+            pending: self.config.limits.max_pending.map(|_| self.state.pending().into()),
+            fault: fault.filter(|fault| !fault.is_nothing()),
+        }
     }
 
     /// The most bytes of a request's body.

@@ -1,0 +1,50 @@
+//! Metrics of routes, read when they are asked for: labelled by route and by words that are few.
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+
+use crate::proxy::Proxy;
+use crate::routing::Route;
+
+/// The metrics of all routes.
+pub(crate) struct RouteMetrics(pub(crate) Arc<Proxy>);
+
+impl fmt::Debug for RouteMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RouteMetrics").finish_non_exhaustive()
+    }
+}
+
+impl RouteMetrics {
+    fn counter<const N: usize>(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        (name, help, label): (&str, &str, &'static str),
+        counts: impl Fn(&Route) -> Option<[(&'static str, u64); N]>,
+    ) -> fmt::Result {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for route in self.0.table().router.routes() {
+            for (word, count) in counts(route).into_iter().flatten() {
+                let labels = [("route", &*route.name), (label, word)];
+                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Collector for RouteMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let faults = ("omnirelay_route_faults", "Calls that a fault was injected into", "kind");
+        self.counter(&mut encoder, faults, |route| {
+            let (delayed, aborted) = route.state.faults.counts();
+            let is_told = route.config.fault.is_some() || (delayed, aborted) != (0, 0);
+            is_told.then_some([("delay", delayed), ("abort", aborted)])
+        })
+    }
+}
