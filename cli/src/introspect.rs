@@ -62,12 +62,14 @@ fn render(relay: &Introspection, color: bool) -> String {
     }
     section(&mut out, "Procedures", relay.procedures.len(), &procedures, color);
 
-    let mut routes = Table::new(&["NAME", "SERVICE", ">PENDING", "FAULT"]);
+    let mut routes = Table::new(&["NAME", "SERVICE", ">PENDING", ">LIMIT", ">REFUSED", "FAULT"]);
     for one in &relay.routes {
         routes.row([
             one.name.clone(),
             one.service.clone(),
             one.pending.map(|pending| pending.to_string()).unwrap_or_default(),
+            one.limit.map(|limit| limit.to_string()).unwrap_or_default(),
+            one.refused.iter().map(|refused| refused.calls).sum::<u64>().to_string(),
             one.fault.map(|fault| fault::words(&fault)).unwrap_or_default(),
         ]);
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use relay_core::Protocol;
 use relay_core::fault::{Delay, Fault};
 use relay_core::introspect::{
-    Inbound, Introspection, Latency, Outbound, OutboundPeer, PeerState, ProcedureInfo, Route,
+    Inbound, Introspection, Latency, Outbound, OutboundPeer, PeerState, ProcedureInfo, Refused, Route,
 };
 
 use super::{age, render};
@@ -40,6 +40,8 @@ fn a_relay_is_five_tables() {
             name: "stock".into(),
             service: "inventory".into(),
             pending: Some(3),
+            limit: Some(10),
+            refused: vec![Refused { reason: "rate".into(), calls: 7 }],
             fault: Some(Fault { delay: Some(Delay { ms: 200, percent: 5 }), abort: None }),
         }],
         inbounds: vec![Inbound {
@@ -68,8 +70,8 @@ Procedures (1)
   inventory  *          yarpc  inventory
 
 Routes (1)
-  NAME   SERVICE    PENDING  FAULT
-  stock  inventory        3  delay 200 ms 5 %
+  NAME   SERVICE    PENDING  LIMIT  REFUSED  FAULT
+  stock  inventory        3     10        7  delay 200 ms 5 %
 
 Inbounds (1)
   NAME  ADDRESS         PROTOCOLS          REQUESTS  IN FLIGHT

@@ -5,6 +5,7 @@
 
 mod check;
 mod endpoints;
+mod limits;
 mod model;
 mod outbound;
 mod route;
@@ -14,13 +15,14 @@ mod tests;
 
 pub use check::Check;
 pub use endpoints::{CONTROL_PLANE, DATA, DIAGNOSTICS, outbound_endpoint};
+pub use limits::{AdaptiveConfig, CallerKey, PerCallerConfig, RateConfig, RouteLimits};
 pub use model::{AccessLogConfig, MeshConfig, NodeConfig, RelayConfig, TracingConfig};
 pub use outbound::{
     BalanceConfig, BreakerConfig, BudgetConfig, HealthConfig, KeepAliveConfig, KeyConfig, OutboundConfig,
     OutlierConfig, ProbeKind, StrategyName,
 };
 pub use route::{
-    HeaderCondition, HedgeConfig, RespondConfig, RetryConfig, RewriteConfig, RouteConfig, RouteLimits,
-    SplitConfig, route_names,
+    HeaderCondition, HedgeConfig, RespondConfig, RetryConfig, RewriteConfig, RouteConfig, SplitConfig,
+    route_names,
 };
 pub use source::{DnsConfig, MeshPeersConfig, PeerConfig};

@@ -6,6 +6,8 @@ use relay_core::Code;
 use relay_core::fault::Fault;
 use serde::{Deserialize, Serialize};
 
+use crate::limits::RouteLimits;
+
 /// Which calls go where.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -151,16 +153,6 @@ pub struct HedgeConfig {
     /// How many more peers are asked, one after the other: 1 to 3.
     #[serde(default = "one")]
     pub max: u32,
-}
-
-/// Bounds of a route's calls.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RouteLimits {
-    /// Calls in flight.
-    pub max_pending: Option<u32>,
-    /// Bytes of a request's body.
-    pub max_request_bytes: Option<u64>,
 }
 
 const fn one() -> u32 {

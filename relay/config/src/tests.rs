@@ -89,6 +89,11 @@ fn what_could_never_work_is_found_before_a_start() {
     check("[[routes]]", &format!("{route}[[routes]]"), "ever comes to this route");
     for (wrong, problem) in [
         ("name = \"A b\"", "`A b` is not a route's name"),
+        ("limits = { rate = { calls = 0 } }", "the rate is out of bounds"),
+        ("limits = { per_caller = { rate = { calls = 1, burst = 0 } } }", "the rate is out of bounds"),
+        ("limits = { per_caller = {} }", "bounded by nothing"),
+        ("limits = { adaptive = { min = 9, max = 8 } }", "do not fit together"),
+        ("limits = { adaptive = { tolerance_percent = 1 } }", "do not fit together"),
         ("fault = {}", "the fault does nothing"),
         ("fault = { abort = { code = \"ok\" } }", "cannot be aborted with a success"),
         ("fault = { delay = { ms = 60001 } }", "the delay of the fault is out of bounds"),

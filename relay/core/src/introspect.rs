@@ -50,9 +50,24 @@ pub struct Route {
     /// Calls in flight now; none where they are not counted, as nothing bounds them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<u64>,
+    /// The most calls in flight for now; none where nothing bounds them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+    /// Calls that its limits refused since the start, by reason; those that never occurred are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Refused>,
     /// What is done to its calls on purpose now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
+}
+
+/// Calls that a route refused for one reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// The limit: `rate`, `max-pending`, `adaptive`, `caller-rate` or `caller-max-pending`.
+    pub reason: String,
+    /// How many calls.
+    pub calls: u64,
 }
 
 /// A listener.

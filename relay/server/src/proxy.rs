@@ -101,7 +101,7 @@ async fn forward(
     if let Some(passed) = passed {
         passed.route = Some(Arc::clone(&route.name));
     }
-    let place = route.enter()?;
+    let place = route.enter(&meta, &head)?;
     let (mut timeout, mut max_timeout) = (meta.timeout, route.timeout());
     if let Some(injected) = route.inject(|| router.roll()) {
         if let Some(passed) = passed {
@@ -148,6 +148,10 @@ async fn forward(
         told: passed.is_some(),
     };
     let answered = outbound.call(call, outgoing).await;
+    if let Some(place) = &place {
+        let own_time = timeout.is_none_or(|asked| max_timeout.is_some_and(|max| max < asked));
+        place.answered(style, &answered, own_time);
+    }
     if let Some(status) = above.as_ref().and_then(|above| above.get()) {
         return Err(status.clone());
     }

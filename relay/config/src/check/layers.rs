@@ -3,6 +3,7 @@
 use omnirelay_runtime::config::Problems;
 
 use super::is_name;
+use crate::limits::RouteLimits;
 use crate::model::RelayConfig;
 use crate::route::RouteConfig;
 
@@ -10,6 +11,7 @@ pub(super) fn check(config: &RelayConfig, index: usize, key: &str, found: &mut P
     let Some(route) = config.routes.get(index) else { return };
     check_name(config.routes.get(..index).unwrap_or_default(), key, route, found);
     check_fault(key, route, found);
+    check_limits(&format!("{key}.limits"), &route.limits, found);
 }
 
 fn check_name(
@@ -36,5 +38,30 @@ fn check_fault(key: &str, route: &RouteConfig, found: &mut Problems<'_, RelayCon
     }
     if fault.is_nothing() {
         found.say(&format!("{key}.fault"), "the fault does nothing", "write `delay`, `abort` or both");
+    }
+}
+
+fn check_limits(key: &str, limits: &RouteLimits, found: &mut Problems<'_, RelayConfig>) {
+    let caller = limits.per_caller.as_ref();
+    for (name, rate) in [("rate", limits.rate), ("per_caller.rate", caller.and_then(|caller| caller.rate))] {
+        if rate.is_some_and(|rate| !rate.is_sound()) {
+            let remedy = "choose 1 to 1000000 for `calls` and `burst`, and 1 to 3600000 for `per_ms`";
+            found.say(&format!("{key}.{name}"), "the rate is out of bounds", remedy);
+        }
+    }
+    if let Some(caller) = caller
+        && (caller.max_pending == Some(0) || caller.rate.is_none() && caller.max_pending.is_none())
+    {
+        let problem = "callers are bounded by nothing, or could never call";
+        found.say(&format!("{key}.per_caller"), problem, "write a `rate`, or a `max_pending` of at least 1");
+    }
+    if let Some(adaptive) = &limits.adaptive
+        && (adaptive.min == 0
+            || adaptive.max < adaptive.min
+            || adaptive.max > 100_000
+            || !(10..=1000).contains(&adaptive.tolerance_percent))
+    {
+        let remedy = "choose a `min` of at least 1, a `max` from that to 100000, and 10 to 1000 for `tolerance_percent`";
+        found.say(&format!("{key}.adaptive"), "the bounds of the adaptive limit do not fit together", remedy);
     }
 }

@@ -7,6 +7,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::proxy::Proxy;
 use crate::routing::Route;
@@ -36,6 +37,22 @@ impl RouteMetrics {
         }
         Ok(())
     }
+
+    fn gauge(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        (name, help): (&str, &str),
+        value: impl Fn(&Route) -> Option<u32>,
+    ) -> fmt::Result {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for route in self.0.table().router.routes() {
+            if let Some(value) = value(route) {
+                ConstGauge::new(f64::from(value))
+                    .encode(family.encode_family(&[("route", &*route.name)])?)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Collector for RouteMetrics {
@@ -45,6 +62,16 @@ impl Collector for RouteMetrics {
             let (delayed, aborted) = route.state.faults.counts();
             let is_told = route.config.fault.is_some() || (delayed, aborted) != (0, 0);
             is_told.then_some([("delay", delayed), ("abort", aborted)])
+        })?;
+        let refused = ("omnirelay_route_refused", "Calls that limits of their route refused", "reason");
+        self.counter(&mut encoder, refused, |route| route.limits.as_ref().map(|_| route.state.refusals()))?;
+        self.gauge(
+            &mut encoder,
+            ("omnirelay_route_pending", "Calls in flight on routes with limits"),
+            |route| route.limits.as_ref().map(|_| route.state.pending()),
+        )?;
+        self.gauge(&mut encoder, ("omnirelay_route_limit", "The most calls in flight for now"), |route| {
+            route.limits.as_ref()?.most()
         })
     }
 }

@@ -3,6 +3,7 @@
 mod conditions;
 pub(crate) mod fault;
 mod index;
+pub(crate) mod limits;
 mod metrics;
 mod respond;
 mod rewrite;
@@ -11,7 +12,6 @@ mod state;
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use http::request::Parts;
@@ -27,6 +27,8 @@ use relay_transport::Body;
 use crate::outbound::{Outbound, Tries};
 use conditions::Conditions;
 use index::Index;
+use limits::Limits;
+pub(crate) use limits::Place;
 pub(crate) use metrics::RouteMetrics;
 use respond::Respond;
 use rewrite::Rewrite;
@@ -51,6 +53,7 @@ pub(crate) struct Route {
     rewrite: Option<Rewrite>,
     pub(crate) tries: Tries,
     pub(crate) state: Arc<RouteState>,
+    limits: Option<Arc<Limits>>,
 }
 
 /// An outbound with the sum of the weights up to it.
@@ -65,15 +68,6 @@ enum Target {
 pub(crate) enum Destination<'a> {
     Outbound(&'a Outbound),
     Answer(Box<Response<Body>>),
-}
-
-/// A place among a route's calls in flight, for as long as it is held.
-pub(crate) struct Place(Arc<RouteState>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.pending.fetch_sub(1, Relaxed);
-    }
 }
 
 impl Router {
@@ -97,8 +91,7 @@ impl Router {
         let route = |(config, name): (&RouteConfig, String)| {
             let mut known = before.into_iter().flat_map(|before| &before.routes);
             let same = known.find(|route| route.config.takes_the_same(config));
-            let state = same.map(|same| Arc::clone(&same.state)).unwrap_or_default();
-            Route::new(name, config, outbounds, state)
+            Route::new(name, config, outbounds, same)
         };
         let routes = routes.iter().zip(route_names(routes)).map(route).collect::<Result<_>>()?;
         Ok(Self {
@@ -200,7 +193,7 @@ impl Route {
         name: String,
         config: &RouteConfig,
         outbounds: &[Arc<Outbound>],
-        state: Arc<RouteState>,
+        before: Option<&Self>,
     ) -> Result<Self> {
         let target = match &config.respond {
             Some(respond) => Target::Respond(Respond::new(respond)),
@@ -213,7 +206,8 @@ impl Route {
             tries: Tries::new(config),
             name: name.into(),
             config: config.clone(),
-            state,
+            state: before.map(|before| Arc::clone(&before.state)).unwrap_or_default(),
+            limits: Limits::new(&config.limits, before.and_then(|before| before.limits.as_ref())),
         })
     }
 
@@ -249,19 +243,13 @@ impl Route {
         }
     }
 
-    /// A place among the route's calls in flight; none where there is no bound.
+    /// A place among the route's calls in flight; none where it has no limits.
     ///
     /// # Errors
-    /// `resource-exhausted` where every place is taken.
-    pub(crate) fn enter(&self) -> Result<Option<Place>, Status> {
-        let Some(max) = self.config.limits.max_pending else { return Ok(None) };
-        let place = Place(Arc::clone(&self.state));
-        if self.state.pending.fetch_add(1, Relaxed) < max {
-            return Ok(Some(place));
-        }
-        let service = &self.config.service;
-        Err(Status::resource_exhausted(format!("{max} calls of `{service}` are in flight on this route"))
-            .with_hint("try again later, or raise `limits.max_pending` of the route"))
+    /// `resource-exhausted` where a limit leaves no place.
+    pub(crate) fn enter(&self, meta: &RpcMeta<'_>, head: &Parts) -> Result<Option<Place>, Status> {
+        let Some(limits) = &self.limits else { return Ok(None) };
+        limits.enter(&self.state, &self.name, meta, head).map(Some)
     }
 
     /// What is done on purpose to a call; `None` where it is left alone.
@@ -272,10 +260,14 @@ impl Route {
     pub(crate) fn introspect(&self) -> introspect::Route {
         let order = self.state.faults.ordered(std::time::Instant::now);
         let fault = order.map(|order| order.fault).or(self.config.fault);
+        let refused = self.state.refusals().into_iter();
+        let refused = refused.map(|(reason, calls)| introspect::Refused { reason: reason.to_owned(), calls });
         introspect::Route {
             name: self.name.to_string(),
             service: self.config.service.clone(),
-            pending: self.config.limits.max_pending.map(|_| self.state.pending().into()),
+            pending: self.limits.is_some().then(|| self.state.pending().into()),
+            limit: self.limits.as_ref().and_then(|limits| limits.most()).map(u64::from),
+            refused: refused.filter(|refused| refused.calls > 0).collect(),
             fault: fault.filter(|fault| !fault.is_nothing()),
         }
     }
