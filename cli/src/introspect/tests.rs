@@ -43,6 +43,7 @@ fn a_relay_is_five_tables() {
             limit: Some(10),
             refused: vec![Refused { reason: "rate".into(), calls: 7 }],
             fault: Some(Fault { delay: Some(Delay { ms: 200, percent: 5 }), abort: None }),
+            shadow: None,
         }],
         inbounds: vec![Inbound {
             name: "data".into(),
@@ -70,8 +71,8 @@ Procedures (1)
   inventory  *          yarpc  inventory
 
 Routes (1)
-  NAME   SERVICE    PENDING  LIMIT  REFUSED  FAULT
-  stock  inventory        3     10        7  delay 200 ms 5 %
+  NAME   SERVICE    PENDING  LIMIT  REFUSED  FAULT             COPIES
+  stock  inventory        3     10        7  delay 200 ms 5 %  -
 
 Inbounds (1)
   NAME  ADDRESS         PROTOCOLS          REQUESTS  IN FLIGHT

@@ -9,6 +9,7 @@ mod limits;
 mod model;
 mod outbound;
 mod route;
+mod shadow;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -25,4 +26,5 @@ pub use route::{
     HeaderCondition, HedgeConfig, RespondConfig, RetryConfig, RewriteConfig, RouteConfig, SplitConfig,
     route_names,
 };
+pub use shadow::ShadowConfig;
 pub use source::{DnsConfig, MeshPeersConfig, PeerConfig};

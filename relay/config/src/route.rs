@@ -7,6 +7,7 @@ use relay_core::fault::Fault;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::RouteLimits;
+use crate::shadow::ShadowConfig;
 
 /// Which calls go where.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +63,9 @@ pub struct RouteConfig {
     /// What is done to calls on purpose, to see what becomes of it.
     #[serde(default)]
     pub fault: Option<Fault>,
+    /// Copies of calls for another outbound.
+    #[serde(default)]
+    pub shadow: Option<ShadowConfig>,
 }
 
 /// What a header has to be: one of the three.

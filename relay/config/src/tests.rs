@@ -94,6 +94,8 @@ fn what_could_never_work_is_found_before_a_start() {
         ("limits = { per_caller = {} }", "bounded by nothing"),
         ("limits = { adaptive = { min = 9, max = 8 } }", "do not fit together"),
         ("limits = { adaptive = { tolerance_percent = 1 } }", "do not fit together"),
+        ("shadow = { outbound = \"nobody\" }", "the shadow of `greeter` names no outbound"),
+        ("shadow = { outbound = \"greeter\" }", "would carry calls of `greeter` out twice"),
         ("fault = {}", "the fault does nothing"),
         ("fault = { abort = { code = \"ok\" } }", "cannot be aborted with a success"),
         ("fault = { delay = { ms = 60001 } }", "the delay of the fault is out of bounds"),

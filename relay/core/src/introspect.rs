@@ -59,6 +59,9 @@ pub struct Route {
     /// What is done to its calls on purpose now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
+    /// What became of copies of its calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<Shadow>,
 }
 
 /// Calls that a route refused for one reason.
@@ -68,6 +71,29 @@ pub struct Refused {
     pub reason: String,
     /// How many calls.
     pub calls: u64,
+}
+
+/// What became of copies of a route's calls since the start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shadow {
+    /// The outbound that gets them.
+    pub outbound: String,
+    /// So many of a hundred unary calls are copied.
+    pub percent: u32,
+    /// Copies in flight now.
+    pub pending: u64,
+    /// Copies with the answer that the caller was given.
+    pub equal: u64,
+    /// Copies with another answer.
+    pub different: u64,
+    /// Copies without an answer.
+    pub failed: u64,
+    /// Calls that were not copied as a bound was reached, and copies without an answer to compare theirs with.
+    pub skipped: u64,
+    /// The mean time in microseconds until the answers of calls began that were compared.
+    pub call_us: u64,
+    /// The same of their copies.
+    pub copy_us: u64,
 }
 
 /// A listener.

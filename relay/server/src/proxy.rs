@@ -16,6 +16,7 @@ use relay_transport::{Body, body, respond};
 
 use crate::access::{self, AccessLog, Passed};
 use crate::outbound::{Outbound, Outward};
+use crate::routing::shadow::Original;
 use crate::routing::{Destination, Place, Router, fault};
 use crate::trace::Tracer;
 
@@ -119,6 +120,7 @@ async fn forward(
     let procedure = meta.procedure.unwrap_or_default().to_owned();
     let (style, encoding) = (meta.style, meta.encoding);
     let key = outbound.key(&meta, &head);
+    let sampled = route.sample(|| router.roll(), &meta, &head);
     let length = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let (body, above) = match route.max_request_bytes() {
         Some(max) => bounded(body, length, max).map(|(body, above)| (body, Some(above)))?,
@@ -147,6 +149,8 @@ async fn forward(
         tries: &route.tries,
         told: passed.is_some(),
     };
+    let original = Original { style, encoding, procedure: &procedure, timeout, max_timeout };
+    let watched = sampled.and_then(|sampled| sampled.send(&original, &outgoing));
     let answered = outbound.call(call, outgoing).await;
     if let Some(place) = &place {
         let own_time = timeout.is_none_or(|asked| max_timeout.is_some_and(|max| max < asked));
@@ -156,6 +160,9 @@ async fn forward(
         return Err(status.clone());
     }
     let mut response = answered?;
+    if let Some(watched) = watched {
+        response = watched.answered(response);
+    }
     strip_hop_by_hop(response.headers_mut());
     response.headers_mut().remove(http::header::ALT_SVC);
     *response.version_mut() = http::Version::default();

@@ -11,6 +11,7 @@ pub(super) fn check(config: &RelayConfig, index: usize, key: &str, found: &mut P
     let Some(route) = config.routes.get(index) else { return };
     check_name(config.routes.get(..index).unwrap_or_default(), key, route, found);
     check_fault(key, route, found);
+    check_shadow(config, &format!("{key}.shadow"), route, found);
     check_limits(&format!("{key}.limits"), &route.limits, found);
 }
 
@@ -63,5 +64,34 @@ fn check_limits(key: &str, limits: &RouteLimits, found: &mut Problems<'_, RelayC
     {
         let remedy = "choose a `min` of at least 1, a `max` from that to 100000, and 10 to 1000 for `tolerance_percent`";
         found.say(&format!("{key}.adaptive"), "the bounds of the adaptive limit do not fit together", remedy);
+    }
+}
+
+fn check_shadow(config: &RelayConfig, key: &str, route: &RouteConfig, found: &mut Problems<'_, RelayConfig>) {
+    let Some(shadow) = &route.shadow else { return };
+    let name = &shadow.outbound;
+    if !config.outbounds.iter().any(|outbound| outbound.name == *name) {
+        let problem = format!("the shadow of `{}` names no outbound: `{name}`", route.service);
+        found.say(&format!("{key}.outbound"), &problem, "name one of the `[[outbounds]]`");
+    } else if route.outbounds().any(|outbound| outbound == name) {
+        let problem = format!("`{name}` would carry calls of `{}` out twice", route.service);
+        found.say(&format!("{key}.outbound"), &problem, "name an outbound that the route does not lead to");
+    }
+    if route.respond.is_some() {
+        found.say(key, "what the relay answers itself is never sent", "remove `shadow` beside `respond`");
+    }
+    if !(1..=100).contains(&shadow.percent)
+        || !(1..=10_000).contains(&shadow.max_pending)
+        || !(1..=1 << 20).contains(&shadow.max_body_bytes)
+    {
+        let remedy =
+            "choose 1 to 100 for `percent`, 1 to 10000 for `max_pending`, 1 to 1048576 for `max_body_bytes`";
+        found.say(key, "the bounds of the shadow are off", remedy);
+    }
+    for (at, header) in shadow.ignore_headers.iter().enumerate() {
+        if http::HeaderName::try_from(header.as_str()).is_err() {
+            let problem = format!("`{header}` is not a header's name");
+            found.say(&format!("{key}.ignore_headers.{at}"), &problem, "use letters, digits and `-`");
+        }
     }
 }

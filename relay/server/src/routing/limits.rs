@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use http::Response;
 use http::request::Parts;
+use http::{HeaderMap, Response, StatusCode};
 use relay_balance::{
     AdaptiveLimit, AdaptiveRules, Bucket, CallerDenied, Callers, Moment, PerCaller, Rate, Seat,
 };
@@ -214,7 +214,9 @@ impl Place {
     ) {
         let Some(adaptive) = &self.limits.adaptive else { return };
         let code = match answered {
-            Ok(response) => code(style, response).filter(|code| *code != Code::Ok),
+            Ok(response) => {
+                code(style, response.status(), response.headers()).filter(|code| *code != Code::Ok)
+            }
             Err(status) => Some(status.code),
         };
         let (pending, ended) = (self.state.pending.load(Relaxed), Instant::now());
@@ -233,13 +235,12 @@ impl Place {
 }
 
 /// What the headers of an answer say of a failure.
-pub(crate) fn code(style: RpcStyle, response: &Response<Body>) -> Option<Code> {
+pub(super) fn code(style: RpcStyle, status: StatusCode, headers: &HeaderMap) -> Option<Code> {
     match style {
-        RpcStyle::Grpc if response.status().is_success() => respond::read_grpc_code(response.headers()),
-        RpcStyle::Grpc => Some(Code::from_http_status_of_grpc(response.status().as_u16())),
+        RpcStyle::Grpc if status.is_success() => respond::read_grpc_code(headers),
+        RpcStyle::Grpc => Some(Code::from_http_status_of_grpc(status.as_u16())),
         RpcStyle::Yarpc | RpcStyle::Http => {
-            let status = respond::read_yarpc_status(response.status(), response.headers());
-            status.map(|status| status.code)
+            respond::read_yarpc_status(status, headers).map(|status| status.code)
         }
     }
 }

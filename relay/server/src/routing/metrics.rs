@@ -22,12 +22,15 @@ impl fmt::Debug for RouteMetrics {
 }
 
 impl RouteMetrics {
-    fn counter<const N: usize>(
+    fn counter<const N: usize, V>(
         &self,
         encoder: &mut DescriptorEncoder<'_>,
         (name, help, label): (&str, &str, &'static str),
-        counts: impl Fn(&Route) -> Option<[(&'static str, u64); N]>,
-    ) -> fmt::Result {
+        counts: impl Fn(&Route) -> Option<[(&'static str, V); N]>,
+    ) -> fmt::Result
+    where
+        ConstCounter<V>: EncodeMetric,
+    {
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
         for route in self.0.table().router.routes() {
             for (word, count) in counts(route).into_iter().flatten() {
@@ -72,6 +75,15 @@ impl Collector for RouteMetrics {
         )?;
         self.gauge(&mut encoder, ("omnirelay_route_limit", "The most calls in flight for now"), |route| {
             route.limits.as_ref()?.most()
+        })?;
+        let copies = ("omnirelay_route_shadow", "Copies of calls by what became of them", "outcome");
+        self.counter(&mut encoder, copies, |route| {
+            route.config.shadow.as_ref().map(|_| route.state.shadow.outcomes())
+        })?;
+        let took = ("omnirelay_route_shadow_seconds", "Time until answers began that were compared", "of");
+        self.counter(&mut encoder, took, |route| {
+            let took = route.config.shadow.as_ref().map(|_| route.state.shadow.took());
+            took.map(|took| took.map(|(of, sum)| (of, sum.as_secs_f64())))
         })
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod limits;
 mod metrics;
 mod respond;
 mod rewrite;
+pub(crate) mod shadow;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub(crate) use limits::Place;
 pub(crate) use metrics::RouteMetrics;
 use respond::Respond;
 use rewrite::Rewrite;
+use shadow::{Sampled, Shadow};
 pub(crate) use state::RouteState;
 
 /// The routes; the first in the configuration that takes a call counts.
@@ -54,6 +56,7 @@ pub(crate) struct Route {
     pub(crate) tries: Tries,
     pub(crate) state: Arc<RouteState>,
     limits: Option<Arc<Limits>>,
+    shadow: Option<Arc<Shadow>>,
 }
 
 /// An outbound with the sum of the weights up to it.
@@ -205,6 +208,12 @@ impl Route {
             rewrite: Rewrite::new(config)?,
             tries: Tries::new(config),
             name: name.into(),
+            shadow: config
+                .shadow
+                .as_ref()
+                .map(|shadow| Shadow::new(shadow, outbounds))
+                .transpose()?
+                .map(Arc::new),
             config: config.clone(),
             state: before.map(|before| Arc::clone(&before.state)).unwrap_or_default(),
             limits: Limits::new(&config.limits, before.and_then(|before| before.limits.as_ref())),
@@ -257,6 +266,16 @@ impl Route {
         self.state.faults.inject(self.config.fault.as_ref(), roll)
     }
 
+    /// A call that is to be copied if it is unary, by 64 random bits.
+    pub(crate) fn sample(
+        &self,
+        roll: impl FnOnce() -> u64,
+        meta: &RpcMeta<'_>,
+        head: &Parts,
+    ) -> Option<Sampled<'_>> {
+        self.shadow.as_ref()?.sample(&self.state, roll(), meta, head)
+    }
+
     pub(crate) fn introspect(&self) -> introspect::Route {
         let order = self.state.faults.ordered(std::time::Instant::now);
         let fault = order.map(|order| order.fault).or(self.config.fault);
@@ -269,6 +288,7 @@ impl Route {
             limit: self.limits.as_ref().and_then(|limits| limits.most()).map(u64::from),
             refused: refused.filter(|refused| refused.calls > 0).collect(),
             fault: fault.filter(|fault| !fault.is_nothing()),
+            shadow: self.config.shadow.as_ref().map(|config| self.state.shadow.introspect(config)),
         }
     }
 
@@ -288,14 +308,18 @@ fn weighted(config: &RouteConfig, outbounds: &[Arc<Outbound>]) -> Result<Box<[Sh
     let mut up_to = 0;
     let weights = config.outbound.iter().map(|_| 1).chain(config.split.iter().map(|split| split.weight));
     let weighted = config.outbounds().zip(weights).map(|(name, weight)| {
-        let outbound = outbounds.iter().find(|outbound| outbound.name() == name).ok_or_else(|| {
-            OperatorError::new(ErrorKind::Config, format!("no outbound is called `{name}`"))
-                .hint("name an `[[outbounds]]` entry in the route")
-        })?;
+        let outbound = outbound(outbounds, name)?;
         up_to += u64::from(weight);
-        Ok((up_to, Arc::clone(outbound)))
+        Ok((up_to, outbound))
     });
     weighted.collect()
+}
+
+fn outbound(outbounds: &[Arc<Outbound>], name: &str) -> Result<Arc<Outbound>> {
+    outbounds.iter().find(|outbound| outbound.name() == name).map(Arc::clone).ok_or_else(|| {
+        OperatorError::new(ErrorKind::Config, format!("no outbound is called `{name}`"))
+            .hint("name an `[[outbounds]]` entry in the route")
+    })
 }
 
 fn header_name(name: &str) -> Result<HeaderName> {

@@ -4,12 +4,14 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use super::fault::Faults;
 use super::limits::Reason;
+use super::shadow::ShadowStats;
 
 /// What a route keeps while it serves.
 #[derive(Default)]
 pub(crate) struct RouteState {
     pub(super) pending: AtomicU32,
     pub(crate) faults: Faults,
+    pub(super) shadow: ShadowStats,
     refused: [AtomicU64; Reason::ALL.len()],
 }
 
