@@ -51,6 +51,7 @@ fn a_relay_is_five_tables() {
             protocols: Protocol::ALL.to_vec(),
             requests: 12,
             in_flight: 1,
+            compressed: 0,
         }],
         outbounds: vec![Outbound {
             name: "inventory".into(),

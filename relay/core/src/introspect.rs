@@ -109,6 +109,9 @@ pub struct Inbound {
     pub requests: u64,
     /// Requests in flight now.
     pub in_flight: u64,
+    /// Answers that were compressed since the start.
+    #[serde(default)]
+    pub compressed: u64,
 }
 
 /// A group of peers that serve the same.

@@ -109,6 +109,7 @@ impl Admin {
             protocols: inbound.protocols.clone(),
             requests: inbound.stats.requests(),
             in_flight: inbound.stats.in_flight(),
+            compressed: inbound.stats.compressions(),
         });
         Introspection {
             node: self.node.clone(),

@@ -55,7 +55,8 @@ pub(crate) fn follow(
         let authenticator = Arc::clone(&authenticator);
         Ok(Staged::new(move || authenticator.replace(known)))
     }));
-    let keys = &["data.limits", "data.tls", "admin.limits", "admin.tls"];
+    let keys =
+        &["data.limits", "data.tls", "data.compression", "admin.limits", "admin.tls", "admin.compression"];
     let (data, admin, longest) = (parts.data.clone(), parts.admin.clone(), startup.drain_max.clone());
     let listeners = Section::new("listeners", keys, move |loaded: &Loaded<RelayConfig>| {
         stage_listeners(&data, &admin, &longest, loaded)

@@ -14,6 +14,7 @@ use tower::Service;
 use crate::address::ListenAddress;
 use crate::bind::Bound;
 use crate::body::Body;
+use crate::compress::CompressionConfig;
 use crate::limits::Limits;
 use crate::proxy_protocol::{ProxyProtocolConfig, Trusted};
 use crate::reconfigure::ListenerControl;
@@ -55,6 +56,9 @@ pub struct ListenerConfig {
     /// What a stranger may make it do.
     #[serde(default)]
     pub limits: Limits,
+    /// Which answers are compressed; none without it.
+    #[serde(default)]
+    pub compression: Option<CompressionConfig>,
 }
 
 impl ListenerConfig {
@@ -76,6 +80,7 @@ impl ListenerConfig {
             socket_mode: SocketMode::default(),
             quic_workers: 0,
             limits: Limits::default(),
+            compression: None,
         }
     }
 
@@ -93,6 +98,9 @@ impl ListenerConfig {
                 problems.push((key.clone(), format!("`{key}` {problem}"), remedy));
             }
         };
+        if let Some((problem, remedy)) = self.compression.as_ref().and_then(CompressionConfig::problem) {
+            refuse(true, "compression", problem, remedy);
+        }
         let (file, clear) = (self.address.unix().is_some(), self.tls.is_none());
         refuse(self.protocols.is_empty(), "protocols", "is empty", "leave it out for http3, http2 and http1");
         refuse(
@@ -245,7 +253,7 @@ impl Listener {
         };
         let stats = ListenerStats::new(name, metrics);
         let udp_port = quic.as_ref().map(|_| address.port());
-        let shared = Shared::new(&config.limits, stats, udp_port);
+        let shared = Shared::new(&config.limits, config.compression.as_ref(), stats, udp_port);
         let control = ListenerControl::new(shared.clone(), tls.clone(), configs);
         Ok(Self { door: door.map(|door| (door, setup)), quic, tls, address, protocols, shared, control })
     }
