@@ -9,6 +9,7 @@ mod limits;
 mod model;
 mod outbound;
 mod route;
+mod schema;
 mod shadow;
 mod source;
 #[cfg(test)]
@@ -26,5 +27,6 @@ pub use route::{
     HeaderCondition, HedgeConfig, RespondConfig, RetryConfig, RewriteConfig, RouteConfig, SplitConfig,
     route_names,
 };
+pub use schema::schema;
 pub use shadow::ShadowConfig;
 pub use source::{DnsConfig, MeshPeersConfig, PeerConfig};

@@ -1,9 +1,10 @@
 //! Bounds of a route's calls.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Bounds of a route's calls.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RouteLimits {
     /// Calls in flight.
@@ -19,7 +20,7 @@ pub struct RouteLimits {
 }
 
 /// Calls that begin in a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RateConfig {
     /// So many, 1 to 1000000.
@@ -33,7 +34,7 @@ pub struct RateConfig {
 }
 
 /// What each caller may have of a route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PerCallerConfig {
     /// What tells callers apart.
@@ -48,7 +49,7 @@ pub struct PerCallerConfig {
 }
 
 /// What tells callers apart.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CallerKey {
     /// The SPIFFE id of the caller's certificate; those without one are one caller.
@@ -59,7 +60,7 @@ pub enum CallerKey {
 }
 
 /// Calls in flight as their latency allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdaptiveConfig {
     /// The least, 1 or more.

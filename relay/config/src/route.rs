@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use relay_core::Code;
 use relay_core::fault::Fault;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::RouteLimits;
 use crate::shadow::ShadowConfig;
 
 /// Which calls go where.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RouteConfig {
     /// What metrics, logs and operators call it: 1 to 64 of `[a-z0-9.-]`. Its service without it.
@@ -69,7 +70,7 @@ pub struct RouteConfig {
 }
 
 /// What a header has to be: one of the three.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HeaderCondition {
     /// The header.
@@ -86,7 +87,7 @@ pub struct HeaderCondition {
 }
 
 /// One of several outbounds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SplitConfig {
     /// The outbound.
@@ -96,7 +97,7 @@ pub struct SplitConfig {
 }
 
 /// What the relay answers itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RespondConfig {
     /// The outcome.
@@ -110,7 +111,7 @@ pub struct RespondConfig {
 }
 
 /// What is changed on the way out.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RewriteConfig {
     /// The service that is called instead.
@@ -127,7 +128,7 @@ pub struct RewriteConfig {
 
 /// When a call is tried again that may have had an effect. What certainly had none is always tried
 /// elsewhere.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetryConfig {
     /// How often, 0 to 10.
@@ -149,7 +150,7 @@ impl Default for RetryConfig {
 }
 
 /// When another peer is asked before the first has answered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HedgeConfig {
     /// Milliseconds without an answer.

@@ -1,9 +1,10 @@
 //! Copies of calls for another outbound, whose answers are compared and thrown away.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Copies of a route's unary calls.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ShadowConfig {
     /// The outbound that gets them.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::code::Code;
@@ -18,7 +19,7 @@ const MAX_DELAY_MS: u64 = 60_000;
 const MAX_FOR_MS: u64 = 86_400_000;
 
 /// What is done to a route's calls. Nothing of both is no fault.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
     /// Calls that wait before they are sent.
@@ -30,7 +31,7 @@ pub struct Fault {
 }
 
 /// Calls that wait before they are sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Delay {
     /// Milliseconds, 1 to 60000.
@@ -41,7 +42,7 @@ pub struct Delay {
 }
 
 /// Calls that fail instead of being sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Abort {
     /// The outcome, which is a failure.

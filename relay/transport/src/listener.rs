@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::{Request, Response};
 use omnirelay_runtime::{Drain, ErrorKind, Metrics, OperatorError, Result};
 use relay_core::Protocol;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
@@ -27,11 +28,12 @@ use crate::workers::{MAX_WORKERS, Workers};
 use crate::{bind, endpoint};
 
 /// Where and how to listen.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListenerConfig {
     /// The address for TCP and for UDP; port 0 lets the system choose one that is free for both. Or
     /// `unix:/path` for a socket file, over which HTTP/1.1 and HTTP/2 are spoken without TLS.
+    #[schemars(with = "String")]
     pub address: ListenAddress,
     /// Who the server is, and whom it believes. Everywhere but at a socket file, and where
     /// `plaintext` is set.
@@ -161,7 +163,7 @@ fn all_protocols() -> Vec<Protocol> {
 }
 
 /// Who may open a socket file, as `chmod` writes it in octal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct SocketMode(u32);
 

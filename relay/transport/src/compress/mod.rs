@@ -16,13 +16,14 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use http_body::Body as _;
 use relay_core::RpcStyle;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::body::{self, Body};
 use gzip::Gzip;
 
 /// Which answers are compressed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CompressionConfig {
     /// Bytes from which on it is worth it; an answer that does not say its length is taken to be large.
