@@ -30,7 +30,7 @@ pub(crate) async fn answer(admin: &Admin, request: Request<Body>) -> Result<Resp
     match (&method, path) {
         (&Method::GET, FAULTS) => {}
         (&Method::PUT, FAULTS) => {
-            order(&admin.proxy.table().router, &principal.id, operate::read(body, ORDER).await?)?
+            order(&admin.proxy.table().router, &principal.id, operate::read(body, ORDER).await?)?;
         }
         (&Method::POST, CLEAR_FAULTS) => {
             clear(&admin.proxy.table().router, &principal.id, &operate::read(body, CLEAR).await?)?;

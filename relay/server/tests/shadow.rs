@@ -119,3 +119,39 @@ async fn copies_that_nobody_takes_are_failures_of_theirs_alone() {
     let shadow = ended(&ca, &relay, 1).await;
     assert_eq!((shadow.failed, shadow.equal), (1, 0), "{shadow:?}");
 }
+
+#[tokio::test]
+async fn grpc_is_compared_by_what_comes_after_the_message() {
+    let ca = TestCa::new();
+    let served = |status: &'static str| {
+        move |request: Request<Body>| async move {
+            // Only a copy is answered so.
+            let is_copy = request.headers().contains_key("omnirelay-shadow");
+            let differs = is_copy && request.uri().path() == "/pkg.S/Differs";
+            let trailers = [("grpc-status", if differs { status } else { "0" })];
+            let trailers = trailers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+            let mut response =
+                Response::new(body::with_trailers(&[0_u8, 0, 0, 0, 0][..], trailers.into_iter().collect()));
+            response.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+            response
+        }
+    };
+    let (up, next) = (Upstream::start(&ca, served("0")), Upstream::start(&ca, served("5")));
+    let relay = start(&ca, &up, &next.url, "");
+    let caller = channel(&ca, &relay.data, Protocol::Http2);
+    for (count, procedure) in (1..).zip(["Same", "Differs"]) {
+        let request = Request::post(format!("/pkg.S/{procedure}")).header("rpc-service", "s");
+        let request = request.header("content-type", "application/grpc").header("content-length", 5);
+        let response = caller.send(request.body(body::full(&[0_u8; 5][..])).unwrap()).await.unwrap();
+        let (_, trailers) = body::collect_with_trailers(response.into_body(), 100).await.unwrap();
+        assert_eq!(trailers.unwrap()["grpc-status"], "0");
+        ended(&ca, &relay, count).await;
+    }
+    let shadow = ended(&ca, &relay, 2).await;
+    assert_eq!((shadow.equal, shadow.different), (1, 1), "{shadow:?}");
+    let metrics = ask(&ca, &relay, "/metrics").await;
+    assert!(
+        metrics.contains("omnirelay_route_shadow_total{route=\"s\",outcome=\"different-status\"} 1"),
+        "{metrics}"
+    );
+}

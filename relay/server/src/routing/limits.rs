@@ -12,7 +12,7 @@ use relay_balance::{
 };
 use relay_config::{AdaptiveConfig, CallerKey, RateConfig, RouteLimits};
 use relay_core::{Code, RpcMeta, RpcStyle, Status};
-use relay_transport::{Body, ConnInfo, respond};
+use relay_transport::{Body, ConnInfo, PeerIdentity, respond};
 
 use super::state::RouteState;
 
@@ -196,7 +196,7 @@ impl Table {
             CallerKey::Caller => meta.caller,
             CallerKey::Identity => {
                 let info = head.extensions.get::<ConnInfo>();
-                info.and_then(|info| info.identity.as_ref()).map(|identity| identity.spiffe())
+                info.and_then(|info| info.identity.as_ref()).map(PeerIdentity::spiffe)
             }
         };
         self.hasher.hash_one(name)

@@ -172,7 +172,7 @@ impl Shadow {
         })
     }
 
-    fn compare(&self, answer: Answer, copy: Answer) -> Outcome {
+    fn compare(&self, answer: &Answer, copy: &Answer) -> Outcome {
         let is_ignored = |name: &HeaderName| self.ignored.contains(name);
         if answer.outcome() != copy.outcome() {
             return Outcome::Status;
@@ -329,7 +329,7 @@ impl ShadowStats {
                 for (sum, took) in self.took.iter().zip([answer.took, copy.took]) {
                     sum.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Relaxed);
                 }
-                let outcome = shadow.compare(answer, copy);
+                let outcome = shadow.compare(&answer, &copy);
                 let outbound = shadow.outbound.name();
                 tracing::debug!(outbound, outcome = outcome.name(), "a copy was answered");
                 outcome
