@@ -165,3 +165,24 @@ async fn an_operator_orders_faults_for_a_time_and_nobody_else_does() {
     let after: Faults = serde_json::from_str(&after).unwrap();
     assert!(after.routes.iter().all(|route| route.by.is_none()), "{after:?}");
 }
+
+#[tokio::test]
+async fn orders_go_on_across_reloads_and_new_limits_count() {
+    let ca = TestCa::new();
+    let (relay, _up, _calls) = start(&ca, ROUTES);
+    let caller = channel(&ca, &relay.data, Protocol::Http3);
+    let order = r#"{"route": "s", "for_ms": 60000, "fault": {"abort": {"code": "data-loss"}}}"#;
+    told(asked(&ca, &relay, OPERATOR, (Method::PUT, FAULTS), order).await).await;
+    let file = ca.dir().join("0/relay.toml");
+    let before = std::fs::read_to_string(&file).unwrap();
+    let limited = "outbound = \"up\"\nlimits = { rate = { calls = 1, per_ms = 3600000 } }\n[access_log]";
+    std::fs::write(&file, before.replace("outbound = \"up\"\n[access_log]", limited)).unwrap();
+    let reload = (Method::POST, omnirelay_runtime::reload::RELOAD);
+    let reloaded = asked(&ca, &relay, OPERATOR, reload, "").await;
+    assert_eq!(reloaded.status(), StatusCode::OK, "{}", text(reloaded).await);
+    let shown = introspection(&ca, &relay).await;
+    assert!(shown.routes[2].fault.is_some() && shown.routes[2].pending.is_some(), "{shown:?}");
+    told(asked(&ca, &relay, OPERATOR, (Method::POST, CLEAR_FAULTS), r#"{"route": "s"}"#).await).await;
+    assert_eq!(text(caller.send(call("s", "p", "")).await.unwrap()).await, "fine");
+    assert_eq!(code(&caller.send(call("s", "p", "")).await.unwrap()), Code::ResourceExhausted);
+}
