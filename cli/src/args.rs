@@ -11,11 +11,13 @@ use crate::output::{ListFormat, TextFormat};
 mod bench;
 mod context;
 mod daemon;
+mod fault;
 mod mesh;
 
 pub(crate) use bench::*;
 pub(crate) use context::*;
 pub(crate) use daemon::*;
+pub(crate) use fault::*;
 pub(crate) use mesh::*;
 
 /// Runs, calls and inspects an OmniRelay mesh.
@@ -54,6 +56,9 @@ pub(crate) enum Command {
     Config(DaemonConfig),
     /// Show what a running daemon logs, or change it
     Log(Log),
+    /// Delay or fail calls of a running relay on purpose
+    #[command(subcommand)]
+    Fault(FaultCommand),
     /// End a running daemon: it finishes what is in flight and stops
     Drain(Drain),
     /// The meshes that are known by name, and which of them is in use

@@ -14,7 +14,7 @@ use crate::args::{
 use crate::dev::Hosts;
 use crate::mesh::peers::Verb;
 use crate::output::{self, Look};
-use crate::{bench, contexts, dev, introspect, mesh, operate, paths, reference, request, script, up};
+use crate::{bench, contexts, dev, fault, introspect, mesh, operate, paths, reference, request, script, up};
 
 /// Runs one command to its exit code.
 pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
@@ -58,6 +58,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Config(DaemonConfig::History(args)) => operate::history(context, &args)?,
         Command::Config(DaemonConfig::Reload(args)) => return operate::reload(context, &args),
         Command::Log(args) => operate::log(context, &args)?,
+        Command::Fault(command) => fault::run(context, &command)?,
         Command::Drain(args) => operate::drain(context, &args)?,
         Command::Context(args) => contexts::run(context, &args)?,
         Command::Dev(Dev::Init(args)) => init(&args)?,

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use omnirelay_runtime::{ErrorKind, OperatorError, Result};
 use relay_core::Protocol;
-use relay_core::introspect::Introspection;
+use relay_core::introspect::{Introspection, Shadow};
 
 use crate::args::Introspect;
 use crate::context::{Context, Side};
+use crate::fault;
 use crate::output::{self, Look};
 use crate::remote;
 use crate::table::Table;
@@ -60,6 +61,20 @@ fn render(relay: &Introspection, look: Look) -> String {
         procedures.row([one.service.clone(), one.procedure.clone(), one.style.clone(), one.outbound.clone()]);
     }
     section(&mut out, "Procedures", relay.procedures.len(), &procedures, look);
+
+    let mut routes = Table::new(&["NAME", "SERVICE", ">PENDING", ">LIMIT", ">REFUSED", "FAULT", "COPIES"]);
+    for one in &relay.routes {
+        routes.row([
+            one.name.clone(),
+            one.service.clone(),
+            one.pending.map(|pending| pending.to_string()).unwrap_or_default(),
+            one.limit.map(|limit| limit.to_string()).unwrap_or_default(),
+            one.refused.iter().map(|refused| refused.calls).sum::<u64>().to_string(),
+            one.fault.map(|fault| fault::words(&fault)).unwrap_or_default(),
+            one.shadow.as_ref().map(copies).unwrap_or_default(),
+        ]);
+    }
+    section(&mut out, "Routes", relay.routes.len(), &routes, look);
 
     let mut inbounds = Table::new(&["NAME", "ADDRESS", "PROTOCOLS", ">REQUESTS", ">IN FLIGHT"]);
     for one in &relay.inbounds {
@@ -136,6 +151,12 @@ pub(crate) fn section(out: &mut String, title: &str, count: usize, table: &Table
     if count > 0 {
         out.push_str(&table.render(2, look));
     }
+}
+
+/// What became of copies: `greeter-next: 90 equal, 3 different, 0 failed`.
+fn copies(shadow: &Shadow) -> String {
+    let Shadow { outbound, equal, different, failed, .. } = shadow;
+    format!("{outbound}: {equal} equal, {different} different, {failed} failed")
 }
 
 fn names(protocols: &[Protocol]) -> String {

@@ -10,6 +10,7 @@ mod commands;
 mod context;
 mod contexts;
 mod dev;
+mod fault;
 mod introspect;
 mod mesh;
 mod operate;

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use relay_core::Protocol;
+use relay_core::fault::{Delay, Fault};
 use relay_core::introspect::{
-    Inbound, Introspection, Latency, Outbound, OutboundPeer, PeerState, ProcedureInfo,
+    Inbound, Introspection, Latency, Outbound, OutboundPeer, PeerState, ProcedureInfo, Refused, Route,
 };
 
 use super::{Look, age, render};
 
 #[test]
-fn a_relay_is_four_tables() {
+fn a_relay_is_five_tables() {
     let peer = |url: &str, protocol, calls, state, latency| OutboundPeer {
         url: url.to_owned(),
         protocol,
@@ -35,12 +36,22 @@ fn a_relay_is_four_tables() {
             style: "yarpc".into(),
             outbound: "inventory".into(),
         }],
+        routes: vec![Route {
+            name: "stock".into(),
+            service: "inventory".into(),
+            pending: Some(3),
+            limit: Some(10),
+            refused: vec![Refused { reason: "rate".into(), calls: 7 }],
+            fault: Some(Fault { delay: Some(Delay { ms: 200, percent: 5 }), abort: None }),
+            shadow: None,
+        }],
         inbounds: vec![Inbound {
             name: "data".into(),
             address: "127.0.0.1:7410".into(),
             protocols: Protocol::ALL.to_vec(),
             requests: 12,
             in_flight: 1,
+            compressed: 0,
         }],
         outbounds: vec![Outbound {
             name: "inventory".into(),
@@ -59,6 +70,10 @@ relay-1 0.1.0, serving, up 1h02m
 Procedures (1)
   SERVICE    PROCEDURE  STYLE  OUTBOUND
   inventory  *          yarpc  inventory
+
+Routes (1)
+  NAME   SERVICE    PENDING  LIMIT  REFUSED  FAULT             COPIES
+  stock  inventory        3     10        7  delay 200 ms 5 %  -
 
 Inbounds (1)
   NAME  ADDRESS         PROTOCOLS          REQUESTS  IN FLIGHT

@@ -3,6 +3,35 @@
 use crate::harness::{Mesh, eventually};
 
 #[test]
+fn faults_are_ordered_shown_and_taken_back() {
+    let mesh = Mesh::start();
+    let call = || mesh.run(&["request", "greeter", "Greeter::Greet", "--body", r#"{"name":"you"}"#]);
+    call().ok();
+    let set = ["fault", "set", "greeter", "--abort", "data-loss", "--for", "5m"];
+    let told = mesh.run(&set).ok().out;
+    assert!(told.contains("abort data-loss 100 %") && told.contains("token:operator"), "{told}");
+    let failed = call();
+    assert!(failed.code != 0 && failed.err.contains("omnirelay fault list"), "{}", failed.err);
+    let shown = mesh.run(&["fault", "list", "--output", "json"]).ok().json();
+    assert_eq!(
+        (shown["routes"][0]["route"].as_str(), shown["routes"][0]["aborted"].as_u64()),
+        (Some("greeter"), Some(1))
+    );
+    assert!(mesh.run(&["introspect"]).ok().out.contains("abort data-loss 100 %"));
+    mesh.run(&["fault", "clear", "greeter"]).ok();
+    call().ok();
+    for (wrong, problem) in [
+        (&["fault", "set", "greeter", "--for", "5m"][..], "--abort"),
+        (&["fault", "set", "greeter", "--abort", "ok", "--for", "5m"], "unavailable"),
+        (&["fault", "set", "greeter", "--delay", "2m", "--for", "5m"], "60000"),
+        (&["fault", "off", "nobody", "--for", "5m"], "omnirelay introspect"),
+    ] {
+        let refused = mesh.run(wrong);
+        assert!(refused.code != 0 && refused.err.contains(problem), "{wrong:?}: {}", refused.err);
+    }
+}
+
+#[test]
 fn daemons_read_their_configuration_anew_and_say_what_became_of_it() {
     let mesh = Mesh::start();
     let control_plane = format!("https://127.0.0.1:{}", mesh.base_port);

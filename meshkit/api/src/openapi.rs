@@ -46,6 +46,8 @@ enum Answer {
     Events { record: Make, about: &'static str },
     /// JSON lines.
     Lines(Make),
+    /// Bytes of a media type, with headers that tell of them.
+    Bytes { kind: &'static str, headers: &'static [(&'static str, &'static str)] },
 }
 
 impl Operation {
@@ -94,6 +96,16 @@ impl Operation {
     #[must_use]
     pub const fn lines<R: JsonSchema>(verb: Verb) -> Self {
         Self::new(verb, Answer::Lines(answered::<R>))
+    }
+
+    /// Bytes of the media type `kind` are read, with headers that tell of them.
+    #[must_use]
+    pub const fn bytes(
+        verb: Verb,
+        kind: &'static str,
+        headers: &'static [(&'static str, &'static str)],
+    ) -> Self {
+        Self::new(verb, Answer::Bytes { kind, headers })
     }
 
     /// A caller tells of itself.

@@ -21,5 +21,5 @@ pub fn start(context: &Context) -> Module {
     let copies = Arc::new(Copies::new(context));
     let grpc = BackupServiceServer::new(grpc::Service(Arc::clone(&copies)));
     let routes = rest::routes(copies).route_service(&format!("/{SERVICE_NAME}/{{*method}}"), grpc);
-    Module { name: "backup", routes, readiness: Readiness::ready() }
+    Module { name: "backup", routes, operations: rest::operations(), readiness: Readiness::ready() }
 }

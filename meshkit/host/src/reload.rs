@@ -73,7 +73,7 @@ pub(crate) fn follow(
         }))
     }));
     let longest = startup.drain_max.clone();
-    let keys = &["listener.limits", "listener.tls"];
+    let keys = &["listener.limits", "listener.tls", "listener.compression"];
     let listeners = Section::new("listener", keys, move |loaded: &Loaded<MeshkitConfig>| {
         let config = listening(&loaded.value);
         let staged = listener.stage(&config).map_err(|error| loaded.place("listener", error))?;

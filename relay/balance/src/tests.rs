@@ -15,6 +15,7 @@ use crate::{
     Strategy, Tuning, hash,
 };
 
+mod limits;
 mod outliers;
 
 const ALL: [Strategy; 5] =

@@ -9,16 +9,18 @@ use relay_policy::PolicyConfig;
 use relay_transport::ListenerConfig;
 use relay_transport::auth::AuthConfig;
 use relay_transport::tls::ClientTlsConfig;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::outbound::OutboundConfig;
 use crate::route::RouteConfig;
 
 /// All of a relay's configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RelayConfig {
     /// Always `relay`: tells this file from other daemons'.
+    #[schemars(extend("const" = "relay"))]
     pub kind: String,
     /// Who this relay is.
     pub node: NodeConfig,
@@ -56,7 +58,7 @@ pub struct RelayConfig {
 }
 
 /// Where spans of calls go.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TracingConfig {
     /// `https://host:port` of a collector that takes OTLP over HTTP.
@@ -82,7 +84,7 @@ fn collector_protocols() -> Vec<Protocol> {
 }
 
 /// Which calls are told in the log, under the target `omnirelay::access`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AccessLogConfig {
     /// So many of a hundred calls, 0 to 100.
@@ -98,7 +100,7 @@ impl Default for AccessLogConfig {
 }
 
 /// Who a relay is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NodeConfig {
     /// Unique in the mesh: 1 to 128 of `[a-z0-9.-]`.
@@ -115,7 +117,7 @@ pub struct NodeConfig {
 }
 
 /// The control plane.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MeshConfig {
     /// `https://host:port` of meshkitd.

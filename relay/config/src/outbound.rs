@@ -3,13 +3,14 @@
 use relay_client::KeepAlive;
 use relay_core::Protocol;
 use relay_transport::tls::ClientTlsConfig;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::default_protocols;
 use crate::source::{DnsConfig, MeshPeersConfig, PeerConfig};
 
 /// A group of peers that serve the same.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OutboundConfig {
     /// What routes call it.
@@ -56,7 +57,7 @@ pub struct OutboundConfig {
 }
 
 /// When a connection to a peer counts as dead.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct KeepAliveConfig {
     /// Milliseconds that a connection may be quiet before it is probed; over TCP in whole seconds.
@@ -111,7 +112,7 @@ impl OutboundConfig {
 }
 
 /// How a peer is picked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BalanceConfig {
     /// The way.
@@ -136,7 +137,7 @@ impl Default for BalanceConfig {
 }
 
 /// The ways to pick a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum StrategyName {
     /// One after the other.
@@ -166,7 +167,7 @@ impl StrategyName {
 }
 
 /// What a call is placed by.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum KeyConfig {
     /// Its `Rpc-Shard-Key`.
@@ -178,7 +179,7 @@ pub enum KeyConfig {
 }
 
 /// How peers are probed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HealthConfig {
     /// What is asked.
@@ -204,7 +205,7 @@ pub struct HealthConfig {
 }
 
 /// What a probe asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProbeKind {
     /// `GET` of a path: 2xx is healthy.
@@ -216,7 +217,7 @@ pub enum ProbeKind {
 }
 
 /// When a peer that fails its calls is left out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OutlierConfig {
     /// Failures in a row; 0 for never.
@@ -253,7 +254,7 @@ impl Default for OutlierConfig {
 }
 
 /// Bounds of what goes to one peer, and of what is tried again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BreakerConfig {
     /// Calls in flight to one peer.
@@ -271,7 +272,7 @@ impl Default for BreakerConfig {
 }
 
 /// How many calls may be tried again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BudgetConfig {
     /// Retries and hedges in percent of the calls of the last ten seconds.

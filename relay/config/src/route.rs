@@ -3,13 +3,21 @@
 use std::collections::BTreeMap;
 
 use relay_core::Code;
+use relay_core::fault::Fault;
 use relay_transport::auth::AllowRule;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::limits::RouteLimits;
+use crate::shadow::ShadowConfig;
+
 /// Which calls go where.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RouteConfig {
+    /// What metrics, logs and operators call it: 1 to 64 of `[a-z0-9.-]`. Its service without it.
+    #[serde(default)]
+    pub name: Option<String>,
     /// The `Rpc-Service` of the calls.
     pub service: String,
     /// Their procedures; a last `*` stands for anything, and none at all for every procedure.
@@ -58,10 +66,16 @@ pub struct RouteConfig {
     /// Bounds of the route's calls.
     #[serde(default)]
     pub limits: RouteLimits,
+    /// What is done to calls on purpose, to see what becomes of it.
+    #[serde(default)]
+    pub fault: Option<Fault>,
+    /// Copies of calls for another outbound.
+    #[serde(default)]
+    pub shadow: Option<ShadowConfig>,
 }
 
 /// What a header has to be: one of the three.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HeaderCondition {
     /// The header.
@@ -78,7 +92,7 @@ pub struct HeaderCondition {
 }
 
 /// One of several outbounds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SplitConfig {
     /// The outbound.
@@ -88,7 +102,7 @@ pub struct SplitConfig {
 }
 
 /// What the relay answers itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RespondConfig {
     /// The outcome.
@@ -102,7 +116,7 @@ pub struct RespondConfig {
 }
 
 /// What is changed on the way out.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RewriteConfig {
     /// The service that is called instead.
@@ -119,7 +133,7 @@ pub struct RewriteConfig {
 
 /// When a call is tried again that may have had an effect. What certainly had none is always tried
 /// elsewhere.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetryConfig {
     /// How often, 0 to 10.
@@ -141,7 +155,7 @@ impl Default for RetryConfig {
 }
 
 /// When another peer is asked before the first has answered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HedgeConfig {
     /// Milliseconds without an answer.
@@ -151,18 +165,22 @@ pub struct HedgeConfig {
     pub max: u32,
 }
 
-/// Bounds of a route's calls.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RouteLimits {
-    /// Calls in flight.
-    pub max_pending: Option<u32>,
-    /// Bytes of a request's body.
-    pub max_request_bytes: Option<u64>,
-}
-
 const fn one() -> u32 {
     1
+}
+
+/// What each of a list of routes is called: its own name or its service, and a number behind where several would
+/// be called the same.
+#[must_use]
+pub fn route_names(routes: &[RouteConfig]) -> Vec<String> {
+    let mut counts = BTreeMap::<&str, u32>::new();
+    let names = routes.iter().map(|route| route.name.as_deref().unwrap_or(&route.service));
+    let name = |name| {
+        let count = counts.entry(name).or_default();
+        *count += 1;
+        if *count == 1 { name.to_owned() } else { format!("{name}#{count}") }
+    };
+    names.map(name).collect()
 }
 
 impl RouteConfig {

@@ -1,7 +1,9 @@
 //! Where the peers of an outbound come from.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -17,14 +19,31 @@ pub struct PeerConfig {
     pub zone: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct PeerTable {
+    /// `https://host:port`.
     url: String,
+    /// Its share of the calls beside others': 1 to 100.
     #[serde(default = "one")]
     weight: u32,
+    /// Where it stands; empty for nowhere.
     #[serde(default)]
     zone: String,
+}
+
+impl JsonSchema for PeerConfig {
+    fn schema_name() -> Cow<'static, str> {
+        "PeerConfig".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let table = PeerTable::json_schema(generator);
+        json_schema!({
+            "description": "One peer: its URL alone, or a table.",
+            "anyOf": [{ "type": "string", "description": "`https://host:port`." }, table],
+        })
+    }
 }
 
 impl<'de> Deserialize<'de> for PeerConfig {
@@ -54,7 +73,7 @@ impl<'de> Deserialize<'de> for PeerConfig {
 }
 
 /// Peers by name: each address is one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DnsConfig {
     /// The name; it is also the one that certificates are checked against.
@@ -73,7 +92,7 @@ pub struct DnsConfig {
 }
 
 /// Peers as the control plane of the section `mesh` tells them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MeshPeersConfig {
     /// The service whose peers they are; those that are alive or suspect get calls.

@@ -1,8 +1,10 @@
-#![allow(clippy::unwrap_used, reason = "a test says by panicking that it failed")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says by panicking that it failed")]
 
 use omnirelay_runtime::config::load_str;
 
 use super::*;
+
+mod schema;
 
 const GOOD: &str = r#"kind = "relay"
 [node]
@@ -50,22 +52,25 @@ fn every_problem_names_its_line_and_a_remedy() {
     );
 }
 
-#[test]
-fn the_reference_shows_configurations_that_are_valid() {
+/// The configurations that the reference shows, each as a whole.
+fn examples() -> Vec<String> {
     let page = include_str!("../../../docs/reference/relay.md");
     let mut examples =
         page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default());
-    let whole = examples.next().unwrap();
-    assert_eq!(reports(whole), Vec::<String>::new());
+    let whole = examples.next().unwrap().to_owned();
     // The others are pieces: of a file that has the outbounds which they name.
     let base = GOOD.split("[[routes]]").next().unwrap();
     let next = "[[outbounds]]\nname = \"greeter-next\"\npeers = [\"https://127.0.0.1:7421\"]\n";
-    let mut pieces = 0;
-    for piece in examples {
-        pieces += 1;
-        assert_eq!(reports(&format!("{base}{next}{piece}")), Vec::<String>::new(), "{piece}");
+    std::iter::once(whole).chain(examples.map(|piece| format!("{base}{next}{piece}"))).collect()
+}
+
+#[test]
+fn the_reference_shows_configurations_that_are_valid() {
+    let examples = examples();
+    assert!(examples.len() >= 4, "{} examples", examples.len());
+    for example in examples {
+        assert_eq!(reports(&example), Vec::<String>::new(), "{example}");
     }
-    assert!(pieces >= 3, "{pieces} pieces");
 }
 
 #[test]
@@ -87,6 +92,36 @@ fn what_could_never_work_is_found_before_a_start() {
         );
     }
     check("[[routes]]", &format!("{route}[[routes]]"), "ever comes to this route");
+    for (wrong, problem) in [
+        ("name = \"A b\"", "`A b` is not a route's name"),
+        ("limits = { rate = { calls = 0 } }", "the rate is out of bounds"),
+        ("limits = { per_caller = { rate = { calls = 1, burst = 0 } } }", "the rate is out of bounds"),
+        ("limits = { per_caller = {} }", "bounded by nothing"),
+        ("limits = { adaptive = { min = 9, max = 8 } }", "do not fit together"),
+        ("limits = { adaptive = { tolerance_percent = 1 } }", "do not fit together"),
+        ("shadow = { outbound = \"nobody\" }", "the shadow of `greeter` names no outbound"),
+        ("shadow = { outbound = \"greeter\" }", "would carry calls of `greeter` out twice"),
+        ("fault = {}", "the fault does nothing"),
+        ("fault = { abort = { code = \"ok\" } }", "cannot be aborted with a success"),
+        ("fault = { delay = { ms = 60001 } }", "the delay of the fault is out of bounds"),
+        ("fault = { delay = { ms = 1, percent = 101 } }", "a share of the fault is out of bounds"),
+    ] {
+        check("[[routes]]", &format!("[[routes]]\n{wrong}"), problem);
+    }
+    let twice =
+        "[[routes]]\nname = \"r\"\nservice = \"other\"\noutbound = \"greeter\"\n[[routes]]\nname = \"r\"";
+    check("[[routes]]", twice, "`routes.0` is called `r` already");
+}
+
+#[test]
+fn routes_have_names_that_differ() {
+    let route = |name: Option<&str>, service: &str| RouteConfig {
+        name: name.map(str::to_owned),
+        service: service.to_owned(),
+        ..RouteConfig::default()
+    };
+    let routes = [route(None, "s"), route(Some("r"), "s"), route(None, "s"), route(None, "t")];
+    assert_eq!(route_names(&routes), ["s", "r", "s#2", "t"]);
 }
 
 #[test]

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A canonical status code.
 ///
 /// Numbers are gRPC's (<https://grpc.io/docs/guides/status-codes/>), names YARPC's
 /// (`yarpcerrors`), HTTP statuses YARPC's mapping.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "the names are the standard's")]
 pub enum Code {

@@ -48,5 +48,7 @@ pub const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 pub const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 /// How long the caller still waits.
 pub const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+/// After how many milliseconds a client may try again (gRPC proposal A6).
+pub const GRPC_RETRY_PUSHBACK_MS: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 /// The path of RPC over HTTP where nothing else is configured.
 pub const DEFAULT_RPC_PATH: &str = "/yarpc/v1";

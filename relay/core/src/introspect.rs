@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::fault::Fault;
 use crate::protocol::Protocol;
 
 /// A relay as it is now.
@@ -17,6 +18,9 @@ pub struct Introspection {
     pub draining: bool,
     /// What can be called through it.
     pub procedures: Vec<ProcedureInfo>,
+    /// Its routes, in the order of the configuration.
+    #[serde(default)]
+    pub routes: Vec<Route>,
     /// Where it listens.
     pub inbounds: Vec<Inbound>,
     /// Whom it calls.
@@ -36,6 +40,62 @@ pub struct ProcedureInfo {
     pub outbound: String,
 }
 
+/// Where calls of one kind go, and what becomes of them on the way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// Its name in metrics, logs and orders: its own, or its service's.
+    pub name: String,
+    /// The service whose calls it takes.
+    pub service: String,
+    /// Calls in flight now; none where they are not counted, as nothing bounds them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<u64>,
+    /// The most calls in flight for now; none where nothing bounds them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+    /// Calls that its limits refused since the start, by reason; those that never occurred are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Refused>,
+    /// What is done to its calls on purpose now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
+    /// What became of copies of its calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<Shadow>,
+}
+
+/// Calls that a route refused for one reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// The limit: `rate`, `max-pending`, `adaptive`, `caller-rate` or `caller-max-pending`.
+    pub reason: String,
+    /// How many calls.
+    pub calls: u64,
+}
+
+/// What became of copies of a route's calls since the start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shadow {
+    /// The outbound that gets them.
+    pub outbound: String,
+    /// So many of a hundred unary calls are copied.
+    pub percent: u32,
+    /// Copies in flight now.
+    pub pending: u64,
+    /// Copies with the answer that the caller was given.
+    pub equal: u64,
+    /// Copies with another answer.
+    pub different: u64,
+    /// Copies without an answer.
+    pub failed: u64,
+    /// Calls that were not copied as a bound was reached, and copies without an answer to compare theirs with.
+    pub skipped: u64,
+    /// The mean time in microseconds until the answers of calls began that were compared.
+    pub call_us: u64,
+    /// The same of their copies.
+    pub copy_us: u64,
+}
+
 /// A listener.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inbound {
@@ -49,6 +109,9 @@ pub struct Inbound {
     pub requests: u64,
     /// Requests in flight now.
     pub in_flight: u64,
+    /// Answers that were compressed since the start.
+    #[serde(default)]
+    pub compressed: u64,
 }
 
 /// A group of peers that serve the same.

@@ -6,6 +6,7 @@
 
 mod code;
 mod deadline;
+pub mod fault;
 pub mod headers;
 pub mod introspect;
 mod meta;

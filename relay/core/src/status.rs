@@ -2,6 +2,8 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::num::NonZeroU32;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -23,12 +25,21 @@ pub struct Status {
     /// there is none. gRPC carries it in `grpc-status-details-bin`, YARPC over HTTP in
     /// `Rpc-Error-Details`, both as base64. Peers bound header sections: keep it below 4 KiB.
     pub details: Bytes,
+    /// After how many milliseconds it is worth trying again, where that is known.
+    pub retry_after_ms: Option<NonZeroU32>,
 }
 
 impl Status {
     /// Makes a status without hint and name.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None, name: None, details: Bytes::new() }
+        Self {
+            code,
+            message: message.into(),
+            hint: None,
+            name: None,
+            details: Bytes::new(),
+            retry_after_ms: None,
+        }
     }
 
     /// Adds what the reader can do about it.
@@ -49,6 +60,14 @@ impl Status {
     #[must_use]
     pub fn with_details(mut self, details: impl Into<Bytes>) -> Self {
         self.details = details.into();
+        self
+    }
+
+    /// Adds after how long it is worth trying again, in whole milliseconds from 1 up.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        let millis = u32::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(u32::MAX);
+        self.retry_after_ms = Some(NonZeroU32::new(millis).unwrap_or(NonZeroU32::MIN));
         self
     }
 

@@ -2,12 +2,13 @@
 //! started, and its end. Reading needs `mesh.observe`, doing `mesh.operate`.
 
 use http::header::{CONTENT_TYPE, ORIGIN};
+use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use omnirelay_runtime::bootstrap::Failure;
 use omnirelay_runtime::reload::{CONFIG, RELOAD, Reloads};
 use omnirelay_runtime::{ErrorKind, LogControl, OperatorError, STARTUP, Steps};
 use relay_core::{Code, Scope, Status};
-use relay_transport::auth::Authenticator;
+use relay_transport::auth::{Authenticator, Principal};
 use relay_transport::{Body, body};
 use serde::{Deserialize, Serialize};
 
@@ -70,14 +71,7 @@ impl Operations {
     ) -> Result<Response<Body>, Status> {
         let (head, body) = request.into_parts();
         let path = head.uri.path();
-        let method = if head.method == Method::HEAD { Method::GET } else { head.method.clone() };
-        let scope = if method == Method::GET { Scope::Observe } else { Scope::Operate };
-        let principal = authenticator.authorize(&head.extensions, &head.headers, scope).await?;
-        if scope == Scope::Operate && head.headers.contains_key(ORIGIN) {
-            // A page in a browser could ask with its reader's certificate.
-            return Err(Status::permission_denied("a page in a browser may not ask for this")
-                .with_hint("ask with `omnirelay`, or without the header `origin`"));
-        }
+        let (method, principal) = authorize(authenticator, &head).await?;
         match (&method, path) {
             (&Method::GET, CONFIG) => json(StatusCode::OK, &self.reloads.status()),
             (&Method::GET, LOG) => json(StatusCode::OK, &self.log.state()),
@@ -88,7 +82,7 @@ impl Operations {
                 json(if taken { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY }, &reload)
             }
             (&Method::PUT, LOG) => {
-                let SetLog { filter } = read(body).await?;
+                let SetLog { filter } = read(body, "{\"filter\": \"info,relay_transport=debug\"}").await?;
                 self.log.operate(&filter).map_err(|error| status(&error))?;
                 tracing::info!(by = principal.id, filter, "what is logged has changed");
                 json(StatusCode::OK, &self.log.state())
@@ -109,11 +103,32 @@ impl Operations {
     }
 }
 
-async fn read<T: serde::de::DeserializeOwned>(body: Body) -> Result<T, Status> {
+/// Who asks for a request to be carried out, and by which method: reading needs `mesh.observe`, doing
+/// `mesh.operate`.
+///
+/// # Errors
+/// Who may not.
+pub async fn authorize(authenticator: &Authenticator, head: &Parts) -> Result<(Method, Principal), Status> {
+    let method = if head.method == Method::HEAD { Method::GET } else { head.method.clone() };
+    let scope = if method == Method::GET { Scope::Observe } else { Scope::Operate };
+    let principal = authenticator.authorize(&head.extensions, &head.headers, scope).await?;
+    if scope == Scope::Operate && head.headers.contains_key(ORIGIN) {
+        // A page in a browser could ask with its reader's certificate.
+        return Err(Status::permission_denied("a page in a browser may not ask for this")
+            .with_hint("ask with `omnirelay`, or without the header `origin`"));
+    }
+    Ok((method, principal))
+}
+
+/// What a request says, in up to 8 KiB of JSON.
+///
+/// # Errors
+/// `invalid-argument` with an example of what to write.
+pub async fn read<T: serde::de::DeserializeOwned>(body: Body, example: &str) -> Result<T, Status> {
     let bytes = body::collect_limited(body, MAX_REQUEST).await?;
     serde_json::from_slice(&bytes).map_err(|error| {
         Status::invalid_argument(format!("the request cannot be read: {error}"))
-            .with_hint("write it as `{\"filter\": \"info,relay_transport=debug\"}`")
+            .with_hint(format!("write it as `{example}`"))
     })
 }
 
@@ -131,7 +146,11 @@ fn status(error: &OperatorError) -> Status {
     }
 }
 
-fn json(status: StatusCode, document: &impl Serialize) -> Result<Response<Body>, Status> {
+/// An answer with a document.
+///
+/// # Errors
+/// What cannot be written as JSON.
+pub fn json(status: StatusCode, document: &impl Serialize) -> Result<Response<Body>, Status> {
     let document = serde_json::to_vec(document).map_err(|error| Status::internal(error.to_string()))?;
     let mut response = Response::new(body::full(document));
     *response.status_mut() = status;

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use relay_core::{Encoding, Protocol};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::wire::{Style, Transport};
 
 /// Rules of the operator's own categories, who is in them, and exceptions to any rule.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PolicyConfig {
     /// Rules by category. `control-plane`, `diagnostics` and `data-plane` are built in and cannot
@@ -23,7 +24,7 @@ pub struct PolicyConfig {
 }
 
 /// What the endpoints of one category may use.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CategoryRule {
     /// What is allowed, most wanted first.
@@ -39,7 +40,7 @@ pub struct CategoryRule {
 }
 
 /// An agreed departure from a rule.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Exception {
     /// What it is called in logs, metrics and reports: 1 to 64 of `[a-z0-9.-]`, and no other

@@ -3,10 +3,11 @@
 use std::fmt;
 
 use relay_core::{Encoding, Protocol, RpcStyle};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a rule or an exception can name: a version of HTTP for calls of every style, or gRPC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// Anything over HTTP/3.

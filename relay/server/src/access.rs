@@ -2,6 +2,7 @@
 //! wire says of a call and never what is in it: no header but those named here, no body, no token.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -32,6 +33,15 @@ pub(crate) struct Via {
     pub(crate) peer: String,
 }
 
+/// How a call passed through the relay, as an extension of its answer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Passed {
+    /// The route that it took, where there was one.
+    pub(crate) route: Option<Arc<str>>,
+    /// What was done to it on purpose.
+    pub(crate) fault: Option<&'static str>,
+}
+
 /// A call that may be told once it has ended, which is when this is dropped.
 pub(crate) struct Record {
     began: Instant,
@@ -45,6 +55,7 @@ pub(crate) struct Record {
     protocol: Protocol,
     remote: String,
     identity: Option<String>,
+    passed: Passed,
     via: Option<Via>,
     upstream: Option<Protocol>,
     /// None while nothing was answered: the caller has gone.
@@ -104,6 +115,7 @@ pub(crate) fn follow(
         protocol: info.map_or_else(|| Protocol::of(head.version), |info| info.protocol),
         remote: info.map(|info| info.remote.to_string()).unwrap_or_default(),
         identity: info.and_then(|info| info.identity.as_ref()).map(|one| one.spiffe().to_owned()),
+        passed: Passed::default(),
         via: None,
         upstream: None,
         code: None,
@@ -118,6 +130,7 @@ fn cut(name: &str) -> String {
 impl Record {
     /// An answer came; the call is told once that has ended.
     pub(crate) fn answered(mut self: Box<Self>, mut response: Response<Body>) -> Response<Body> {
+        self.passed = response.extensions_mut().remove().unwrap_or_default();
         self.via = response.extensions_mut().remove();
         self.upstream = response.extensions().get::<Negotiated>().map(|negotiated| negotiated.protocol);
         self.code = match self.style {
@@ -148,6 +161,8 @@ impl Record {
             protocol = self.protocol.name(),
             remote = self.remote,
             identity = self.identity,
+            route = self.passed.route.as_deref(),
+            fault = self.passed.fault,
             outbound = via.map(|via| via.outbound.as_str()),
             peer = via.map(|via| via.peer.as_str()),
             upstream_protocol = self.upstream.map(Protocol::name),
@@ -174,6 +189,8 @@ impl Record {
             ("network.protocol.name", self.protocol.name()),
             ("omnirelay.caller", self.caller.as_str()),
             ("omnirelay.code", code.name()),
+            ("omnirelay.route", self.passed.route.as_deref().unwrap_or_default()),
+            ("omnirelay.fault", self.passed.fault.unwrap_or_default()),
             ("omnirelay.outbound", via.map_or("", |via| via.outbound.as_str())),
             ("omnirelay.upstream.url", via.map_or("", |via| via.peer.as_str())),
             ("omnirelay.upstream.protocol", self.upstream.map_or("", Protocol::name)),

@@ -15,7 +15,9 @@ use relay_enforcement::{Checkpoint, Checkpoints, control, guard, is_probe};
 use relay_transport::auth::Authenticator;
 use relay_transport::{Body, ListenerStats, body, respond};
 
+use crate::faults;
 use crate::proxy::Proxy;
+use crate::routing::Route;
 
 /// A listener as introspection shows it.
 pub(crate) struct InboundInfo {
@@ -49,6 +51,9 @@ impl Admin {
         let answer = |request: Request<Body>| async move {
             let answer = match admin.operations.answer(&admin.authenticator, request).await {
                 Ok(answer) => answer,
+                Err(request) if faults::PATHS.contains(&request.uri().path()) => {
+                    faults::answer(admin, request).await
+                }
                 Err(request) => admin.answer(&request.into_parts().0).await,
             };
             answer.unwrap_or_else(|status| respond::problem(&status))
@@ -85,10 +90,11 @@ impl Admin {
                 let control = control::answer(&self.checkpoints, &head.uri, &head.headers, &self.drain);
                 control.unwrap_or_else(|| {
                     Err(Status::not_found(format!("nothing is at {path}")).with_hint(format!(
-                        "there are /healthz, /readyz, /metrics, /omnirelay/introspect, {}, {} and {}",
+                        "there are /healthz, /readyz, /metrics, /omnirelay/introspect, {}, {}, {} and {}",
                         control::TRANSPORT_STATS,
                         control::DOWNGRADE_EVENTS,
                         operate::PATHS.join(", "),
+                        faults::PATHS.join(", "),
                     )))
                 })
             }
@@ -103,6 +109,7 @@ impl Admin {
             protocols: inbound.protocols.clone(),
             requests: inbound.stats.requests(),
             in_flight: inbound.stats.in_flight(),
+            compressed: inbound.stats.compressions(),
         });
         Introspection {
             node: self.node.clone(),
@@ -110,6 +117,7 @@ impl Admin {
             uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             draining: self.drain.is_draining(),
             procedures: table.router.procedures(),
+            routes: table.router.routes().iter().map(Route::introspect).collect(),
             inbounds: inbounds.collect(),
             outbounds: table.outbounds.iter().map(|outbound| outbound.introspect()).collect(),
         }

@@ -5,6 +5,7 @@
 mod access;
 mod admin;
 mod channels;
+mod faults;
 mod mesh_carrier;
 mod outbound;
 mod proxy;

@@ -1,5 +1,6 @@
 //! `relayd`: the relay daemon.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -16,7 +17,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[command(name = "relayd", version)]
 struct Arguments {
     /// Configuration file (TOML); a later one overrides an earlier one.
-    #[arg(long, required = true, value_name = "FILE")]
+    #[arg(long, required_unless_present = "print_schema", value_name = "FILE")]
     config: Vec<PathBuf>,
     /// Folder of secrets: each file holds the value of the key that it is named for, as `section.key`.
     #[arg(long, value_name = "DIR")]
@@ -31,6 +32,9 @@ struct Arguments {
     /// [default: info].
     #[arg(long, env = "OMNIRELAY_LOG", value_name = "FILTER")]
     log: Option<String>,
+    /// Print the JSON schema of the configuration, for editors, and end.
+    #[arg(long, conflicts_with_all = ["config", "secrets", "set"])]
+    print_schema: bool,
 }
 
 fn main() -> ExitCode {
@@ -43,6 +47,11 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
+    if arguments.print_schema {
+        // Whoever closes the pipe has read enough.
+        let _closed = std::io::stdout().write_all(relay_config::schema().as_bytes());
+        return ExitCode::SUCCESS;
+    }
     let log = LogOptions { format: arguments.log_format, filter: arguments.log };
     let layers = Layers::from_process(arguments.config, arguments.secrets, arguments.set);
     bootstrap::run("relayd", &log, |startup| async move { relay::start(startup, layers?).await })

@@ -14,9 +14,10 @@ use relay_core::{RpcMeta, RpcStyle, Status};
 use relay_enforcement::{Checkpoint, guard};
 use relay_transport::{Body, body, respond};
 
-use crate::access::{self, AccessLog};
+use crate::access::{self, AccessLog, Passed};
 use crate::outbound::{Outbound, Outward};
-use crate::routing::{Destination, Place, Router};
+use crate::routing::shadow::Original;
+use crate::routing::{Destination, Place, Router, fault};
 use crate::trace::Tracer;
 
 /// A request of at most so many bytes is read whole, so that another peer can be tried.
@@ -79,29 +80,48 @@ impl Proxy {
 
 async fn answer(router: &Router, style: RpcStyle, told: bool, request: Request<Body>) -> Response<Body> {
     let (head, body) = request.into_parts();
-    forward(router, head, body, told).await.unwrap_or_else(|status| {
+    let mut passed = told.then(Passed::default);
+    let mut response = forward(router, head, body, &mut passed).await.unwrap_or_else(|status| {
         tracing::debug!(code = %status.code, reason = status.message, "refused");
         respond::status(style, &status)
-    })
+    });
+    if let Some(passed) = passed {
+        response.extensions_mut().insert(passed);
+    }
+    response
 }
 
 async fn forward(
     router: &Router,
     mut head: http::request::Parts,
     body: Body,
-    told: bool,
+    passed: &mut Option<Passed>,
 ) -> Result<Response<Body>, Status> {
     let meta = RpcMeta::of(&head);
     let route = router.route(&meta, &head)?;
+    if let Some(passed) = passed {
+        passed.route = Some(Arc::clone(&route.name));
+    }
     route.admit(&head).await?;
-    let place = route.enter()?;
+    let place = route.enter(&meta, &head)?;
+    let (mut timeout, mut max_timeout) = (meta.timeout, route.timeout());
+    if let Some(injected) = route.inject(|| router.roll()) {
+        if let Some(passed) = passed {
+            passed.fault = injected.name();
+        }
+        let most = [timeout, max_timeout].into_iter().flatten().min();
+        let waited = fault::suffer(injected, &route.name, most).await?;
+        timeout = timeout.map(|timeout| timeout.saturating_sub(waited));
+        max_timeout = max_timeout.map(|timeout| timeout.saturating_sub(waited));
+    }
     let outbound = match route.destination(&meta, router.roll())? {
         Destination::Outbound(outbound) => outbound,
         Destination::Answer(response) => return Ok(held(*response, place)),
     };
     let procedure = meta.procedure.unwrap_or_default().to_owned();
-    let (style, encoding, timeout) = (meta.style, meta.encoding, meta.timeout);
+    let (style, encoding) = (meta.style, meta.encoding);
     let key = outbound.key(&meta, &head);
+    let sampled = route.sample(|| router.roll(), &meta, &head);
     let length = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let (body, above) = match route.max_request_bytes() {
         Some(max) => bounded(body, length, max).map(|(body, above)| (body, Some(above)))?,
@@ -125,16 +145,25 @@ async fn forward(
         encoding,
         procedure: &procedure,
         timeout,
-        max_timeout: route.timeout(),
+        max_timeout,
         key,
         tries: &route.tries,
-        told,
+        told: passed.is_some(),
     };
+    let original = Original { style, encoding, procedure: &procedure, timeout, max_timeout };
+    let watched = sampled.and_then(|sampled| sampled.send(&original, &outgoing));
     let answered = outbound.call(call, outgoing).await;
+    if let Some(place) = &place {
+        let own_time = timeout.is_none_or(|asked| max_timeout.is_some_and(|max| max < asked));
+        place.answered(style, &answered, own_time);
+    }
     if let Some(status) = above.as_ref().and_then(|above| above.get()) {
         return Err(status.clone());
     }
     let mut response = answered?;
+    if let Some(watched) = watched {
+        response = watched.answered(response);
+    }
     strip_hop_by_hop(response.headers_mut());
     response.headers_mut().remove(http::header::ALT_SVC);
     *response.version_mut() = http::Version::default();

@@ -18,7 +18,7 @@ use crate::access::AccessLog;
 use crate::admin::{Admin, InboundInfo};
 use crate::outbound::OutboundMetrics;
 use crate::proxy::{Proxy, Table};
-use crate::routing::Router;
+use crate::routing::{RouteMetrics, Router};
 use crate::trace::Tracer;
 use crate::{mesh_carrier, registration, reload};
 
@@ -62,8 +62,12 @@ pub async fn start(startup: Startup, layers: Layers) -> Result<Running> {
     let tracer = config.tracing.as_ref().map(start).transpose()?;
     let table = Table { router, outbounds, access };
     let proxy = Arc::new(Proxy::new(table, checkpoints.get(DATA)?, tracer));
-    let collector = Box::new(OutboundMetrics(Arc::clone(&proxy)));
-    startup.metrics.register(|registry| registry.register_collector(collector));
+    let collectors =
+        (Box::new(OutboundMetrics(Arc::clone(&proxy))), Box::new(RouteMetrics(Arc::clone(&proxy))));
+    startup.metrics.register(|registry| {
+        registry.register_collector(collectors.0);
+        registry.register_collector(collectors.1);
+    });
 
     startup.begin(Step::Listeners);
     let bind = |name, listener: &ListenerConfig| {

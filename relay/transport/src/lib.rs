@@ -11,6 +11,7 @@ mod admission;
 pub mod auth;
 mod bind;
 pub mod body;
+mod compress;
 mod conn_info;
 pub mod datagram;
 mod endpoint;
@@ -45,6 +46,7 @@ mod workers;
 
 pub use address::ListenAddress;
 pub use body::{Body, BoxError};
+pub use compress::CompressionConfig;
 pub use conn_info::{ConnInfo, LocalPeer, PeerIdentity, RemoteAddress};
 pub use limits::Limits;
 pub use listener::{Listener, ListenerConfig, SocketMode};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::{Request, Response};
 use omnirelay_runtime::{Drain, ErrorKind, Metrics, OperatorError, Result};
 use relay_core::Protocol;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
@@ -14,6 +15,7 @@ use tower::Service;
 use crate::address::ListenAddress;
 use crate::bind::Bound;
 use crate::body::Body;
+use crate::compress::CompressionConfig;
 use crate::limits::Limits;
 use crate::proxy_protocol::{ProxyProtocolConfig, Trusted};
 use crate::reconfigure::ListenerControl;
@@ -26,11 +28,12 @@ use crate::workers::{MAX_WORKERS, Workers};
 use crate::{bind, endpoint};
 
 /// Where and how to listen.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListenerConfig {
     /// The address for TCP and for UDP; port 0 lets the system choose one that is free for both. Or
     /// `unix:/path` for a socket file, over which HTTP/1.1 and HTTP/2 are spoken without TLS.
+    #[schemars(with = "String")]
     pub address: ListenAddress,
     /// Who the server is, and whom it believes. Everywhere but at a socket file, and where
     /// `plaintext` is set.
@@ -55,6 +58,9 @@ pub struct ListenerConfig {
     /// What a stranger may make it do.
     #[serde(default)]
     pub limits: Limits,
+    /// Which answers are compressed; none without it.
+    #[serde(default)]
+    pub compression: Option<CompressionConfig>,
 }
 
 impl ListenerConfig {
@@ -76,6 +82,7 @@ impl ListenerConfig {
             socket_mode: SocketMode::default(),
             quic_workers: 0,
             limits: Limits::default(),
+            compression: None,
         }
     }
 
@@ -93,6 +100,9 @@ impl ListenerConfig {
                 problems.push((key.clone(), format!("`{key}` {problem}"), remedy));
             }
         };
+        if let Some((problem, remedy)) = self.compression.as_ref().and_then(CompressionConfig::problem) {
+            refuse(true, "compression", problem, remedy);
+        }
         let (file, clear) = (self.address.unix().is_some(), self.tls.is_none());
         refuse(self.protocols.is_empty(), "protocols", "is empty", "leave it out for http3, http2 and http1");
         refuse(
@@ -153,7 +163,7 @@ fn all_protocols() -> Vec<Protocol> {
 }
 
 /// Who may open a socket file, as `chmod` writes it in octal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct SocketMode(u32);
 
@@ -245,7 +255,7 @@ impl Listener {
         };
         let stats = ListenerStats::new(name, metrics);
         let udp_port = quic.as_ref().map(|_| address.port());
-        let shared = Shared::new(&config.limits, stats, udp_port);
+        let shared = Shared::new(&config.limits, config.compression.as_ref(), stats, udp_port);
         let control = ListenerControl::new(shared.clone(), tls.clone(), configs);
         Ok(Self { door: door.map(|door| (door, setup)), quic, tls, address, protocols, shared, control })
     }

@@ -1,4 +1,4 @@
-//! What of a listener can change while it serves: its bounds, and its certificates with the files
+//! What of a listener can change while it serves: its bounds, its compression, and its certificates with the files
 //! that they come from.
 
 use std::fmt;
@@ -39,7 +39,7 @@ impl ListenerControl {
         Self { shared, tls, quic: quic.map(Arc::new) }
     }
 
-    /// Prepares the bounds and the certificates of `config`, whose other keys are not looked at. Certificate
+    /// Prepares the bounds, the compression and the certificates of `config`, whose other keys are not looked at. Certificate
     /// files are read where they look different. No connection ends, but those whose peers are believed no more.
     ///
     /// # Errors
@@ -59,6 +59,10 @@ impl ListenerControl {
                     .under("tls")
                     .hint("restart the daemon to have it"));
             }
+        }
+        if !self.shared.compresses(config.compression.as_ref()) {
+            let (shared, compression) = (self.shared.clone(), config.compression.clone());
+            staged.commits.push(Box::new(move || shared.set_compression(compression)));
         }
         if **self.shared.limits() != config.limits {
             self.stage_limits(&config.limits, &mut staged)?;

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use relay_core::{Code, RpcStyle, Status, headers};
 
@@ -44,6 +44,7 @@ pub fn problem_as(status: &Status, http_status: StatusCode) -> Response<Body> {
     if status.code == Code::Unauthenticated {
         headers.insert(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
+    put_retry_after(headers, status);
     response
 }
 
@@ -73,6 +74,16 @@ pub fn put_grpc_status(headers: &mut HeaderMap, status: &Status) {
         headers.insert(headers::RPC_ERROR_NAME, name);
     }
     put_details(headers, headers::GRPC_STATUS_DETAILS, status);
+    if let Some(millis) = status.retry_after_ms {
+        headers.insert(headers::GRPC_RETRY_PUSHBACK_MS, HeaderValue::from(millis.get()));
+    }
+}
+
+/// Writes `Retry-After` (RFC 9110, section 10.2.3), which knows whole seconds alone.
+fn put_retry_after(headers: &mut HeaderMap, status: &Status) {
+    if let Some(millis) = status.retry_after_ms {
+        headers.insert(RETRY_AFTER, HeaderValue::from(millis.get().div_ceil(1000)));
+    }
 }
 
 /// The value of `grpc-status`, which every call has and none should allocate.
@@ -143,6 +154,7 @@ pub fn yarpc(status: &Status) -> Response<Body> {
         headers.insert(headers::RPC_ERROR_MESSAGE, message);
     }
     put_details(headers, headers::RPC_ERROR_DETAILS, status);
+    put_retry_after(headers, status);
     response
 }
 

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use futures_util::FutureExt as _;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use relay_core::{Code, Protocol, RpcStyle, Status};
@@ -13,6 +13,7 @@ use tower::{Service, ServiceExt as _};
 
 use crate::admission::Admission;
 use crate::body::{self, Body};
+use crate::compress::{Compression, CompressionConfig, Wish};
 use crate::conn_info::ConnInfo;
 use crate::exchange::Exchange;
 use crate::limits::Limits;
@@ -34,6 +35,7 @@ pub(crate) struct Common {
     pub(crate) stats: ListenerStats,
     pub(crate) admission: Admission,
     requests: Arc<Places>,
+    compression: ArcSwapOption<Compression>,
     /// Where HTTP/3 is to be found; nothing where it is not served.
     alt_svc: Option<HeaderValue>,
 }
@@ -66,12 +68,18 @@ impl std::ops::Deref for Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(limits: &Limits, stats: ListenerStats, udp_port: Option<u16>) -> Self {
+    pub(crate) fn new(
+        limits: &Limits,
+        compression: Option<&CompressionConfig>,
+        stats: ListenerStats,
+        udp_port: Option<u16>,
+    ) -> Self {
         let alt_svc = udp_port.map(|port| HeaderValue::try_from(format!("h3=\":{port}\"; ma=3600")));
         Self(Arc::new(Common {
             admission: Admission::new(limits, stats.clone()),
             requests: Places::new(limits.max_requests_in_flight),
             limits: ArcSwap::from_pointee(limits.clone()),
+            compression: ArcSwapOption::from_pointee(compression.cloned().map(Compression::new)),
             stats,
             alt_svc: alt_svc.and_then(Result::ok),
         }))
@@ -88,6 +96,16 @@ impl Shared {
         self.admission.set(limits);
         self.requests.set(limits.max_requests_in_flight);
         self.limits.store(Arc::new(limits.clone()));
+    }
+
+    /// Whether answers are compressed as a configuration says.
+    pub(crate) fn compresses(&self, config: Option<&CompressionConfig>) -> bool {
+        self.compression.load().as_ref().map(|compression| &compression.config) == config
+    }
+
+    /// Answers are compressed so from now on.
+    pub(crate) fn set_compression(&self, config: Option<CompressionConfig>) {
+        self.compression.store(config.map(|config| Arc::new(Compression::new(config))));
     }
 
     /// A connection whose handshake is complete.
@@ -124,6 +142,7 @@ impl Shared {
                 .with_hint("slow down, or raise `limits.max_requests_in_flight`");
             return respond::status(style, &busy);
         };
+        let compression = self.compression.load_full().map(|one| (one, Wish::of(style, &parts)));
         let in_flight = InFlight { _taken: taken, _held: self.stats.hold_request() };
         let (incoming, stats) = (incoming.into().0, self.stats.clone());
         let bounded = RequestBody::new(incoming, Arc::clone(&exchange), style, &self.limits(), stats);
@@ -145,6 +164,13 @@ impl Shared {
             && conn.info.protocol != Protocol::Http3
         {
             response.headers_mut().entry(http::header::ALT_SVC).or_insert_with(|| alt_svc.clone());
+        }
+        if let Some((compression, wish)) = compression {
+            let (answer, is_compressed) = compression.answer(wish, response);
+            response = answer;
+            if is_compressed {
+                self.stats.compressed();
+            }
         }
         let (protocol, stats) = (conn.info.protocol, self.stats.clone());
         response.map(|body| body::boxed(ResponseBody::new(body, exchange, protocol, stats, in_flight)))

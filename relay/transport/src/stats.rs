@@ -35,6 +35,7 @@ struct Families {
     connections: Family<ByProtocol, Counter>,
     refused: Family<ByBound, Counter>,
     panics: Family<ByListener, Counter>,
+    compressed: Family<ByListener, Counter>,
     in_flight: Family<ByListener, Gauge>,
     open: Family<ByListener, Gauge>,
     udp_buffer: Family<ByListener, Gauge>,
@@ -48,6 +49,7 @@ impl Families {
         registry.register("connections", "Accepted connections by protocol", families.connections.clone());
         registry.register("refused", "Refusals by the bound that was met", families.refused.clone());
         registry.register("panics", "Requests that ended in a panic of ours", families.panics.clone());
+        registry.register("compressed", "Answers that were compressed", families.compressed.clone());
         registry.register("in_flight", "Requests in flight", families.in_flight.clone());
         registry.register("open_connections", "Open connections", families.open.clone());
         let granted = "Bytes of buffer that the kernel grants a QUIC socket";
@@ -122,6 +124,7 @@ struct Counters {
     connections: [Counter; 3],
     refused: [Counter; Bound::ALL.len()],
     panics: Counter,
+    compressed: Counter,
     in_flight: Gauge,
     open: Gauge,
 }
@@ -141,6 +144,7 @@ impl ListenerStats {
             refused: Bound::ALL
                 .map(|(_, bound)| families.refused.get_or_create(&ByBound { listener, bound }).clone()),
             panics: families.panics.get_or_create(&labels).clone(),
+            compressed: families.compressed.get_or_create(&labels).clone(),
             in_flight: families.in_flight.get_or_create(&labels).clone(),
             open: families.open.get_or_create(&labels).clone(),
         }))
@@ -175,6 +179,16 @@ impl ListenerStats {
 
     pub(crate) fn refused(&self, bound: Bound) {
         self.0.refused[bound as usize].inc();
+    }
+
+    /// Answers that were compressed.
+    #[must_use]
+    pub fn compressions(&self) -> u64 {
+        self.0.compressed.get()
+    }
+
+    pub(crate) fn compressed(&self) {
+        self.0.compressed.inc();
     }
 
     pub(crate) fn panicked(&self) {

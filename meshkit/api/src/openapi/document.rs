@@ -116,6 +116,12 @@ impl Operation {
         if self.is_conditional || self.changes() || self.creates {
             success["headers"] = json!({ "ETag": tag() });
         }
+        if let Answer::Bytes { headers, .. } = self.answer {
+            let told = |(name, about): &(&str, &str)| {
+                ((*name).to_owned(), json!({ "description": about, "schema": { "type": "string" } }))
+            };
+            success["headers"] = headers.iter().map(told).collect::<Map<_, _>>().into();
+        }
         if self.creates {
             let mut created = success.clone();
             created["headers"]["Location"] =
@@ -131,7 +137,7 @@ impl Operation {
         let of_path = self.place().1.contains('{');
         let may_come = |code: &str| match code {
             "404" => of_path || self.body.is_some() || self.query.is_some(),
-            "409" => self.body.is_some(),
+            "409" => self.body.is_some() || matches!(self.answer, Answer::Bytes { .. }),
             "412" | "422" | "428" => self.changes(),
             _ => true,
         };
@@ -191,6 +197,7 @@ impl Operation {
                 let lines = json!({ "type": "string", "x-omnirelay-record": make(schemas) });
                 ("application/x-ndjson", lines, "One JSON document a line".to_owned())
             }
+            Answer::Bytes { kind, .. } => (kind, json!({}), summary),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Everything that is wrong with a configuration as a whole.
 
+mod layers;
 mod outbounds;
 mod routes;
 

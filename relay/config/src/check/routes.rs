@@ -4,6 +4,7 @@ use http::{HeaderName, HeaderValue};
 use omnirelay_runtime::config::Problems;
 use relay_core::{Code, headers};
 
+use super::layers;
 use crate::model::RelayConfig;
 use crate::route::{RewriteConfig, RouteConfig};
 
@@ -33,6 +34,7 @@ pub(super) fn check(config: &RelayConfig, found: &mut Problems<'_, RelayConfig>)
         check_allow(config, &key, route, found);
         check_rewrite(&key, route, found);
         check_tries(&key, route, found);
+        layers::check(config, index, &key, found);
     }
 }
 

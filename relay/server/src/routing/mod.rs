@@ -1,22 +1,27 @@
 //! Which route a call takes: compiled once, looked up without allocating.
 
 mod conditions;
+pub(crate) mod fault;
 mod index;
+pub(crate) mod limits;
+mod metrics;
 mod respond;
 mod rewrite;
+pub(crate) mod shadow;
+mod state;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Response};
 use omnirelay_runtime::{ErrorKind, OperatorError, Result};
 use relay_balance::Dice;
-use relay_config::RouteConfig;
-use relay_core::introspect::ProcedureInfo;
+use relay_config::{RouteConfig, route_names};
+use relay_core::fault::Injected;
+use relay_core::introspect::{self, ProcedureInfo};
 use relay_core::{RpcMeta, RpcStyle, Status, headers};
 use relay_transport::Body;
 use relay_transport::auth::Authenticator;
@@ -24,8 +29,13 @@ use relay_transport::auth::Authenticator;
 use crate::outbound::{Outbound, Tries};
 use conditions::Conditions;
 use index::Index;
+use limits::Limits;
+pub(crate) use limits::Place;
+pub(crate) use metrics::RouteMetrics;
 use respond::Respond;
 use rewrite::Rewrite;
+use shadow::{Sampled, Shadow};
+pub(crate) use state::RouteState;
 
 /// The routes; the first in the configuration that takes a call counts.
 pub(crate) struct Router {
@@ -39,13 +49,16 @@ pub(crate) struct Router {
 
 /// Where calls go, and what becomes of them on the way.
 pub(crate) struct Route {
-    config: RouteConfig,
+    pub(crate) name: Arc<str>,
+    pub(crate) config: RouteConfig,
     conditions: Conditions,
     target: Target,
     rewrite: Option<Rewrite>,
     pub(crate) tries: Tries,
-    pending: Arc<AtomicU32>,
     authenticator: Arc<Authenticator>,
+    pub(crate) state: Arc<RouteState>,
+    limits: Option<Arc<Limits>>,
+    shadow: Option<Arc<Shadow>>,
 }
 
 /// An outbound with the sum of the weights up to it.
@@ -62,17 +75,8 @@ pub(crate) enum Destination<'a> {
     Answer(Box<Response<Body>>),
 }
 
-/// A place among a route's calls in flight, for as long as it is held.
-pub(crate) struct Place(Arc<AtomicU32>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
-}
-
 impl Router {
-    /// The routes; one that takes the same calls as one of `before` goes on with its count of calls in flight.
+    /// The routes; one that takes the same calls as one of `before` goes on with what that counted and was ordered.
     ///
     /// # Errors
     /// A route that names no outbound, or what cannot stand in a header.
@@ -90,13 +94,12 @@ impl Router {
                 by_grpc.add(service, &[], index);
             }
         }
-        let route = |config: &RouteConfig| {
+        let route = |(config, name): (&RouteConfig, String)| {
             let mut known = before.into_iter().flat_map(|before| &before.routes);
             let same = known.find(|route| route.config.takes_the_same(config));
-            let pending = same.map(|same| Arc::clone(&same.pending));
-            Route::new(config, outbounds, pending, Arc::clone(authenticator))
+            Route::new(name, config, outbounds, same, Arc::clone(authenticator))
         };
-        let routes = routes.iter().map(route).collect::<Result<_>>()?;
+        let routes = routes.iter().zip(route_names(routes)).map(route).collect::<Result<_>>()?;
         Ok(Self {
             routes,
             by_service,
@@ -160,6 +163,11 @@ impl Router {
         self.dice.roll()
     }
 
+    /// The routes in their order.
+    pub(crate) fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
     /// What can be called, in the order of the routes.
     pub(crate) fn procedures(&self) -> Vec<ProcedureInfo> {
         let mut procedures = Vec::new();
@@ -188,9 +196,10 @@ impl Router {
 
 impl Route {
     fn new(
+        name: String,
         config: &RouteConfig,
         outbounds: &[Arc<Outbound>],
-        pending: Option<Arc<AtomicU32>>,
+        before: Option<&Self>,
         authenticator: Arc<Authenticator>,
     ) -> Result<Self> {
         let target = match &config.respond {
@@ -202,9 +211,17 @@ impl Route {
             target,
             rewrite: Rewrite::new(config)?,
             tries: Tries::new(config),
-            pending: pending.unwrap_or_default(),
             authenticator,
+            name: name.into(),
+            shadow: config
+                .shadow
+                .as_ref()
+                .map(|shadow| Shadow::new(shadow, outbounds))
+                .transpose()?
+                .map(Arc::new),
             config: config.clone(),
+            state: before.map(|before| Arc::clone(&before.state)).unwrap_or_default(),
+            limits: Limits::new(&config.limits, before.and_then(|before| before.limits.as_ref())),
         })
     }
 
@@ -251,19 +268,44 @@ impl Route {
         }
     }
 
-    /// A place among the route's calls in flight; none where there is no bound.
+    /// A place among the route's calls in flight; none where it has no limits.
     ///
     /// # Errors
-    /// `resource-exhausted` where every place is taken.
-    pub(crate) fn enter(&self) -> Result<Option<Place>, Status> {
-        let Some(max) = self.config.limits.max_pending else { return Ok(None) };
-        let place = Place(Arc::clone(&self.pending));
-        if self.pending.fetch_add(1, Relaxed) < max {
-            return Ok(Some(place));
+    /// `resource-exhausted` where a limit leaves no place.
+    pub(crate) fn enter(&self, meta: &RpcMeta<'_>, head: &Parts) -> Result<Option<Place>, Status> {
+        let Some(limits) = &self.limits else { return Ok(None) };
+        limits.enter(&self.state, &self.name, meta, head).map(Some)
+    }
+
+    /// What is done on purpose to a call; `None` where it is left alone.
+    pub(crate) fn inject(&self, roll: impl FnOnce() -> u64) -> Option<Injected> {
+        self.state.faults.inject(self.config.fault.as_ref(), roll)
+    }
+
+    /// A call that is to be copied if it is unary, by 64 random bits.
+    pub(crate) fn sample(
+        &self,
+        roll: impl FnOnce() -> u64,
+        meta: &RpcMeta<'_>,
+        head: &Parts,
+    ) -> Option<Sampled<'_>> {
+        self.shadow.as_ref()?.sample(&self.state, roll(), meta, head)
+    }
+
+    pub(crate) fn introspect(&self) -> introspect::Route {
+        let order = self.state.faults.ordered(std::time::Instant::now);
+        let fault = order.map(|order| order.fault).or(self.config.fault);
+        let refused = self.state.refusals().into_iter();
+        let refused = refused.map(|(reason, calls)| introspect::Refused { reason: reason.to_owned(), calls });
+        introspect::Route {
+            name: self.name.to_string(),
+            service: self.config.service.clone(),
+            pending: self.limits.is_some().then(|| self.state.pending().into()),
+            limit: self.limits.as_ref().and_then(|limits| limits.most()).map(u64::from),
+            refused: refused.filter(|refused| refused.calls > 0).collect(),
+            fault: fault.filter(|fault| !fault.is_nothing()),
+            shadow: self.config.shadow.as_ref().map(|config| self.state.shadow.introspect(config)),
         }
-        let service = &self.config.service;
-        Err(Status::resource_exhausted(format!("{max} calls of `{service}` are in flight on this route"))
-            .with_hint("try again later, or raise `limits.max_pending` of the route"))
     }
 
     /// The most bytes of a request's body.
@@ -282,14 +324,18 @@ fn weighted(config: &RouteConfig, outbounds: &[Arc<Outbound>]) -> Result<Box<[Sh
     let mut up_to = 0;
     let weights = config.outbound.iter().map(|_| 1).chain(config.split.iter().map(|split| split.weight));
     let weighted = config.outbounds().zip(weights).map(|(name, weight)| {
-        let outbound = outbounds.iter().find(|outbound| outbound.name() == name).ok_or_else(|| {
-            OperatorError::new(ErrorKind::Config, format!("no outbound is called `{name}`"))
-                .hint("name an `[[outbounds]]` entry in the route")
-        })?;
+        let outbound = outbound(outbounds, name)?;
         up_to += u64::from(weight);
-        Ok((up_to, Arc::clone(outbound)))
+        Ok((up_to, outbound))
     });
     weighted.collect()
+}
+
+fn outbound(outbounds: &[Arc<Outbound>], name: &str) -> Result<Arc<Outbound>> {
+    outbounds.iter().find(|outbound| outbound.name() == name).map(Arc::clone).ok_or_else(|| {
+        OperatorError::new(ErrorKind::Config, format!("no outbound is called `{name}`"))
+            .hint("name an `[[outbounds]]` entry in the route")
+    })
 }
 
 fn header_name(name: &str) -> Result<HeaderName> {

@@ -6,6 +6,7 @@ use http::header::AUTHORIZATION;
 use http::{Extensions, HeaderMap};
 use relay_core::Status;
 use relay_jwt::{Claims, Token};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::issuer::{bearer, refused};
@@ -13,7 +14,7 @@ use super::pattern::takes;
 use super::{AuthConfig, Authenticator, spiffe};
 
 /// Somebody who may call: all that is said has to hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AllowRule {
     /// The SPIFFE id of the caller's certificate, or the beginning of one followed by `*`.

@@ -11,6 +11,7 @@ use http::{HeaderValue, Uri};
 use omnirelay_runtime::{ErrorKind, OperatorError, Result};
 use relay_core::{Protocol, Scope, Status};
 use relay_jwt::{Asked, Claims, KeySet, Refresh, Refusal, Rules, Token};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 
@@ -25,7 +26,7 @@ const FILE_MS: u64 = 5_000;
 const URL_MS: u64 = 300_000;
 
 /// Who signs tokens (JSON Web Tokens) that count here.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IssuerConfig {
     /// What it is called in rules, logs and audits: 1 to 64 of `[a-z0-9.-]`. The holder of its tokens is `jwt:NAME/SUBJECT`.
@@ -59,7 +60,7 @@ pub struct IssuerConfig {
 }
 
 /// What a claim is worth.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GrantRule {
     /// The claim, such as `scope`, `groups`, `sub` or `realm_access.roles`.

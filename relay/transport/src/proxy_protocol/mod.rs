@@ -6,6 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
@@ -20,7 +21,7 @@ const MAX_LENGTH: usize = 2048;
 const PP2_TYPE_CRC32C: u8 = 0x03;
 
 /// Who may say on whose behalf it connects.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProxyProtocolConfig {
     /// The proxies' networks, as `10.0.0.0/8`. Each of their connections has to begin with a PROXY
@@ -29,7 +30,7 @@ pub struct ProxyProtocolConfig {
 }
 
 /// An IP network in CIDR notation; an address alone is a network of one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct Network {
     address: IpAddr,

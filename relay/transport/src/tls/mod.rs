@@ -21,6 +21,7 @@ use omnirelay_runtime::{ErrorKind, OperatorError, Result};
 use relay_core::Protocol;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use client::client_config;
@@ -31,7 +32,7 @@ pub use trust::{Trust, TrustWatch};
 pub use x509::validity;
 
 /// Who a server is, and whom it believes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ServerTlsConfig {
     /// PEM file of the certificate chain, leaf first.
@@ -55,7 +56,7 @@ pub struct ServerTlsConfig {
 }
 
 /// Whom a client believes, and who it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClientTlsConfig {
     /// PEM file of the authorities to believe instead of the public ones.
@@ -80,7 +81,7 @@ pub struct ClientTlsConfig {
 }
 
 /// How often certificate files are looked at; 5000 ms where nothing is said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct ReloadInterval(pub u64);
 
