@@ -310,6 +310,7 @@ _NORMAL_DEPENDENCIES = {
             "http": Label("//:http-1.5.0"),
             "prost-types": Label("//:prost-types-0.14.4"),
             "ring": Label("//:ring-0.17.14"),
+            "schemars": Label("//:schemars-1.2.3"),
             "serde": Label("//:serde-1.0.229"),
             "serde_json": Label("//:serde_json-1.0.154"),
             "tokio": Label("//:tokio-1.54.1"),
@@ -323,9 +324,24 @@ _NORMAL_DEPENDENCIES = {
             "futures-util": Label("//:futures-util-0.3.34"),
             "http": Label("//:http-1.5.0"),
             "prost-types": Label("//:prost-types-0.14.4"),
+            "schemars": Label("//:schemars-1.2.3"),
             "serde": Label("//:serde-1.0.229"),
             "serde_json": Label("//:serde_json-1.0.154"),
             "tonic": Label("//:tonic-0.14.9"),
+        },
+    },
+    "meshkit/backup": {
+        _COMMON_CONDITION: {
+            "axum": Label("//:axum-0.8.9"),
+            "base64": Label("//:base64-0.22.1"),
+            "bytes": Label("//:bytes-1.12.1"),
+            "data-encoding": Label("//:data-encoding-2.11.1"),
+            "futures-util": Label("//:futures-util-0.3.34"),
+            "http": Label("//:http-1.5.0"),
+            "sha2": Label("//:sha2-0.11.1"),
+            "tokio": Label("//:tokio-1.54.1"),
+            "tonic": Label("//:tonic-0.14.9"),
+            "tracing": Label("//:tracing-0.1.44"),
         },
     },
     "bench/mesh": {
@@ -350,6 +366,7 @@ _NORMAL_DEPENDENCIES = {
             "ring": Label("//:ring-0.17.14"),
             "rustls": Label("//:rustls-0.23.46"),
             "rustls-pki-types": Label("//:rustls-pki-types-1.15.1"),
+            "schemars": Label("//:schemars-1.2.3"),
             "serde": Label("//:serde-1.0.229"),
             "time": Label("//:time-0.3.55"),
             "tokio": Label("//:tokio-1.54.1"),
@@ -376,6 +393,7 @@ _NORMAL_DEPENDENCIES = {
             "axum": Label("//:axum-0.8.9"),
             "futures-util": Label("//:futures-util-0.3.34"),
             "prometheus-client": Label("//:prometheus-client-0.25.2"),
+            "schemars": Label("//:schemars-1.2.3"),
             "serde": Label("//:serde-1.0.229"),
             "serde_json": Label("//:serde_json-1.0.154"),
             "tokio": Label("//:tokio-1.54.1"),
@@ -404,10 +422,13 @@ _NORMAL_DEPENDENCIES = {
     "meshkit/host": {
         _COMMON_CONDITION: {
             "axum": Label("//:axum-0.8.9"),
+            "bytes": Label("//:bytes-1.12.1"),
             "clap": Label("//:clap-4.6.7"),
             "http": Label("//:http-1.5.0"),
+            "http-body": Label("//:http-body-1.1.0"),
             "jiff": Label("//:jiff-0.2.43"),
             "mimalloc": Label("//:mimalloc-0.1.52"),
+            "schemars": Label("//:schemars-1.2.3"),
             "serde_json": Label("//:serde_json-1.0.154"),
             "tokio": Label("//:tokio-1.54.1"),
             "tower": Label("//:tower-0.5.3"),
@@ -418,6 +439,7 @@ _NORMAL_DEPENDENCIES = {
         _COMMON_CONDITION: {
             "axum": Label("//:axum-0.8.9"),
             "futures-util": Label("//:futures-util-0.3.34"),
+            "schemars": Label("//:schemars-1.2.3"),
             "serde": Label("//:serde-1.0.229"),
             "serde_json": Label("//:serde_json-1.0.154"),
             "tokio": Label("//:tokio-1.54.1"),
@@ -436,6 +458,7 @@ _NORMAL_DEPENDENCIES = {
         _COMMON_CONDITION: {
             "axum": Label("//:axum-0.8.9"),
             "futures-util": Label("//:futures-util-0.3.34"),
+            "schemars": Label("//:schemars-1.2.3"),
             "serde": Label("//:serde-1.0.229"),
             "serde_json": Label("//:serde_json-1.0.154"),
             "tokio": Label("//:tokio-1.54.1"),
@@ -457,6 +480,7 @@ _NORMAL_DEPENDENCIES = {
     "meshkit/model": {
         _COMMON_CONDITION: {
             "jiff": Label("//:jiff-0.2.43"),
+            "schemars": Label("//:schemars-1.2.3"),
             "serde": Label("//:serde-1.0.229"),
             "serde_json": Label("//:serde_json-1.0.154"),
             "thiserror": Label("//:thiserror-2.0.21"),
@@ -467,6 +491,7 @@ _NORMAL_DEPENDENCIES = {
             "axum": Label("//:axum-0.8.9"),
             "futures-util": Label("//:futures-util-0.3.34"),
             "prometheus-client": Label("//:prometheus-client-0.25.2"),
+            "schemars": Label("//:schemars-1.2.3"),
             "serde": Label("//:serde-1.0.229"),
             "tokio": Label("//:tokio-1.54.1"),
             "tonic": Label("//:tonic-0.14.9"),
@@ -477,6 +502,7 @@ _NORMAL_DEPENDENCIES = {
         _COMMON_CONDITION: {
             "axum": Label("//:axum-0.8.9"),
             "futures-util": Label("//:futures-util-0.3.34"),
+            "schemars": Label("//:schemars-1.2.3"),
             "serde": Label("//:serde-1.0.229"),
             "serde_json": Label("//:serde_json-1.0.154"),
             "tonic": Label("//:tonic-0.14.9"),
@@ -488,6 +514,7 @@ _NORMAL_DEPENDENCIES = {
             "futures-util": Label("//:futures-util-0.3.34"),
             "http": Label("//:http-1.5.0"),
             "prometheus-client": Label("//:prometheus-client-0.25.2"),
+            "schemars": Label("//:schemars-1.2.3"),
             "serde": Label("//:serde-1.0.229"),
             "serde_json": Label("//:serde_json-1.0.154"),
             "tokio": Label("//:tokio-1.54.1"),
@@ -504,6 +531,7 @@ _NORMAL_DEPENDENCIES = {
             "prost": Label("//:prost-0.14.4"),
             "ring": Label("//:ring-0.17.14"),
             "rusqlite": Label("//:rusqlite-0.41.1"),
+            "schemars": Label("//:schemars-1.2.3"),
             "serde": Label("//:serde-1.0.229"),
             "serde_json": Label("//:serde_json-1.0.154"),
             "thiserror": Label("//:thiserror-2.0.21"),
@@ -536,7 +564,6 @@ _NORMAL_DEPENDENCIES = {
             "serde": Label("//:serde-1.0.229"),
             "serde_json": Label("//:serde_json-1.0.154"),
             "tokio": Label("//:tokio-1.54.1"),
-            "tokio-stream": Label("//:tokio-stream-0.1.19"),
             "tonic": Label("//:tonic-0.14.9"),
             "tower": Label("//:tower-0.5.3"),
         },
@@ -557,9 +584,11 @@ _NORMAL_DEPENDENCIES = {
             "rcgen": Label("//:rcgen-0.14.10"),
             "rustls": Label("//:rustls-0.23.46"),
             "serde": Label("//:serde-1.0.229"),
+            "serde-saphyr": Label("//:serde-saphyr-2.1.1"),
             "serde_json": Label("//:serde_json-1.0.154"),
             "sha2": Label("//:sha2-0.11.1"),
             "tokio": Label("//:tokio-1.54.1"),
+            "toml": Label("//:toml-1.2.1+spec-1.1.0"),
         },
         "cfg(unix)": {
             "rustix": Label("//:rustix-1.1.6"),
@@ -591,6 +620,7 @@ _NORMAL_DEPENDENCIES = {
             "anstyle": Label("//:anstyle-1.0.14"),
             "jiff": Label("//:jiff-0.2.43"),
             "prometheus-client": Label("//:prometheus-client-0.25.2"),
+            "schemars": Label("//:schemars-1.2.3"),
             "serde": Label("//:serde-1.0.229"),
             "serde_json": Label("//:serde_json-1.0.154"),
             "serde_path_to_error": Label("//:serde_path_to_error-0.1.20"),
@@ -658,6 +688,7 @@ _NORMAL_DEPENDENCIES = {
         _COMMON_CONDITION: {
             "http": Label("//:http-1.5.0"),
             "jiff": Label("//:jiff-0.2.43"),
+            "schemars": Label("//:schemars-1.2.3"),
             "serde": Label("//:serde-1.0.229"),
             "serde_json": Label("//:serde_json-1.0.154"),
         },
@@ -667,6 +698,7 @@ _NORMAL_DEPENDENCIES = {
             "bytes": Label("//:bytes-1.12.1"),
             "http": Label("//:http-1.5.0"),
             "jiff": Label("//:jiff-0.2.43"),
+            "schemars": Label("//:schemars-1.2.3"),
             "serde": Label("//:serde-1.0.229"),
             "serde_json": Label("//:serde_json-1.0.154"),
         },
@@ -697,9 +729,30 @@ _NORMAL_DEPENDENCIES = {
             "tokio": Label("//:tokio-1.54.1"),
         },
     },
+    "relay/jwks": {
+        _COMMON_CONDITION: {
+            "http": Label("//:http-1.5.0"),
+            "prometheus-client": Label("//:prometheus-client-0.25.2"),
+            "tokio": Label("//:tokio-1.54.1"),
+            "tracing": Label("//:tracing-0.1.44"),
+        },
+    },
+    "relay/jwt": {
+        _COMMON_CONDITION: {
+            "arc-swap": Label("//:arc-swap-1.9.3"),
+            "base64": Label("//:base64-0.22.1"),
+            "jsonwebtoken": Label("//:jsonwebtoken-11.1.0"),
+            "ring": Label("//:ring-0.17.14"),
+            "serde": Label("//:serde-1.0.229"),
+            "serde_json": Label("//:serde_json-1.0.154"),
+            "signature": Label("//:signature-2.2.0"),
+            "thiserror": Label("//:thiserror-2.0.21"),
+        },
+    },
     "relay/policy": {
         _COMMON_CONDITION: {
             "jiff": Label("//:jiff-0.2.43"),
+            "schemars": Label("//:schemars-1.2.3"),
             "serde": Label("//:serde-1.0.229"),
         },
     },
@@ -750,8 +803,11 @@ _NORMAL_DEPENDENCIES = {
     },
     "relay/testkit": {
         _COMMON_CONDITION: {
+            "base64": Label("//:base64-0.22.1"),
             "rcgen": Label("//:rcgen-0.14.10"),
+            "ring": Label("//:ring-0.17.14"),
             "rustix": Label("//:rustix-1.1.6"),
+            "serde_json": Label("//:serde_json-1.0.154"),
             "tempfile": Label("//:tempfile-3.27.0"),
             "tokio": Label("//:tokio-1.54.1"),
         },
@@ -762,6 +818,7 @@ _NORMAL_DEPENDENCIES = {
             "base64": Label("//:base64-0.22.1"),
             "bytes": Label("//:bytes-1.12.1"),
             "data-encoding": Label("//:data-encoding-2.11.1"),
+            "flate2": Label("//:flate2-1.1.10"),
             "futures-util": Label("//:futures-util-0.3.34"),
             "h2": Label("//:h2-0.4.20"),
             "h3": Label("//:h3-0.0.8"),
@@ -776,6 +833,7 @@ _NORMAL_DEPENDENCIES = {
             "rustls": Label("//:rustls-0.23.46"),
             "rustls-pki-types": Label("//:rustls-pki-types-1.15.1"),
             "rustls-webpki": Label("//:rustls-webpki-0.103.16"),
+            "schemars": Label("//:schemars-1.2.3"),
             "serde": Label("//:serde-1.0.229"),
             "serde_json": Label("//:serde_json-1.0.154"),
             "sha2": Label("//:sha2-0.11.1"),
@@ -805,6 +863,10 @@ _NORMAL_ALIASES = {
         },
     },
     "meshkit/audit": {
+        _COMMON_CONDITION: {
+        },
+    },
+    "meshkit/backup": {
         _COMMON_CONDITION: {
         },
     },
@@ -932,6 +994,14 @@ _NORMAL_ALIASES = {
         _COMMON_CONDITION: {
         },
     },
+    "relay/jwks": {
+        _COMMON_CONDITION: {
+        },
+    },
+    "relay/jwt": {
+        _COMMON_CONDITION: {
+        },
+    },
     "relay/policy": {
         _COMMON_CONDITION: {
         },
@@ -968,6 +1038,8 @@ _NORMAL_DEV_DEPENDENCIES = {
     },
     "meshkit/audit": {
     },
+    "meshkit/backup": {
+    },
     "bench/mesh": {
     },
     "meshkit/bootstrap": {
@@ -990,11 +1062,13 @@ _NORMAL_DEV_DEPENDENCIES = {
     },
     "meshkit/host": {
         _COMMON_CONDITION: {
-            "bytes": Label("//:bytes-1.12.1"),
+            "base64": Label("//:base64-0.22.1"),
+            "futures-util": Label("//:futures-util-0.3.34"),
             "http-body-util": Label("//:http-body-util-0.1.5"),
             "rcgen": Label("//:rcgen-0.14.10"),
             "rusqlite": Label("//:rusqlite-0.41.1"),
             "sha2": Label("//:sha2-0.11.1"),
+            "tempfile": Label("//:tempfile-3.27.0"),
             "x509-parser": Label("//:x509-parser-0.18.1"),
         },
     },
@@ -1080,6 +1154,7 @@ _NORMAL_DEV_DEPENDENCIES = {
     "relay/config": {
         _COMMON_CONDITION: {
             "tempfile": Label("//:tempfile-3.27.0"),
+            "toml": Label("//:toml-1.2.1+spec-1.1.0"),
         },
     },
     "relay/core": {
@@ -1096,6 +1171,13 @@ _NORMAL_DEV_DEPENDENCIES = {
         _COMMON_CONDITION: {
             "http-body-util": Label("//:http-body-util-0.1.5"),
             "tower": Label("//:tower-0.5.3"),
+        },
+    },
+    "relay/jwks": {
+    },
+    "relay/jwt": {
+        _COMMON_CONDITION: {
+            "proptest": Label("//:proptest-1.12.0"),
         },
     },
     "relay/policy": {
@@ -1116,6 +1198,9 @@ _NORMAL_DEV_DEPENDENCIES = {
         },
     },
     "relay/server": {
+        _COMMON_CONDITION: {
+            "flate2": Label("//:flate2-1.1.10"),
+        },
     },
     "relay/testkit": {
     },
@@ -1136,6 +1221,8 @@ _NORMAL_DEV_ALIASES = {
     },
     "meshkit/audit": {
     },
+    "meshkit/backup": {
+    },
     "bench/mesh": {
     },
     "meshkit/bootstrap": {
@@ -1234,6 +1321,12 @@ _NORMAL_DEV_ALIASES = {
         _COMMON_CONDITION: {
         },
     },
+    "relay/jwks": {
+    },
+    "relay/jwt": {
+        _COMMON_CONDITION: {
+        },
+    },
     "relay/policy": {
         _COMMON_CONDITION: {
         },
@@ -1247,6 +1340,8 @@ _NORMAL_DEV_ALIASES = {
         },
     },
     "relay/server": {
+        _COMMON_CONDITION: {
+        },
     },
     "relay/testkit": {
     },
@@ -1264,6 +1359,8 @@ _PROC_MACRO_DEPENDENCIES = {
     },
     "meshkit/audit": {
     },
+    "meshkit/backup": {
+    },
     "bench/mesh": {
     },
     "meshkit/bootstrap": {
@@ -1325,6 +1422,10 @@ _PROC_MACRO_DEPENDENCIES = {
     "relay/enforcement": {
     },
     "relay/interop": {
+    },
+    "relay/jwks": {
+    },
+    "relay/jwt": {
     },
     "relay/policy": {
     },
@@ -1348,6 +1449,8 @@ _PROC_MACRO_ALIASES = {
     },
     "meshkit/audit": {
     },
+    "meshkit/backup": {
+    },
     "bench/mesh": {
     },
     "meshkit/bootstrap": {
@@ -1409,6 +1512,10 @@ _PROC_MACRO_ALIASES = {
     "relay/enforcement": {
     },
     "relay/interop": {
+    },
+    "relay/jwks": {
+    },
+    "relay/jwt": {
     },
     "relay/policy": {
     },
@@ -1432,6 +1539,8 @@ _PROC_MACRO_DEV_DEPENDENCIES = {
     },
     "meshkit/audit": {
     },
+    "meshkit/backup": {
+    },
     "bench/mesh": {
     },
     "meshkit/bootstrap": {
@@ -1493,6 +1602,10 @@ _PROC_MACRO_DEV_DEPENDENCIES = {
     "relay/enforcement": {
     },
     "relay/interop": {
+    },
+    "relay/jwks": {
+    },
+    "relay/jwt": {
     },
     "relay/policy": {
     },
@@ -1516,6 +1629,8 @@ _PROC_MACRO_DEV_ALIASES = {
     },
     "meshkit/audit": {
     },
+    "meshkit/backup": {
+    },
     "bench/mesh": {
     },
     "meshkit/bootstrap": {
@@ -1614,6 +1729,12 @@ _PROC_MACRO_DEV_ALIASES = {
         _COMMON_CONDITION: {
         },
     },
+    "relay/jwks": {
+    },
+    "relay/jwt": {
+        _COMMON_CONDITION: {
+        },
+    },
     "relay/policy": {
         _COMMON_CONDITION: {
         },
@@ -1627,6 +1748,8 @@ _PROC_MACRO_DEV_ALIASES = {
         },
     },
     "relay/server": {
+        _COMMON_CONDITION: {
+        },
     },
     "relay/testkit": {
     },
@@ -1644,6 +1767,8 @@ _BUILD_DEPENDENCIES = {
     },
     "meshkit/audit": {
     },
+    "meshkit/backup": {
+    },
     "bench/mesh": {
     },
     "meshkit/bootstrap": {
@@ -1705,6 +1830,10 @@ _BUILD_DEPENDENCIES = {
     "relay/enforcement": {
     },
     "relay/interop": {
+    },
+    "relay/jwks": {
+    },
+    "relay/jwt": {
     },
     "relay/policy": {
     },
@@ -1728,6 +1857,8 @@ _BUILD_ALIASES = {
     },
     "meshkit/audit": {
     },
+    "meshkit/backup": {
+    },
     "bench/mesh": {
     },
     "meshkit/bootstrap": {
@@ -1789,6 +1920,10 @@ _BUILD_ALIASES = {
     "relay/enforcement": {
     },
     "relay/interop": {
+    },
+    "relay/jwks": {
+    },
+    "relay/jwt": {
     },
     "relay/policy": {
     },
@@ -1812,6 +1947,8 @@ _BUILD_PROC_MACRO_DEPENDENCIES = {
     },
     "meshkit/audit": {
     },
+    "meshkit/backup": {
+    },
     "bench/mesh": {
     },
     "meshkit/bootstrap": {
@@ -1873,6 +2010,10 @@ _BUILD_PROC_MACRO_DEPENDENCIES = {
     "relay/enforcement": {
     },
     "relay/interop": {
+    },
+    "relay/jwks": {
+    },
+    "relay/jwt": {
     },
     "relay/policy": {
     },
@@ -1896,6 +2037,8 @@ _BUILD_PROC_MACRO_ALIASES = {
     },
     "meshkit/audit": {
     },
+    "meshkit/backup": {
+    },
     "bench/mesh": {
     },
     "meshkit/bootstrap": {
@@ -1957,6 +2100,10 @@ _BUILD_PROC_MACRO_ALIASES = {
     "relay/enforcement": {
     },
     "relay/interop": {
+    },
+    "relay/jwks": {
+    },
+    "relay/jwt": {
     },
     "relay/policy": {
     },
@@ -2007,6 +2154,7 @@ _CONDITIONS = {
     "cfg(not(all(target_family = \"wasm\", target_os = \"unknown\")))": ["@rules_rust//rust/platform:aarch64-unknown-linux-gnu","@rules_rust//rust/platform:x86_64-unknown-linux-gnu"],
     "cfg(not(target_has_atomic = \"ptr\"))": [],
     "cfg(target_arch = \"spirv\")": [],
+    "cfg(target_arch = \"wasm32\")": [],
     "cfg(target_os = \"hermit\")": [],
     "cfg(target_os = \"linux\")": ["@rules_rust//rust/platform:aarch64-unknown-linux-gnu","@rules_rust//rust/platform:x86_64-unknown-linux-gnu"],
     "cfg(target_os = \"netbsd\")": [],
@@ -2593,6 +2741,16 @@ def crate_repositories():
 
     maybe(
         http_archive,
+        name = "crates__dyn-clone-1.0.20",
+        sha256 = "d0881ea181b1df73ff77ffaaf9c7544ecc11e82fba9b5f27b262a3c73a332555",
+        type = "tar.gz",
+        urls = [crate_url("dyn-clone", "1.0.20")],
+        strip_prefix = "dyn-clone-1.0.20",
+        build_file = Label("//third_party/crates:BUILD.dyn-clone-1.0.20.bazel"),
+    )
+
+    maybe(
+        http_archive,
         name = "crates__either-1.19.0",
         sha256 = "0e9c71c2167ca323c882b99918929403426e2373ea17242ff5653e0d5e1058be",
         type = "tar.gz",
@@ -3103,6 +3261,16 @@ def crate_repositories():
 
     maybe(
         http_archive,
+        name = "crates__jsonwebtoken-11.1.0",
+        sha256 = "e75fe14a82d81e5f5af639997db37d8b96045938a7ac6ab18cdbe1c7467e05e1",
+        type = "tar.gz",
+        urls = [crate_url("jsonwebtoken", "11.1.0")],
+        strip_prefix = "jsonwebtoken-11.1.0",
+        build_file = Label("//third_party/crates:BUILD.jsonwebtoken-11.1.0.bazel"),
+    )
+
+    maybe(
+        http_archive,
         name = "crates__lazy_static-1.5.1",
         sha256 = "20870f649af7073d53e38067b2a84312175d56ea15217e1b15bc83506ec50afb",
         type = "tar.gz",
@@ -3309,6 +3477,16 @@ def crate_repositories():
         urls = [crate_url("multimap", "0.10.1")],
         strip_prefix = "multimap-0.10.1",
         build_file = Label("//third_party/crates:BUILD.multimap-0.10.1.bazel"),
+    )
+
+    maybe(
+        http_archive,
+        name = "crates__nohash-hasher-0.2.0",
+        sha256 = "2bf50223579dc7cdcfb3bfcacf7069ff68243f8c363f62ffa99cf000a6b9c451",
+        type = "tar.gz",
+        urls = [crate_url("nohash-hasher", "0.2.0")],
+        strip_prefix = "nohash-hasher-0.2.0",
+        build_file = Label("//third_party/crates:BUILD.nohash-hasher-0.2.0.bazel"),
     )
 
     maybe(
@@ -3763,6 +3941,16 @@ def crate_repositories():
 
     maybe(
         http_archive,
+        name = "crates__rand_core-0.6.4",
+        sha256 = "ec0be4795e2f6a28069bec0b5ff3e2ac9bafc99e6a9a7dc3547996c5c816922c",
+        type = "tar.gz",
+        urls = [crate_url("rand_core", "0.6.4")],
+        strip_prefix = "rand_core-0.6.4",
+        build_file = Label("//third_party/crates:BUILD.rand_core-0.6.4.bazel"),
+    )
+
+    maybe(
+        http_archive,
         name = "crates__rand_core-0.9.5",
         sha256 = "76afc826de14238e6e8c374ddcc1fa19e374fd8dd986b0d2af0d02377261d83c",
         type = "tar.gz",
@@ -3809,6 +3997,26 @@ def crate_repositories():
         urls = [crate_url("redox_syscall", "0.5.18")],
         strip_prefix = "redox_syscall-0.5.18",
         build_file = Label("//third_party/crates:BUILD.redox_syscall-0.5.18.bazel"),
+    )
+
+    maybe(
+        http_archive,
+        name = "crates__ref-cast-1.0.27",
+        sha256 = "7e440fb4e4b4147295338efb76001ab9e4efc0e5839df2c47fc5ac2381d365c3",
+        type = "tar.gz",
+        urls = [crate_url("ref-cast", "1.0.27")],
+        strip_prefix = "ref-cast-1.0.27",
+        build_file = Label("//third_party/crates:BUILD.ref-cast-1.0.27.bazel"),
+    )
+
+    maybe(
+        http_archive,
+        name = "crates__ref-cast-impl-1.0.27",
+        sha256 = "92ecd8964f8453721699a1ed72037b0db49ce2f5a5138486ee89bed6f67cdf3a",
+        type = "tar.gz",
+        urls = [crate_url("ref-cast-impl", "1.0.27")],
+        strip_prefix = "ref-cast-impl-1.0.27",
+        build_file = Label("//third_party/crates:BUILD.ref-cast-impl-1.0.27.bazel"),
     )
 
     maybe(
@@ -3963,6 +4171,26 @@ def crate_repositories():
 
     maybe(
         http_archive,
+        name = "crates__schemars-1.2.3",
+        sha256 = "ab508826f74a77ca9d5aba6ff19b522583ee3eaf28a19384ff3d0e5835fadf6e",
+        type = "tar.gz",
+        urls = [crate_url("schemars", "1.2.3")],
+        strip_prefix = "schemars-1.2.3",
+        build_file = Label("//third_party/crates:BUILD.schemars-1.2.3.bazel"),
+    )
+
+    maybe(
+        http_archive,
+        name = "crates__schemars_derive-1.2.3",
+        sha256 = "e1c3a92094fa7d61aa124645844facb6b554dfc797136d0f5fd1f890e2bffc69",
+        type = "tar.gz",
+        urls = [crate_url("schemars_derive", "1.2.3")],
+        strip_prefix = "schemars_derive-1.2.3",
+        build_file = Label("//third_party/crates:BUILD.schemars_derive-1.2.3.bazel"),
+    )
+
+    maybe(
+        http_archive,
         name = "crates__scopeguard-1.2.0",
         sha256 = "94143f37725109f92c262ed2cf5e59bce7498c01bcc1502d7b9afe439a4e9f49",
         type = "tar.gz",
@@ -3979,6 +4207,16 @@ def crate_repositories():
         urls = [crate_url("serde", "1.0.229")],
         strip_prefix = "serde-1.0.229",
         build_file = Label("//third_party/crates:BUILD.serde-1.0.229.bazel"),
+    )
+
+    maybe(
+        http_archive,
+        name = "crates__serde-saphyr-2.1.1",
+        sha256 = "d43fb82d550b07e6f929a58d7d0935182602f48ddead875f5ee313c41c8f07fe",
+        type = "tar.gz",
+        urls = [crate_url("serde-saphyr", "2.1.1")],
+        strip_prefix = "serde-saphyr-2.1.1",
+        build_file = Label("//third_party/crates:BUILD.serde-saphyr-2.1.1.bazel"),
     )
 
     maybe(
@@ -4009,6 +4247,16 @@ def crate_repositories():
         urls = [crate_url("serde_derive", "1.0.229")],
         strip_prefix = "serde_derive-1.0.229",
         build_file = Label("//third_party/crates:BUILD.serde_derive-1.0.229.bazel"),
+    )
+
+    maybe(
+        http_archive,
+        name = "crates__serde_derive_internals-0.30.0",
+        sha256 = "f852137cce035d6a4df67ccce505ff6b3e9fd3a10e3e52b24dc71e650bb1a9bd",
+        type = "tar.gz",
+        urls = [crate_url("serde_derive_internals", "0.30.0")],
+        strip_prefix = "serde_derive_internals-0.30.0",
+        build_file = Label("//third_party/crates:BUILD.serde_derive_internals-0.30.0.bazel"),
     )
 
     maybe(
@@ -4089,6 +4337,16 @@ def crate_repositories():
         urls = [crate_url("signal-hook-registry", "1.4.8")],
         strip_prefix = "signal-hook-registry-1.4.8",
         build_file = Label("//third_party/crates:BUILD.signal-hook-registry-1.4.8.bazel"),
+    )
+
+    maybe(
+        http_archive,
+        name = "crates__signature-2.2.0",
+        sha256 = "77549399552de45a898a580c1b41d445bf730df867cc44e6c0233bbc4b8329de",
+        type = "tar.gz",
+        urls = [crate_url("signature", "2.2.0")],
+        strip_prefix = "signature-2.2.0",
+        build_file = Label("//third_party/crates:BUILD.signature-2.2.0.bazel"),
     )
 
     maybe(
@@ -4923,6 +5181,16 @@ def crate_repositories():
 
     maybe(
         http_archive,
+        name = "crates__zeroize_derive-1.5.0",
+        sha256 = "3c50655cbb0fe3fc43170059e702f1ce5e19b84cec58dc87b037a09935c2f328",
+        type = "tar.gz",
+        urls = [crate_url("zeroize_derive", "1.5.0")],
+        strip_prefix = "zeroize_derive-1.5.0",
+        build_file = Label("//third_party/crates:BUILD.zeroize_derive-1.5.0.bazel"),
+    )
+
+    maybe(
+        http_archive,
         name = "crates__zlib-rs-0.6.8",
         sha256 = "b268e58e7c693d7c271f93ffc4ba3b380412554231c85bf61ca7af91042a4112",
         type = "tar.gz",
@@ -4963,6 +5231,7 @@ def crate_repositories():
        struct(repo="crates__hyper-1.12.0", is_dev_dep = False),
        struct(repo="crates__hyper-util-0.1.21", is_dev_dep = False),
        struct(repo="crates__jiff-0.2.43", is_dev_dep = False),
+       struct(repo="crates__jsonwebtoken-11.1.0", is_dev_dep = False),
        struct(repo="crates__libc-0.2.191", is_dev_dep = False),
        struct(repo="crates__mimalloc-0.1.52", is_dev_dep = False),
        struct(repo="crates__prometheus-client-0.25.2", is_dev_dep = False),
@@ -4981,10 +5250,13 @@ def crate_repositories():
        struct(repo="crates__rustls-0.23.46", is_dev_dep = False),
        struct(repo="crates__rustls-pki-types-1.15.1", is_dev_dep = False),
        struct(repo="crates__rustls-webpki-0.103.16", is_dev_dep = False),
+       struct(repo="crates__schemars-1.2.3", is_dev_dep = False),
        struct(repo="crates__serde-1.0.229", is_dev_dep = False),
+       struct(repo="crates__serde-saphyr-2.1.1", is_dev_dep = False),
        struct(repo="crates__serde_json-1.0.154", is_dev_dep = False),
        struct(repo="crates__serde_path_to_error-0.1.20", is_dev_dep = False),
        struct(repo="crates__sha2-0.11.1", is_dev_dep = False),
+       struct(repo="crates__signature-2.2.0", is_dev_dep = False),
        struct(repo="crates__socket2-0.6.5", is_dev_dep = False),
        struct(repo="crates__strsim-0.11.1", is_dev_dep = False),
        struct(repo="crates__tempfile-3.27.0", is_dev_dep = False),
