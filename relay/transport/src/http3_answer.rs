@@ -1,6 +1,7 @@
 //! One request over HTTP/3, from its headers to the end of its answer.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -28,7 +29,7 @@ pub(crate) async fn answer<S>(
     S::Future: Send,
 {
     let patience = Some(shared.limits().header_timeout());
-    let (request, stream) = match message::within(patience, resolver.resolve_request()).await {
+    let (request, stream) = match message::within(patience, pin!(resolver.resolve_request())).await {
         Ok(resolved) => resolved,
         Err(Unsent::Stream(error)) => {
             match &error {
@@ -68,6 +69,6 @@ async fn respond(
     shared: &Shared,
 ) -> Result<(), Unsent> {
     let patience = Some(shared.limits().send_timeout());
-    message::within(patience, send.send_response(head)).await?;
+    message::within(patience, pin!(send.send_response(head))).await?;
     message::send_body(send, body, patience).await
 }

@@ -95,27 +95,29 @@ pub async fn send_body(
             Ok(mut data) => {
                 while !data.is_empty() {
                     let piece = data.split_to(data.len().min(MAX_PIECE));
-                    within(patience, stream.data(piece)).await?;
+                    within(patience, pin!(stream.data(piece))).await?;
                 }
             }
             Err(frame) => match frame.into_trailers() {
-                Ok(trailers) if !trailers.is_empty() => within(patience, stream.trailers(trailers)).await?,
+                Ok(trailers) if !trailers.is_empty() => {
+                    within(patience, pin!(stream.trailers(trailers))).await?
+                }
                 _ => {}
             },
         }
     }
-    within(patience, stream.finish()).await
+    within(patience, pin!(stream.finish())).await
 }
 
-/// Waits for a message to be sent or read, for at most `patience`. What is done at once costs no timer.
+/// Waits for a message to be sent or read, for at most `patience`. What is done at once costs no timer,
+/// and what is pinned where it began is not moved.
 ///
 /// # Errors
 /// The stream's own, or [`Unsent::Stalled`].
 pub async fn within<T>(
     patience: Option<Duration>,
-    sending: impl Future<Output = Result<T, StreamError>>,
+    mut sending: Pin<&mut impl Future<Output = Result<T, StreamError>>>,
 ) -> Result<T, Unsent> {
-    let mut sending = pin!(sending);
     if let Poll::Ready(sent) = poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx))).await {
         return Ok(sent?);
     }

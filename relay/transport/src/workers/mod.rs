@@ -160,15 +160,16 @@ impl Workers {
             let mut own = common.clone();
             let key = sockets.key;
             own.cid_generator(move || Box::new(WorkerIds::new(number, key)));
-            let runtime = if several {
+            // One thread takes its tasks as they come, so that connections need not wait for a turn.
+            let (runtime, quic): (_, Arc<dyn quinn::Runtime>) = if several {
                 let made = tokio::runtime::Builder::new_current_thread().enable_all().build();
-                Some(made.map_err(|error| broken(&error))?)
+                (Some(made.map_err(|error| broken(&error))?), Arc::new(quinn::TokioRuntime))
             } else {
-                None
+                (None, Arc::new(quic::Runtime))
             };
             let entered = runtime.as_ref().map(Runtime::enter);
             let udp = UdpSocket::from(socket);
-            let endpoint = Endpoint::new(own, Some(config.clone()), udp, Arc::new(quic::Runtime));
+            let endpoint = Endpoint::new(own, Some(config.clone()), udp, quic);
             drop(entered);
             let endpoint = Some(endpoint.map_err(|error| broken(&error))?);
             workers.push(Worker { endpoint, runtime });
