@@ -100,7 +100,7 @@ pub async fn send_body(
             }
             Err(frame) => match frame.into_trailers() {
                 Ok(trailers) if !trailers.is_empty() => {
-                    within(patience, pin!(stream.trailers(trailers))).await?
+                    within(patience, pin!(stream.trailers(trailers))).await?;
                 }
                 _ => {}
             },
