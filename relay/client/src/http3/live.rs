@@ -82,8 +82,10 @@ impl Live {
     pub(super) fn progress(&self) -> Progress {
         let stats = self.connection.stats();
         let tx = stats.frame_tx;
+        // With fewer acknowledgements agreed on, a probe for lost data asks for one at once in the place of a PING.
         let sent = tx.stream
             + tx.ping
+            + tx.immediate_ack
             + tx.crypto
             + tx.reset_stream
             + tx.stop_sending
