@@ -105,8 +105,10 @@ async fn connect(
         return Ok(Open { _quic: connection, _http: None });
     }
     let quic = connection.clone();
-    let (mut driver, mut sender) =
-        h3::client::builder().send_grease(false).build(Connection::new(connection, Side::Client)).await?;
+    let (mut driver, mut sender) = h3::client::builder()
+        .send_grease(false)
+        .build(Connection::new(connection, Side::Client, 64 << 10))
+        .await?;
     omnirelay_runtime::spawn("idle-connection", async move { driver.wait_idle().await });
     let mut stream = sender.send_request(http::Request::post("https://localhost/").body(())?).await?;
     stream.send_data(Bytes::from_static(b"hello")).await?;

@@ -116,10 +116,14 @@ impl Channel {
     pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, ChannelError> {
         self.0.complete_uri(&mut request);
         let mut outgoing = Outgoing::new(request).await;
-        match &self.0.http3 {
+        let sent = match &self.0.http3 {
             Some(path) => self.0.over_http3(path, &mut outgoing).await,
             None => self.0.over_tcp(&mut outgoing, None).await,
-        }
+        };
+        sent.map_err(|error| match outgoing.broke_off() {
+            Some(status) => ChannelError::RequestBody(status),
+            None => error,
+        })
     }
 
     /// Says goodbye to the peer, which it takes at most 200 ms for; connections otherwise end by
@@ -181,7 +185,7 @@ impl Inner {
                 Err(SendError::Broken(_))
                     if live.has_ended() && outgoing.is_idempotent() && outgoing.rewind() => {}
                 Err(SendError::Unfit(error)) => return Err(self.refused(Protocol::Http3, error.into())),
-                Err(SendError::Broken(error)) => return Err(self.broken(Protocol::Http3, error.into())),
+                Err(SendError::Broken(error)) => return Err(self.broken(Protocol::Http3, error)),
             }
         }
         self.over_tcp(outgoing, Some(DowngradeReason::PeerRefused)).await

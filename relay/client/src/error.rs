@@ -47,6 +47,9 @@ pub enum ChannelError {
         /// Why.
         source: BoxError,
     },
+    /// The request's own body broke off, of which the peer is innocent.
+    #[error("the request's body broke off: {0}")]
+    RequestBody(Status),
 }
 
 impl ChannelError {
@@ -54,6 +57,12 @@ impl ChannelError {
     #[must_use]
     pub const fn is_unsent(&self) -> bool {
         matches!(self, Self::Connect { .. } | Self::Refused { .. })
+    }
+
+    /// Whether the fault lies with whoever sends the request rather than with the peer or the way to it.
+    #[must_use]
+    pub const fn is_callers(&self) -> bool {
+        matches!(self, Self::RequestBody(_))
     }
 
     /// Whether HTTP/3 alone was tried and nothing came back over UDP: the peer may be gone, or UDP blocked.
@@ -65,7 +74,10 @@ impl ChannelError {
 
     fn source_text(&self) -> String {
         let (Self::Connect { source, .. } | Self::Broken { source, .. } | Self::Refused { source, .. }) =
-            self;
+            self
+        else {
+            return self.to_string();
+        };
         let mut text = source.to_string();
         let mut next = source.source();
         while let Some(error) = next {
@@ -101,6 +113,7 @@ impl From<&ChannelError> for Status {
             ChannelError::Broken { source, .. } | ChannelError::Refused { source, .. } => {
                 body::broken(source.as_ref()).code
             }
+            ChannelError::RequestBody(status) => return status.clone(),
         };
         Self::new(code, format!("{error}: {}", error.source_text())).with_hint(error.hint())
     }

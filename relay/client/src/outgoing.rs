@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request};
 use http_body::{Body as _, Frame};
+use relay_core::Status;
 use relay_transport::{Body, BoxError, Reset, body};
 
 /// Bytes of a streamed body that are kept for a second try; a request that has sent more is not
@@ -54,10 +55,17 @@ impl Outgoing {
                     round: 0,
                     bytes,
                     overflown: false,
+                    broke_off: None,
                 })))
             }
         };
         Self { head, body }
+    }
+
+    /// Why the request's own body broke off, where it did: then nothing that came of it speaks against the peer.
+    pub(crate) fn broke_off(&self) -> Option<Status> {
+        let Content::Streamed(tape) = &self.body else { return None };
+        tape.lock().unwrap_or_else(PoisonError::into_inner).broke_off.clone()
     }
 
     /// Whether the request may be carried out a second time.
@@ -186,6 +194,7 @@ struct Tape {
     round: u32,
     bytes: usize,
     overflown: bool,
+    broke_off: Option<Status>,
 }
 
 impl Tape {
@@ -246,7 +255,11 @@ impl http_body::Body for Reader {
             return Poll::Ready(Some(Err("the request was moved to another connection".into())));
         }
         // Whoever sends it on finds the code for its own protocol.
-        tape.poll(cx).map_err(|error| Reset::of(&error).into())
+        tape.poll(cx).map_err(|error| {
+            let status = body::broken(error.as_ref());
+            tape.broke_off = Some(status.clone());
+            Reset::from(status).into()
+        })
     }
 
     fn is_end_stream(&self) -> bool {

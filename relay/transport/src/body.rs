@@ -12,6 +12,7 @@ use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use relay_core::{Code, Status};
 
+use crate::quic::Malformed;
 use crate::reset::{Http2Incoming, Reset};
 use crate::spare;
 
@@ -297,6 +298,14 @@ pub fn broken(error: &(dyn std::error::Error + 'static)) -> Status {
         if let Some(StreamError::RemoteTerminate { code, .. }) = error.downcast_ref::<StreamError>() {
             let code = Code::from_h3_reset(code.value());
             return Status::new(code, format!("the peer reset the stream: {error}"));
+        }
+        if let Some(StreamError::Undefined(inner)) = error.downcast_ref::<StreamError>()
+            && let Some(malformed) = inner.downcast_ref::<Malformed>()
+        {
+            return Status::internal(malformed.to_string());
+        }
+        if let Some(malformed) = error.downcast_ref::<Malformed>() {
+            return Status::internal(malformed.to_string());
         }
         if let Some(error) = error.downcast_ref::<h2::Error>() {
             return reset_of_http2(error);

@@ -20,6 +20,7 @@ const CLIENT: u8 = 2;
 #[derive(Debug, Default)]
 pub(crate) struct Exchange {
     answered: AtomicBool,
+    malformed: AtomicBool,
     waits_for: AtomicU8,
 }
 
@@ -31,6 +32,15 @@ impl Exchange {
 
     pub(crate) fn is_answered(&self) -> bool {
         self.answered.load(Ordering::Relaxed)
+    }
+
+    /// The rest of the request has turned out to be malformed.
+    pub(crate) fn malformed(&self) {
+        self.malformed.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_malformed(&self) -> bool {
+        self.malformed.load(Ordering::Relaxed)
     }
 
     /// The answer's body knows what it waits for.

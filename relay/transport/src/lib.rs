@@ -14,6 +14,7 @@ pub mod body;
 mod compress;
 mod conn_info;
 pub mod datagram;
+mod date;
 mod endpoint;
 mod ends;
 mod exchange;

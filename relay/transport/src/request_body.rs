@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use h3::error::StreamError;
 use http_body::{Frame, SizeHint};
 use relay_core::{Code, RpcStyle, Status};
 use tokio::time::{Instant, Sleep};
@@ -14,6 +15,8 @@ use tokio::time::{Instant, Sleep};
 use crate::body::{Body, BoxError};
 use crate::exchange::Exchange;
 use crate::limits::Limits;
+use crate::quic::Malformed;
+use crate::respond::REQUEST_TIMEOUT;
 use crate::stats::{Bound, ListenerStats};
 
 /// Breaks off where a bound is met, and counts it.
@@ -67,7 +70,10 @@ impl RequestBody {
         }
         self.stats.refused(Bound::BodyTime);
         self.broken = true;
-        Poll::Ready("the request's body paused for too long (`limits.body_timeout_ms`)".into())
+        let slow = Status::new(Code::DeadlineExceeded, "the request's body paused for too long")
+            .with_name(REQUEST_TIMEOUT)
+            .with_hint("send it faster, or raise `limits.body_timeout_ms`");
+        Poll::Ready(slow.into())
     }
 }
 
@@ -86,7 +92,10 @@ impl http_body::Body for RequestBody {
             Poll::Pending => self.poll_pause(cx).map(|error| Some(Err(error))),
             Poll::Ready(Some(Err(error))) => {
                 self.broken = true;
-                Poll::Ready(Some(Err(error)))
+                let Some(malformed) = malformed(error.as_ref()) else { return Poll::Ready(Some(Err(error))) };
+                self.stats.refused(Bound::Malformed);
+                self.exchange.malformed();
+                Poll::Ready(Some(Err(Status::invalid_argument(malformed.to_string()).into())))
             }
             Poll::Ready(frame) => {
                 let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
@@ -110,6 +119,14 @@ impl http_body::Body for RequestBody {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// What h3 tells of a section that it did not get to see stands inside of its own error.
+fn malformed<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Malformed> {
+    match error.downcast_ref::<StreamError>() {
+        Some(StreamError::Undefined(inner)) => inner.downcast_ref(),
+        _ => error.downcast_ref(),
     }
 }
 

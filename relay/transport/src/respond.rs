@@ -9,6 +9,9 @@ use relay_core::{Code, RpcStyle, Status, headers};
 
 use crate::body::{self, Body};
 
+/// The name of a status whose request came too slowly, which HTTP has a status of its own for.
+pub(crate) const REQUEST_TIMEOUT: &str = "request-timeout";
+
 /// Answers in the style that the request was written in.
 #[must_use]
 pub fn status(style: RpcStyle, status: &Status) -> Response<Body> {
@@ -22,7 +25,11 @@ pub fn status(style: RpcStyle, status: &Status) -> Response<Body> {
 /// Problem details (RFC 9457) with the code's name and a hint.
 #[must_use]
 pub fn problem(status: &Status) -> Response<Body> {
-    problem_as(status, http_status(status.code))
+    let http = match status.name.as_deref() {
+        Some(REQUEST_TIMEOUT) => StatusCode::REQUEST_TIMEOUT,
+        _ => http_status(status.code),
+    };
+    problem_as(status, http)
 }
 
 /// As [`problem`] under another HTTP status than the code's own; the `type` is the status's name

@@ -5,10 +5,10 @@ mod support;
 
 use support::Server;
 use support::h3::{
-    CANCEL_PUSH, CONTROL_STREAM, DATA, GET, GOAWAY, H3_CLOSED_CRITICAL_STREAM, H3_FRAME_ERROR,
-    H3_FRAME_UNEXPECTED, H3_ID_ERROR, H3_MESSAGE_ERROR, H3_MISSING_SETTINGS, H3_REQUEST_INCOMPLETE,
-    H3_SETTINGS_ERROR, H3_STREAM_CREATION_ERROR, HEADERS, MAX_PUSH_ID, PUSH_STREAM,
-    QPACK_DECOMPRESSION_FAILED, SETTINGS, frame, raw, reset_with,
+    CANCEL_PUSH, CONTROL_STREAM, DATA, GET, GOAWAY, H3_CLOSED_CRITICAL_STREAM, H3_EXCESSIVE_LOAD,
+    H3_FRAME_ERROR, H3_FRAME_UNEXPECTED, H3_ID_ERROR, H3_MESSAGE_ERROR, H3_MISSING_SETTINGS,
+    H3_REQUEST_INCOMPLETE, H3_SETTINGS_ERROR, H3_STREAM_CREATION_ERROR, HEADERS, MAX_PUSH_ID, PUSH_STREAM,
+    QPACK_DECOMPRESSION_FAILED, SETTINGS, field, frame, raw, reset_with,
 };
 
 /// What follows a stream's type on a control stream of its own.
@@ -134,14 +134,52 @@ async fn a_malformed_request_costs_its_stream_alone() {
     let server = Server::start(|_, _| {});
     let peer = raw(&server, &server.client(None)).await.unwrap();
     let _control = peer.control().await;
-    let mut capital = GET.to_vec();
-    capital.extend([0x21, b'X', 1, b'1']);
+    let with = |last: &[u8]| frame(HEADERS, &[GET, last].concat());
+    // POST https://a/read, whose service reads the whole body first.
+    let read = [&[0, 0, 0xd4, 0xd7, 0x51, 5][..], b"/read", &[0x50, 1, b'a']].concat();
+    let of_length = |length: &str, body: &[u8]| {
+        let head = [&read[..], &field("content-length", length)].concat();
+        [frame(HEADERS, &head), frame(DATA, body)].concat()
+    };
+    let twice = [field("content-length", "1"), field("content-length", "2")].concat();
+    let cases = [
+        ("4.2 capitals", with(&field("X", "1"))),
+        ("4.2 connection", with(&field("connection", "x-secret"))),
+        ("4.2 proxy-connection", with(&field("proxy-connection", "keep-alive"))),
+        ("4.2 keep-alive", with(&field("keep-alive", "timeout=5"))),
+        ("4.2 transfer-encoding", with(&field("transfer-encoding", "chunked"))),
+        ("4.2 upgrade", with(&field("upgrade", "websocket"))),
+        ("4.2 te", with(&field("te", "gzip"))),
+        (
+            "4.3 a pseudo-header field behind a field",
+            frame(HEADERS, &[&[0, 0, 0xd1, 0xdd], &GET[3..]].concat()),
+        ),
+        ("4.3.1 two methods", with(&[0xd4])),
+        ("4.3.1 two authorities", with(&[0x50, 1, b'b'])),
+        ("4.3.1 two paths, one written out", with(&field(":path", "/admin"))),
+        ("4.3 a status", with(&[0xd9])),
+        ("4.3 an unknown one", with(&field(":user", "1"))),
+        ("4.3.1 user information", frame(HEADERS, &[&GET[..5], &[0x50, 5], b"u:p@a"].concat())),
+        ("4.4 only an authority", frame(HEADERS, &[0, 0, 0xd1, 0x50, 1, b'a'])),
+        ("4.4 CONNECT with a path", frame(HEADERS, &[&[0, 0, 0xcf], &GET[3..]].concat())),
+        ("4.1.2 two lengths", with(&twice)),
+        ("4.1.2 no number", with(&field("content-length", "+0"))),
+        ("4.1.2 a longer body", of_length("2", b"abc")),
+        ("4.1.2 a shorter body", of_length("4", b"abc")),
+        ("4.1.2 no body", frame(HEADERS, &[&read[..], &field("content-length", "4")].concat())),
+        (
+            "4.3 a pseudo-header field in trailers",
+            [frame(HEADERS, &read), frame(DATA, b"abc"), frame(HEADERS, &[0, 0, 0xc1])].concat(),
+        ),
+    ];
     for (what, bytes, expected) in [
         ("4.1 nothing", vec![], H3_REQUEST_INCOMPLETE),
         ("4.3.1 no path", frame(HEADERS, &[0, 0, 0xd1, 0xd7]), H3_MESSAGE_ERROR),
         ("4.3.1 no method", frame(HEADERS, &[0, 0, 0xd7, 0xc1]), H3_MESSAGE_ERROR),
-        ("4.2 a field in capitals", frame(HEADERS, &capital), H3_MESSAGE_ERROR),
-    ] {
+    ]
+    .into_iter()
+    .chain(cases.map(|(what, bytes)| (what, bytes, H3_MESSAGE_ERROR)))
+    {
         let (mut send, recv) = peer.request(&bytes).await;
         let _stopped_already = send.finish();
         assert_eq!(reset_with(recv).await, Some(expected), "{what}");
@@ -149,7 +187,32 @@ async fn a_malformed_request_costs_its_stream_alone() {
     let (mut send, recv) = peer.request(&frame(HEADERS, GET)).await;
     send.finish().unwrap();
     assert_eq!(reset_with(recv).await, None, "the connection goes on");
-    server.until_refused("malformed", 4).await;
+    for good in [of_length("3", b"abc"), [frame(HEADERS, &read), frame(DATA, b"abc")].concat()] {
+        let (mut send, mut recv) = peer.request(&good).await;
+        send.finish().unwrap();
+        let answer = recv.read_to_end(1 << 10).await.unwrap();
+        assert!(answer.ends_with(b"3 bytes"), "{answer:x?}");
+    }
+    server.until_refused("malformed", 25).await;
+}
+
+#[tokio::test]
+async fn a_frame_too_long_to_keep_ends_the_connection() {
+    let server = Server::start(|config, _| config.limits.max_header_bytes = 1024);
+    // Its length is all that comes: nobody waits for the rest.
+    let claim = |kind| [&[kind][..], &(0x8000_0000_u32 | 5000).to_be_bytes()].concat();
+    for (what, streams, request) in [
+        ("settings", control(&[claim(SETTINGS)]), vec![]),
+        ("a reserved frame of the control stream", control(&[frame(SETTINGS, &[]), claim(0x21)]), vec![]),
+        ("a head", control(&[frame(SETTINGS, &[])]), claim(HEADERS)),
+        ("a reserved frame", control(&[frame(SETTINGS, &[])]), [frame(HEADERS, GET), claim(0x21)].concat()),
+    ] {
+        let peer = raw(&server, &server.client(None)).await.unwrap();
+        let _control = peer.uni(&streams).await;
+        let _request = peer.request(&request).await;
+        assert_eq!(peer.closed_with().await, Ok(H3_EXCESSIVE_LOAD), "{what}");
+    }
+    server.is_healthy().await;
 }
 
 #[tokio::test]
@@ -176,13 +239,11 @@ async fn a_field_section_above_the_bound_costs_its_stream_alone() {
         block.extend([0x21, b'x', 60]);
         block.extend([b'a'; 60]);
     }
-    let length = u16::try_from(block.len()).unwrap() | 0x4000;
-    let mut bytes = vec![HEADERS];
-    bytes.extend(length.to_be_bytes());
-    bytes.extend(block);
-    let (mut send, recv) = peer.request(&bytes).await;
+    let (mut send, mut recv) = peer.request(&frame(HEADERS, &block)).await;
     let _stopped_already = send.finish();
-    let _either_431_or_reset = reset_with(recv).await;
+    // `:status: 431` (RFC 6585, section 5), the value in Huffman's code, and a clean end.
+    let answer = recv.read_to_end(1 << 10).await.unwrap();
+    assert_eq!(answer, frame(HEADERS, &[0, 0, 0x5f, 9, 0x83, 0x69, 0x90, 0xff]));
     server.until_refused("max_header_bytes", 1).await;
     let (mut send, recv) = peer.request(&frame(HEADERS, GET)).await;
     send.finish().unwrap();

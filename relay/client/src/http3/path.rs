@@ -22,6 +22,9 @@ use crate::pool::{Choice, choose};
 use crate::race;
 use crate::tcp::Tcp;
 
+/// The longest field section that a server may send, in bytes as RFC 9114, section 4.2.2 counts them.
+const MAX_SECTION: u32 = 64 << 10;
+
 /// A path that did not come about.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{source}")]
@@ -191,9 +194,9 @@ impl Path {
         let connecting = self.sockets.connect(&self.config, address, &name);
         let (connecting, endpoint) = connecting.map_err(|error| refused(error.into()))?;
         let connection = connecting.await.map_err(handshake_error)?;
-        let h3 = Connection::new(connection.clone(), Side::Client);
+        let h3 = Connection::new(connection.clone(), Side::Client, MAX_SECTION);
         let mut builder = h3::client::builder();
-        builder.max_field_section_size(64 << 10).send_grease(false);
+        builder.max_field_section_size(MAX_SECTION.into()).send_grease(false);
         let (mut driver, sender) = builder.build(h3).await.map_err(|error| refused(error.into()))?;
         let live = Live::new(sender, connection, endpoint);
         let ended = Arc::clone(&live.ended);

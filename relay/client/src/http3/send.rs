@@ -7,10 +7,10 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use h3::error::{Code, StreamError};
-use http::{Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use relay_core::headers::GRPC_STATUS;
 use relay_transport::quic::message::{self, Unsent};
-use relay_transport::quic::{RecvStream, SendStream};
+use relay_transport::quic::{Malformed, RecvStream, SendStream, check_fields};
 use relay_transport::{Body, BoxError, body};
 use tokio::task::AbortHandle;
 use tracing::debug;
@@ -29,10 +29,11 @@ pub(crate) enum SendError {
     /// The request itself cannot be sent, here or anywhere.
     Unfit(StreamError),
     /// Whether it was carried out is unknown.
-    Broken(StreamError),
+    Broken(BoxError),
 }
 
 type RequestStream = h3::client::RequestStream<SendStream<Bytes>, Bytes>;
+type Receiving = h3::client::RequestStream<RecvStream, Bytes>;
 type Upload = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Sends one request and waits for the head of its answer.
@@ -53,7 +54,7 @@ pub(crate) async fn send(live: &Arc<Live>, outgoing: &Outgoing) -> Result<Respon
     let (send, mut recv) = stream.split();
     let mut upload = begin_upload(send, outgoing).await;
     let answer = {
-        let mut answer = pin!(recv.recv_response());
+        let mut answer = pin!(final_response(&mut recv));
         poll_fn(|cx| {
             if upload.as_mut().is_some_and(|upload| upload.as_mut().poll(cx).is_ready()) {
                 upload = None;
@@ -66,12 +67,16 @@ pub(crate) async fn send(live: &Arc<Live>, outgoing: &Outgoing) -> Result<Respon
         StreamError::RemoteTerminate { code, .. } if *code == Code::H3_REQUEST_REJECTED => {
             SendError::Refused(error)
         }
-        _ => SendError::Broken(error),
+        _ => SendError::Broken(error.into()),
+    })?;
+    let length = body_length(&outgoing.head.method, &answer).map_err(|malformed| {
+        recv.stop_sending(Code::H3_MESSAGE_ERROR);
+        SendError::Broken(malformed.into())
     })?;
     // An answer may come before the request is out; then the rest follows beside it.
     let sending =
         upload.map(|upload| AbortOnDrop(omnirelay_runtime::spawn("h3-request-body", upload).abort_handle()));
-    let mut message = message::Incoming::new(recv);
+    let mut message = message::Incoming::new(recv, length);
     if answer.headers().contains_key(GRPC_STATUS) {
         // A gRPC refusal is its head alone, and whoever it is handed on to takes it for one only so.
         if let Err(error) = message.look_ahead().await {
@@ -80,6 +85,24 @@ pub(crate) async fn send(live: &Arc<Live>, outgoing: &Outgoing) -> Result<Respon
     }
     let incoming = Incoming { message, _sending: sending, _place: place };
     Ok(answer.map(|()| body::boxed(incoming)))
+}
+
+/// The response behind those that are interim (RFC 9114, section 4.1).
+async fn final_response(recv: &mut Receiving) -> Result<Response<()>, StreamError> {
+    loop {
+        let response = recv.recv_response().await?;
+        if !response.status().is_informational() {
+            return Ok(response);
+        }
+    }
+}
+
+/// How long the body of a response has to be; `None` where nothing says so.
+fn body_length(method: &Method, response: &Response<()>) -> Result<Option<u64>, Malformed> {
+    let length = check_fields(response.headers())?;
+    // Both say how long a body would be that they do not have (RFC 9110, section 8.6).
+    let has_none = *method == Method::HEAD || response.status() == StatusCode::NOT_MODIFIED;
+    Ok(length.filter(|_| !has_none))
 }
 
 /// Waits for `opening`, and tells the pool where that takes waiting.
@@ -152,7 +175,7 @@ impl Drop for AbortOnDrop {
 /// An answer's body. Dropping it gives up the request's body too; while it lives, so does the
 /// connection.
 struct Incoming {
-    message: message::Incoming<h3::client::RequestStream<RecvStream, Bytes>>,
+    message: message::Incoming<Receiving>,
     _sending: Option<AbortOnDrop>,
     _place: Place,
 }

@@ -91,7 +91,8 @@ impl Outcome {
         match self {
             Self::Answer(_) | Self::StaleOwner(_) => false,
             Self::Failure(code, _) => matches!(code, Code::Unavailable | Code::Internal | Code::DataLoss),
-            Self::NoAnswer(_) | Self::TookTooLong(_) => true,
+            Self::NoAnswer(error) => !error.is_callers(),
+            Self::TookTooLong(_) => true,
         }
     }
 
@@ -108,7 +109,7 @@ impl Outcome {
     pub(super) fn retry_reason(&self, tries: &Tries) -> Option<Why> {
         match self {
             Self::Failure(code, _) if tries.retries_on(*code) => Some(Why::Status),
-            Self::NoAnswer(_) if tries.idempotent => Some(Why::Broken),
+            Self::NoAnswer(error) if tries.idempotent && !error.is_callers() => Some(Why::Broken),
             Self::TookTooLong(_) if tries.idempotent => Some(Why::Slow),
             _ => None,
         }

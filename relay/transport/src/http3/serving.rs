@@ -70,10 +70,11 @@ where
         service: S,
         shared: Shared,
     ) -> Result<Box<Self>, BoxError> {
-        let quic = Connection::new(connection.clone(), Side::Server);
+        let max_section = shared.limits().max_header_bytes;
+        let quic = Connection::new(connection.clone(), Side::Server, max_section);
         let (closing, last_accepted) = (quic.closing(), quic.last_accepted());
         let mut builder = h3::server::builder();
-        builder.max_field_section_size(shared.limits().max_header_bytes.into()).send_grease(false);
+        builder.max_field_section_size(max_section.into()).send_grease(false);
         // It waits until the client takes our settings, which it may never do.
         let building = tokio::time::timeout(shared.limits().send_timeout(), builder.build(quic));
         let Ok(built) = building.await else {

@@ -11,6 +11,7 @@ use http::HeaderMap;
 use http_body::Frame;
 use http_body_util::BodyExt as _;
 
+use super::malformed::Remaining;
 use super::{RecvStream, SendStream};
 use crate::body::{Body, BoxError};
 
@@ -131,6 +132,7 @@ pub async fn within<T>(
 /// A message's body as it arrives, trailers included.
 pub struct Incoming<S> {
     stream: S,
+    remaining: Remaining,
     reading: Reading,
     ahead: Option<Frame<Bytes>>,
 }
@@ -143,9 +145,10 @@ enum Reading {
 }
 
 impl<S> Incoming<S> {
-    /// Reads from a stream whose headers have been read.
-    pub fn new(stream: S) -> Self {
-        Self { stream, reading: Reading::Data, ahead: None }
+    /// Reads from a stream whose headers have been read. The body has to be of `length` where there is one
+    /// ([`check_fields`](super::check_fields)).
+    pub fn new(stream: S, length: Option<u64>) -> Self {
+        Self { stream, remaining: Remaining::new(length), reading: Reading::Data, ahead: None }
     }
 }
 
@@ -174,12 +177,16 @@ impl<S: Receive + Unpin> http_body::Body for Incoming<S> {
         }
         if self.reading == Reading::Data {
             match ready!(self.stream.poll_data(cx))? {
-                Some(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Some(data) => {
+                    self.remaining.take(data.len())?;
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
                 None => self.reading = Reading::Trailers,
             }
         }
         if self.reading == Reading::Trailers {
             let trailers = ready!(self.stream.poll_trailers(cx))?;
+            self.remaining.end()?;
             self.reading = Reading::Done;
             if let Some(trailers) = trailers {
                 return Poll::Ready(Some(Ok(Frame::trailers(trailers))));

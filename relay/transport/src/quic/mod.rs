@@ -5,7 +5,10 @@
 //! from the start, reads are polled in place, and a send half that is dropped before its end is
 //! reset.
 
+mod bidi;
 mod error;
+mod field_section;
+mod malformed;
 pub mod message;
 mod recv;
 mod rules;
@@ -19,10 +22,12 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Buf;
 use futures_util::stream::{self, Stream, StreamExt as _};
-use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId, WriteBuf};
+use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId};
 use rustls_pki_types::CertificateDer;
 
+use bidi::BidiStream;
 use error::{connection_error, stream_error};
+pub use malformed::{Malformed, check_fields, check_request};
 pub use recv::RecvStream;
 use rules::{Rules, Violation};
 pub use runtime::Runtime;
@@ -34,6 +39,12 @@ pub const H3_NO_ERROR: u32 = 0x100;
 pub const H3_REQUEST_CANCELLED: u32 = 0x10c;
 /// H3_REQUEST_REJECTED (RFC 9114, section 8.1): not processed, safe to try again.
 pub const H3_REQUEST_REJECTED: u32 = 0x10b;
+/// H3_MESSAGE_ERROR (RFC 9114, section 8.1): the message is malformed.
+pub const H3_MESSAGE_ERROR: u32 = 0x10e;
+
+/// How much longer than the longest field section a frame may be that h3 keeps until it is whole: one that is
+/// longer than it should be can then still be answered.
+const FRAMES_FOR_SECTION: u64 = 4;
 
 /// The longest datagram's payload that is tried where the path takes it, as loopback and networks
 /// with jumbo frames do: a long body then costs a quarter of the packets. quinn hands ten datagrams
@@ -153,8 +164,8 @@ impl std::fmt::Debug for LastAccepted {
 
 /// A quinn connection as h3 wants it.
 pub struct Connection {
-    connection: quinn::Connection,
     side: Side,
+    max_frame: u64,
     closing: Closing,
     last_accepted: LastAccepted,
     incoming_bidi: Streams<BidiPair>,
@@ -164,17 +175,17 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Wraps an established connection.
+    /// Wraps an established connection whose peer is told to send no field section above `max_section` bytes.
     #[must_use]
-    pub fn new(connection: quinn::Connection, side: Side) -> Self {
-        let violation = Violation::default();
+    pub fn new(connection: quinn::Connection, side: Side, max_section: u32) -> Self {
+        let (violation, max_frame) = (Violation::default(), FRAMES_FOR_SECTION * u64::from(max_section));
         Self {
             incoming_bidi: repeat(connection.clone(), |it| async move { it.accept_bi().await }),
             incoming_uni: repeat(connection.clone(), |it| async move { it.accept_uni().await }),
-            opener: Opener::new(connection.clone(), side, violation.clone()),
+            opener: Opener::new(connection, side, max_frame, violation.clone()),
             violation,
-            connection,
             side,
+            max_frame,
             closing: Closing::default(),
             last_accepted: LastAccepted::default(),
         }
@@ -222,7 +233,7 @@ impl<B: Buf + Send> quic::Connection<B> for Connection {
         Poll::Ready(Ok(RecvStream::new(
             stream,
             self.side.stop_code(),
-            Rules::of_one_way(self.side),
+            Rules::of_one_way(self.side, self.max_frame),
             self.violation.clone(),
         )))
     }
@@ -233,11 +244,18 @@ impl<B: Buf + Send> quic::Connection<B> for Connection {
     ) -> Poll<Result<BidiStream<B>, ConnectionErrorIncoming>> {
         let pair = ready!(poll_next(&mut self.incoming_bidi, cx)).map_err(connection_error)?;
         self.last_accepted.put(&pair.0);
-        Poll::Ready(Ok(BidiStream::new(pair, self.side, self.closing.clone(), self.violation.clone())))
+        let rules = Rules::of_request(self.side, self.max_frame);
+        Poll::Ready(Ok(BidiStream::new(
+            pair,
+            self.side.stop_code(),
+            rules,
+            self.closing.clone(),
+            self.violation.clone(),
+        )))
     }
 
     fn opener(&self) -> Opener {
-        Opener::new(self.connection.clone(), self.side, self.violation.clone())
+        self.opener.clone()
     }
 }
 
@@ -262,20 +280,21 @@ impl<B: Buf + Send> quic::OpenStreams<B> for Connection {
 pub struct Opener {
     connection: quinn::Connection,
     side: Side,
+    max_frame: u64,
     violation: Violation,
     opening_bidi: Option<Streams<BidiPair>>,
     opening_uni: Option<Streams<quinn::SendStream>>,
 }
 
 impl Opener {
-    fn new(connection: quinn::Connection, side: Side, violation: Violation) -> Self {
-        Self { connection, side, violation, opening_bidi: None, opening_uni: None }
+    fn new(connection: quinn::Connection, side: Side, max_frame: u64, violation: Violation) -> Self {
+        Self { connection, side, max_frame, violation, opening_bidi: None, opening_uni: None }
     }
 }
 
 impl Clone for Opener {
     fn clone(&self) -> Self {
-        Self::new(self.connection.clone(), self.side, self.violation.clone())
+        Self::new(self.connection.clone(), self.side, self.max_frame, self.violation.clone())
     }
 }
 
@@ -297,7 +316,14 @@ impl<B: Buf + Send> quic::OpenStreams<B> for Opener {
             },
         };
         let pair = ready!(opened).map_err(stream_error)?;
-        Poll::Ready(Ok(BidiStream::new(pair, self.side, Closing::default(), self.violation.clone())))
+        let rules = Rules::of_request(self.side, self.max_frame);
+        Poll::Ready(Ok(BidiStream::new(
+            pair,
+            self.side.stop_code(),
+            rules,
+            Closing::default(),
+            self.violation.clone(),
+        )))
     }
 
     fn poll_open_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<SendStream<B>, StreamErrorIncoming>> {
@@ -321,66 +347,6 @@ impl<B: Buf + Send> quic::OpenStreams<B> for Opener {
         let code = quinn::VarInt::from_u64(code.value()).unwrap_or(quinn::VarInt::from_u32(H3_NO_ERROR));
         let code = self.violation.code().map_or(code, quinn::VarInt::from_u32);
         self.connection.close(code, reason);
-    }
-}
-
-/// A request's stream: both halves.
-pub struct BidiStream<B> {
-    send: SendStream<B>,
-    recv: RecvStream,
-}
-
-impl<B> BidiStream<B> {
-    fn new((send, recv): BidiPair, side: Side, closing: Closing, violation: Violation) -> Self {
-        let recv = RecvStream::new(recv, side.stop_code(), Rules::of_request(side), violation);
-        Self { send: SendStream::guarded(send, closing), recv }
-    }
-}
-
-impl<B: Buf + Send> quic::BidiStream<B> for BidiStream<B> {
-    type SendStream = SendStream<B>;
-    type RecvStream = RecvStream;
-
-    fn split(self) -> (SendStream<B>, RecvStream) {
-        (self.send, self.recv)
-    }
-}
-
-impl<B: Buf + Send> quic::RecvStream for BidiStream<B> {
-    type Buf = bytes::Bytes;
-
-    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<bytes::Bytes>, StreamErrorIncoming>> {
-        self.recv.poll_data(cx)
-    }
-
-    fn stop_sending(&mut self, error_code: u64) {
-        self.recv.stop_sending(error_code);
-    }
-
-    fn recv_id(&self) -> StreamId {
-        self.recv.recv_id()
-    }
-}
-
-impl<B: Buf + Send> quic::SendStream<B> for BidiStream<B> {
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
-        self.send.poll_ready(cx)
-    }
-
-    fn send_data<T: Into<WriteBuf<B>>>(&mut self, data: T) -> Result<(), StreamErrorIncoming> {
-        self.send.send_data(data)
-    }
-
-    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
-        self.send.poll_finish(cx)
-    }
-
-    fn reset(&mut self, reset_code: u64) {
-        self.send.reset(reset_code);
-    }
-
-    fn send_id(&self) -> StreamId {
-        self.send.send_id()
     }
 }
 

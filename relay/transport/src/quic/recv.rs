@@ -7,8 +7,8 @@ use bytes::Bytes;
 use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId};
 
 use super::error::read_error;
-use super::rules::{Rules, Violation};
-use super::stream_id;
+use super::rules::{Broken, Rules, Violation};
+use super::{H3_MESSAGE_ERROR, stream_id};
 
 /// The most that one read hands on; backpressure works in steps of it.
 const MAX_CHUNK: usize = 64 << 10;
@@ -19,21 +19,46 @@ pub struct RecvStream {
     id: StreamId,
     stop_code: u32,
     ended: bool,
+    malformed: bool,
     rules: Rules,
     violation: Violation,
 }
 
 impl RecvStream {
     pub(super) fn new(stream: quinn::RecvStream, stop_code: u32, rules: Rules, violation: Violation) -> Self {
-        Self { id: stream_id(stream.id()), stream, stop_code, ended: false, rules, violation }
+        Self {
+            id: stream_id(stream.id()),
+            stream,
+            stop_code,
+            ended: false,
+            malformed: false,
+            rules,
+            violation,
+        }
     }
 
-    fn break_off(&mut self, code: u32) -> StreamErrorIncoming {
-        self.ended = true;
-        self.violation.found(code);
-        let connection_error =
-            ConnectionErrorIncoming::InternalError(format!("the peer broke a rule of HTTP/3: {code:#x}"));
-        StreamErrorIncoming::ConnectionErrorIncoming { connection_error }
+    /// Ends what the broken rule ends.
+    fn break_off(&mut self, broken: Broken) -> StreamErrorIncoming {
+        match broken {
+            Broken::Connection(code) => {
+                self.ended = true;
+                self.violation.found(code);
+                let connection_error = ConnectionErrorIncoming::InternalError(format!(
+                    "the peer broke a rule of HTTP/3: {code:#x}"
+                ));
+                StreamErrorIncoming::ConnectionErrorIncoming { connection_error }
+            }
+            Broken::Message(malformed) => {
+                quic::RecvStream::stop_sending(self, H3_MESSAGE_ERROR.into());
+                self.malformed = true;
+                StreamErrorIncoming::Unknown(Box::new(malformed))
+            }
+        }
+    }
+
+    /// Whether the message broke off because it is malformed.
+    pub(super) const fn is_malformed(&self) -> bool {
+        self.malformed
     }
 }
 
@@ -46,9 +71,9 @@ impl quic::RecvStream for RecvStream {
         let chunk = ready!(pin!(self.stream.read_chunk(MAX_CHUNK, true)).poll(cx));
         self.ended = !matches!(chunk, Ok(Some(_)));
         if let Ok(Some(chunk)) = &chunk
-            && let Err(code) = self.rules.look(&chunk.bytes)
+            && let Err(broken) = self.rules.look(&chunk.bytes)
         {
-            return Poll::Ready(Err(self.break_off(code)));
+            return Poll::Ready(Err(self.break_off(broken)));
         }
         Poll::Ready(chunk.map(|chunk| chunk.map(|chunk| chunk.bytes)).map_err(read_error))
     }

@@ -10,6 +10,10 @@ use h3::quic::{self, StreamErrorIncoming, StreamId, WriteBuf};
 use super::error::write_error;
 use super::{Closing, H3_REQUEST_CANCELLED, stream_id};
 
+/// What h3 answers a field section above its bound with, before it lets go of the stream without finishing it: a
+/// HEADERS frame of `:status: 431` alone. No answer of a service is without a `date`.
+const TOO_LARGE: &[u8] = &[1, 8, 0, 0, 0x5f, 9, 0x83, 0x69, 0x90, 0xff];
+
 /// A stream's sending half. Where it is guarded and dropped before its end, it is reset, so that
 /// a cancelled message never looks complete.
 pub struct SendStream<B> {
@@ -19,6 +23,8 @@ pub struct SendStream<B> {
     /// QUIC then takes at once and without a copy of its own.
     writing: Bytes,
     guarded: bool,
+    /// What was written is an answer that nobody will finish.
+    is_whole: bool,
     closing: Closing,
     acknowledged: Option<Acknowledged>,
     payload: PhantomData<fn(B)>,
@@ -40,7 +46,16 @@ impl<B> SendStream<B> {
 
     fn new(stream: quinn::SendStream, guarded: bool, closing: Closing) -> Self {
         let (id, writing) = (stream_id(stream.id()), Bytes::new());
-        Self { stream, id, writing, guarded, closing, acknowledged: None, payload: PhantomData }
+        Self {
+            stream,
+            id,
+            writing,
+            guarded,
+            is_whole: false,
+            closing,
+            acknowledged: None,
+            payload: PhantomData,
+        }
     }
 }
 
@@ -65,6 +80,7 @@ impl<B: Buf + Send> quic::SendStream<B> for SendStream<B> {
         let mut whole = BytesMut::with_capacity(frame.remaining());
         whole.put(frame);
         self.writing = whole.freeze();
+        self.is_whole = self.writing == TOO_LARGE;
         Ok(())
     }
 
@@ -102,7 +118,9 @@ impl<B: Buf + Send> quic::SendStream<B> for SendStream<B> {
 
 impl<B> Drop for SendStream<B> {
     fn drop(&mut self) {
-        if self.guarded {
+        if self.guarded && self.is_whole && self.writing.is_empty() {
+            let _already_closed = self.stream.finish();
+        } else if self.guarded {
             let _already_closed = self.stream.reset(quinn::VarInt::from_u32(H3_REQUEST_CANCELLED));
         }
     }

@@ -41,11 +41,26 @@ pub(crate) const PUSH_STREAM: u8 = 1;
 /// GET`, `:scheme https`, `:path /`, and `:authority` as a literal.
 pub(crate) const GET: &[u8] = &[0, 0, 0xd1, 0xd7, 0xc1, 0x50, 1, b'a'];
 
-/// A frame of at most 63 bytes.
+/// A frame of at most 16 KiB.
 pub(crate) fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
-    assert!(payload.len() < 64, "lengths of one byte are enough here");
-    let mut out = vec![kind, u8::try_from(payload.len()).unwrap()];
+    let mut out = vec![kind];
+    match u8::try_from(payload.len()) {
+        Ok(length) if length < 64 => out.push(length),
+        _ => out.extend((u16::try_from(payload.len()).unwrap() | 0x4000).to_be_bytes()),
+    }
     out.extend(payload);
+    out
+}
+
+/// A field line with its name and value written out.
+pub(crate) fn field(name: &str, value: &str) -> Vec<u8> {
+    let mut out = vec![0x20 | u8::try_from(name.len().min(7)).unwrap()];
+    if name.len() >= 7 {
+        out.push(u8::try_from(name.len() - 7).unwrap());
+    }
+    out.extend(name.as_bytes());
+    out.push(u8::try_from(value.len()).unwrap());
+    out.extend(value.as_bytes());
     out
 }
 
@@ -132,7 +147,7 @@ pub(crate) struct Client {
 
 pub(crate) async fn connect(server: &Server, client: &ClientTlsConfig) -> Result<Client, BoxError> {
     let peer = raw(server, client).await?;
-    let quic = Connection::new(peer.connection.clone(), Side::Client);
+    let quic = Connection::new(peer.connection.clone(), Side::Client, 64 << 10);
     let (mut driver, send) = h3::client::new(quic).await?;
     let driving = async move { driver.wait_idle().await };
     let _driver = omnirelay_runtime::spawn("h3-client", driving);
