@@ -112,7 +112,8 @@ impl Channel {
     /// Sends a request; its URI may be a path alone.
     ///
     /// # Errors
-    /// No connection, or one that broke; an answer of whatever status is no error.
+    /// No connection, or one that broke; a body that broke off before the answer came; an answer of whatever status
+    /// is no error.
     pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, ChannelError> {
         self.0.complete_uri(&mut request);
         let mut outgoing = Outgoing::new(request).await;
@@ -120,10 +121,11 @@ impl Channel {
             Some(path) => self.0.over_http3(path, &mut outgoing).await,
             None => self.0.over_tcp(&mut outgoing, None).await,
         };
-        sent.map_err(|error| match outgoing.broke_off() {
-            Some(status) => ChannelError::RequestBody(status),
-            None => error,
-        })
+        // Whatever came of a request that was never whole.
+        match outgoing.broke_off() {
+            Some(status) => Err(ChannelError::RequestBody(status)),
+            None => sent,
+        }
     }
 
     /// Says goodbye to the peer, which it takes at most 200 ms for; connections otherwise end by

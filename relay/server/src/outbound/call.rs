@@ -303,6 +303,9 @@ impl Outbound {
 
     /// Remembers of a peer how a try went.
     fn note(&self, peer: &Peer, outcome: &Outcome, took: Duration, hasty: bool) {
+        if outcome.is_callers_fault() {
+            return;
+        }
         let now = self.now();
         if matches!(outcome, Outcome::NoAnswer(_) | Outcome::TookTooLong(_)) {
             peer.failures.fetch_add(1, Relaxed);

@@ -86,13 +86,17 @@ impl Outcome {
         }
     }
 
+    /// Whether the request was never whole, which says nothing of the peer.
+    pub(super) const fn is_callers_fault(&self) -> bool {
+        matches!(self, Self::NoAnswer(error) if error.is_callers())
+    }
+
     /// Whether it is the peer's own fault, rather than an answer that it gave on purpose.
     pub(super) const fn speaks_against_peer(&self) -> bool {
         match self {
             Self::Answer(_) | Self::StaleOwner(_) => false,
             Self::Failure(code, _) => matches!(code, Code::Unavailable | Code::Internal | Code::DataLoss),
-            Self::NoAnswer(error) => !error.is_callers(),
-            Self::TookTooLong(_) => true,
+            Self::NoAnswer(_) | Self::TookTooLong(_) => true,
         }
     }
 
@@ -109,7 +113,7 @@ impl Outcome {
     pub(super) fn retry_reason(&self, tries: &Tries) -> Option<Why> {
         match self {
             Self::Failure(code, _) if tries.retries_on(*code) => Some(Why::Status),
-            Self::NoAnswer(error) if tries.idempotent && !error.is_callers() => Some(Why::Broken),
+            Self::NoAnswer(_) if tries.idempotent && !self.is_callers_fault() => Some(Why::Broken),
             Self::TookTooLong(_) if tries.idempotent => Some(Why::Slow),
             _ => None,
         }

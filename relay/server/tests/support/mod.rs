@@ -68,7 +68,7 @@ impl Relay {
         while !line.contains("\"message\":\"ready\"") {
             line.clear();
             assert!(log.read_line(&mut line).unwrap() > 0, "relayd ended before it was ready");
-            let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+            let event: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
             if event["message"] == "listening" {
                 data = event["data"].as_str().unwrap().to_owned();
                 admin = event["admin"].as_str().unwrap().to_owned();
@@ -82,7 +82,7 @@ impl Relay {
         loop {
             let mut line = String::new();
             assert!(self.log.read_line(&mut line).unwrap() > 0, "the log has ended without `{message}`");
-            let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+            let event: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
             if event["message"] == message {
                 return event;
             }
