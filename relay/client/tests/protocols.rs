@@ -9,11 +9,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::{BodyExt as _, StreamBody};
-use omnirelay_runtime::{DrainController, Metrics};
 use relay_client::{Channel, ChannelConfig, ChannelError};
 use relay_core::{DowngradeReason, Negotiated, Protocol};
 use relay_testkit::TestCa;
-use relay_transport::{Body, ConnInfo, Limits, Listener, ListenerConfig, body};
+use relay_transport::{Body, ConnInfo, Limits, body};
 use support::{Server, get, text};
 
 fn start(protocols: &[Protocol], limits: Limits) -> Server {
@@ -169,17 +168,12 @@ async fn draining_finishes_what_is_in_flight_and_refuses_the_rest() {
 
 #[tokio::test]
 async fn a_restarted_server_is_found_again() {
-    let server = start(&Protocol::ALL, Limits::default());
+    let mut server = start(&Protocol::ALL, Limits::default());
     let channel = server.channel(&[Protocol::Http3]);
     assert_eq!(channel.send(get("/who")).await.unwrap().status(), 200);
-    let address = server.url.rsplit(':').next().unwrap().parse().unwrap();
     server.drain.start();
-    server.serving.await.unwrap();
-    let tls = server.ca.server_tls("spiffe://test/server/a");
-    let config = ListenerConfig::new(([127, 0, 0, 1], address), tls);
-    let again = Listener::bind("test", &config, &Metrics::default()).unwrap();
-    let drain = DrainController::new();
-    let _serving = omnirelay_runtime::spawn("again", again.serve(tower::service_fn(answer), drain.drain()));
+    (&mut server.serving).await.unwrap();
+    server.again(tower::service_fn(answer)).await;
     assert_eq!(channel.send(get("/who")).await.unwrap().status(), 200);
 }
 
