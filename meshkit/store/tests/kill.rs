@@ -21,9 +21,9 @@ use meshkit_testkit::records::{at, commit, id, mutation, peer, put, put_shard, r
 use meshkit_testkit::validator::Dice;
 
 const PATH: &str = "MESHKIT_STORE_KILL_PATH";
-/// How many kills; a soak sets more.
+/// How many kills; fewer while one works on it.
 const KILLS: &str = "MESHKIT_STORE_KILLS";
-const KILLS_BY_DEFAULT: u64 = 120;
+const KILLS_BY_DEFAULT: u64 = 2_000;
 /// Kills of one file, before another begins empty.
 const OF_ONE_FILE: u64 = 30;
 
