@@ -40,11 +40,30 @@ impl Program {
 /// # Panics
 /// Where the variable is not set or names no file.
 pub(crate) fn from_env(variable: &str) -> PathBuf {
-    let path = PathBuf::from(std::env::var_os(variable).unwrap_or_else(|| {
+    file(variable, &value(variable))
+}
+
+fn value(variable: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| {
         panic!("{variable} is not set: run the suites with `./bazelw test //smoke/...`");
-    }));
-    assert!(path.is_file(), "{variable} names {}, where there is no file", path.display());
+    })
+}
+
+fn file(variable: &str, path: &str) -> PathBuf {
+    assert!(Path::new(path).is_file(), "{variable} names {path}, where there is no file");
     std::fs::canonicalize(path).expect("a file has a path")
+}
+
+/// The modules of the control plane that have an image of their own, each with its archive.
+///
+/// # Panics
+/// Where the one who runs the suite does not name them.
+#[must_use]
+pub fn module_archives() -> Vec<(String, PathBuf)> {
+    const ROLES: &str = "SMOKE_MESHKIT_ROLES";
+    let pairs = value(ROLES);
+    let pairs = pairs.split_whitespace().map(|pair| pair.split_once('=').expect("`module=archive`"));
+    pairs.map(|(module, archive)| (module.to_owned(), file(ROLES, archive))).collect()
 }
 
 /// A loaded image.
@@ -55,14 +74,19 @@ pub struct Image {
 }
 
 impl Image {
-    /// Loads the archive of `program`. Archives carry a name of their own, which another run may
-    /// give to another image at any time, so the name in it is replaced beforehand.
+    /// Loads the archive of `program`.
     pub(crate) fn load(engine: &Engine, program: Program) -> Self {
-        let name = format!("localhost/{}/{}:smoke", engine.run(), program.name());
-        let scratch = engine.scratch(&format!("image-{}", program.name()));
+        Self::load_archive(engine, program.name(), &program.archive())
+    }
+
+    /// Loads an archive under a name of this run. Archives carry a name of their own, which another run may
+    /// give to another image at any time, so the name in it is replaced beforehand.
+    pub(crate) fn load_archive(engine: &Engine, name: &str, archive: &Path) -> Self {
+        let scratch = engine.scratch(&format!("image-{name}"));
+        let name = format!("localhost/{}/{name}:smoke", engine.run());
         let unpacked = scratch.join("unpacked");
         std::fs::create_dir(&unpacked).expect("the scratch folder can be written");
-        tar(["-xf".as_ref(), program.archive().as_os_str(), "-C".as_ref(), unpacked.as_os_str()]);
+        tar(["-xf".as_ref(), archive.as_os_str(), "-C".as_ref(), unpacked.as_os_str()]);
         rename(&unpacked.join("manifest.json"), &name);
         let archive = scratch.join("image.tar");
         let entries = std::fs::read_dir(&unpacked).expect("the unpacked image can be read");

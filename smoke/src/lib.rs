@@ -18,13 +18,14 @@ mod engine;
 mod image;
 mod mesh;
 mod process;
+mod role;
 mod suite;
 mod wait;
 
 pub use client::{Client, Reply};
 pub use container::{Container, ContainerSpec, Mount};
 pub use engine::Engine;
-pub use image::{Image, Program};
+pub use image::{Image, Program, module_archives};
 pub use mesh::{Member, Mesh, STATE};
 pub use process::{Ran, block_on, enter, run};
 pub use suite::Suite;

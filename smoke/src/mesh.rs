@@ -17,13 +17,13 @@ use crate::process::Ran;
 use crate::wait::until;
 
 /// Where the images keep state, and where the mesh's volume is mounted.
-const HOME: &str = "/var/lib/omnirelay";
+pub(crate) const HOME: &str = "/var/lib/omnirelay";
 /// Where `dev init` wrote the mesh, as containers see it. Not `dev`: podman copies no folder of that
 /// name out of the top of a volume.
 pub const STATE: &str = "/var/lib/omnirelay/mesh";
 
 /// How long a process may take until it is ready; it takes some milliseconds on an idle machine.
-const READY: Duration = Duration::from_secs(60);
+pub(crate) const READY: Duration = Duration::from_secs(60);
 /// How long a command of the CLI may take.
 const COMMAND: Duration = Duration::from_secs(60);
 
@@ -55,11 +55,11 @@ pub struct Member {
     pub kind: String,
     /// Where its listeners are reached on this machine, by TCP and UDP; a relay's second is that of
     /// its diagnostics.
-    ports: Vec<(u16, u16)>,
+    pub(crate) ports: Vec<(u16, u16)>,
 }
 
 impl Member {
-    fn url(&self, listener: usize, protocol: Protocol) -> String {
+    pub(crate) fn url(&self, listener: usize, protocol: Protocol) -> String {
         let (tcp, udp) = self.ports[listener];
         format!("https://127.0.0.1:{}", if protocol == Protocol::Http3 { udp } else { tcp })
     }
@@ -97,7 +97,7 @@ impl Mesh {
     }
 
     /// What `dev init` says of the processes.
-    fn plan(&self) -> Vec<serde_json::Value> {
+    pub(crate) fn plan(&self) -> Vec<serde_json::Value> {
         let text = std::fs::read(self.files.join("mesh.json")).expect("`dev init` writes mesh.json");
         let plan: serde_json::Value = serde_json::from_slice(&text).expect("mesh.json is JSON");
         plan["components"].as_array().expect("mesh.json lists components").clone()
@@ -110,10 +110,7 @@ impl Mesh {
             items.map(|item| item.as_str().expect("a text").to_owned()).collect::<Vec<_>>()
         };
         let (name, kind) = (text("name"), text("kind"));
-        let ports = list("listens").into_iter().map(|address| {
-            address.rsplit(':').next().and_then(|port| port.parse().ok()).expect("an address has a port")
-        });
-        let ports: Vec<u16> = ports.collect();
+        let ports = published(component);
         let image = match kind.as_str() {
             "meshkit" => &self.meshkitd,
             "relay" => &self.relayd,
@@ -259,6 +256,13 @@ impl Mesh {
     pub fn file(&self, name: &str) -> PathBuf {
         self.files.join(Path::new(name))
     }
+}
+
+/// The ports that a process listens on.
+pub(crate) fn published(component: &serde_json::Value) -> Vec<u16> {
+    let listens = component["listens"].as_array().expect("a component has it").iter();
+    let port = |address: &str| address.rsplit(':').next()?.parse().ok();
+    listens.map(|one| one.as_str().and_then(port).expect("an address has a port")).collect()
 }
 
 /// The processes of the development mesh, which find each other by name.

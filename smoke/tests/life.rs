@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use omnirelay_runtime::spawn;
-use omnirelay_smoke::{Client, Mesh, Mount, Ran, STATE, Suite, block_on, enter, until};
+use omnirelay_smoke::{Client, Mesh, Mount, Ran, STATE, Suite, block_on, enter, module_archives, until};
 use relay_core::Protocol::{Http1, Http2, Http3};
 use serde_json::json;
 
@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         .check("a second control plane on the same store is refused", store_in_use)
         .check("a store that cannot be written is refused", unwritable_store)
         .check("a corrupt database is refused and stays as it is", corrupt_database)
+        .check("each module of the control plane runs in an image of its own", modules_by_themselves)
         .check("no process runs as root", nobody_is_root)
         .check("a draining relay finishes the calls in flight and ends with 0", relay_drains)
         .check("every process ends with 0 on SIGTERM", everything_drains)
@@ -143,6 +144,33 @@ fn corrupt_database(mesh: &Mesh) {
     container.fetch("/corrupt.sqlite", &after);
     let read = |file| std::fs::read(file).expect("it can be read");
     assert!(read(&before) == read(&after), "meshkitd changed a file that it refused");
+}
+
+/// A path that each module alone answers.
+const OF_MODULES: [(&str, &str); 9] = [
+    ("audit", "/meshkit/audit"),
+    ("backup", "/meshkit/backup"),
+    ("bootstrap", "/meshkit/trust"),
+    ("clusters", "/meshkit/clusters"),
+    ("config", "/meshkit/config"),
+    ("leaders", "/meshkit/leaders"),
+    ("members", "/meshkit/members"),
+    ("registry", "/meshkit/versions"),
+    ("shards", "/meshkit/namespaces"),
+];
+
+fn modules_by_themselves(mesh: &Mesh) {
+    let archives = module_archives();
+    let names: Vec<_> = archives.iter().map(|(module, _)| module.as_str()).collect();
+    assert_eq!(names, OF_MODULES.map(|(module, _)| module));
+    for (module, archive) in &archives {
+        mesh.with_module(module, archive, |client| {
+            for (of, path) in OF_MODULES {
+                let expected = if of == module { 200 } else { 404 };
+                let _answered = client.get(path).has(expected);
+            }
+        });
+    }
 }
 
 fn nobody_is_root(mesh: &Mesh) {

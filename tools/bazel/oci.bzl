@@ -6,11 +6,12 @@ load("//tools/bazel:image_labels.bzl", "image_labels")
 load("//tools/bazel:image_layer.bzl", "image_layer")
 load("//tools/bazel:python.bzl", "python_test")
 
-def omnirelay_image(name, binary, program, description, cmd = None, exposed_ports = None, visibility = None):
+def omnirelay_image(name, binary, program, description, cmd = None, exposed_ports = None, roles = {}, visibility = None):
     """Declares an image with what loads, pushes and tests it.
 
     Targets: `NAME` (an OCI layout), `NAME_archive` (for `docker load`), `load_NAME`, `push_NAME`, `NAME_contents_test`,
-    `NAME_reproducible_test`, `NAME_push_test`.
+    `NAME_reproducible_test`, `NAME_push_test`; and for each role `NAME_ROLE`, `NAME_ROLE_archive`, `load_NAME_ROLE` and
+    `push_NAME_ROLE`: an image of its own name with the same layers, so that a host keeps them once.
 
     Args:
       name: by convention `image`.
@@ -19,13 +20,9 @@ def omnirelay_image(name, binary, program, description, cmd = None, exposed_port
       description: one line for the description label.
       cmd: default arguments.
       exposed_ports: as in rules_oci.
+      roles: what the program is started as, by the name of the image: its first arguments.
       visibility: who may use the image.
     """
-    image_labels(
-        name = name + "_labels",
-        description = description,
-        title = program,
-    )
     pkg_files(
         name = name + "_binary",
         srcs = [binary],
@@ -39,30 +36,54 @@ def omnirelay_image(name, binary, program, description, cmd = None, exposed_port
             testonly = testonly,
             srcs = [":" + name + "_binary"],
         )
-        oci_image(
-            name = name + suffix,
-            testonly = testonly,
-            architecture = select({
-                "@platforms//cpu:aarch64": "arm64",
-                "//conditions:default": "amd64",
-            }),
-            cmd = cmd,
-            entrypoint = ["/usr/local/bin/" + program],
-            exposed_ports = exposed_ports,
-            labels = ":" + name + "_labels",
-            os = "linux",
-            tars = [
-                "//tools/bazel/image:base" + suffix,
-                ":" + name + "_layer" + suffix,
-            ],
-            user = "65532:65532",
-            visibility = visibility,
-            workdir = "/var/lib/omnirelay",
-        )
+    config = dict(cmd = cmd, exposed_ports = exposed_ports, visibility = visibility)
+    entrypoint = ["/usr/local/bin/" + program]
+    _image(name, name, program, description, entrypoint, **config)
+    oci_image(
+        name = name + "_again",
+        testonly = True,
+        **_what(name, name, entrypoint, cmd, exposed_ports, "_again")
+    )
+    for role, arguments in roles.items():
+        _image(name, name + "_" + role, role, description, entrypoint + arguments, **config)
+    _tests(name, binary, program)
+
+def _what(layers, name, entrypoint, cmd, exposed_ports, suffix = ""):
+    """What an image consists of."""
+    return dict(
+        architecture = select({
+            "@platforms//cpu:aarch64": "arm64",
+            "//conditions:default": "amd64",
+        }),
+        cmd = cmd,
+        entrypoint = entrypoint,
+        exposed_ports = exposed_ports,
+        labels = ":" + name + "_labels",
+        os = "linux",
+        tars = [
+            "//tools/bazel/image:base" + suffix,
+            ":" + layers + "_layer" + suffix,
+        ],
+        user = "65532:65532",
+        workdir = "/var/lib/omnirelay",
+    )
+
+def _image(layers, name, title, description, entrypoint, cmd, exposed_ports, visibility):
+    """An image of the layers of another one or of its own, and what loads and pushes it."""
+    image_labels(
+        name = name + "_labels",
+        description = description,
+        title = title,
+    )
+    oci_image(
+        name = name,
+        visibility = visibility,
+        **_what(layers, name, entrypoint, cmd, exposed_ports)
+    )
     oci_load(
         name = "load_" + name,
         image = ":" + name,
-        repo_tags = ["omnirelay/{}:latest".format(program)],
+        repo_tags = ["omnirelay/{}:latest".format(title)],
         visibility = visibility,
     )
     native.filegroup(
@@ -76,7 +97,6 @@ def omnirelay_image(name, binary, program, description, cmd = None, exposed_port
         image = ":" + name,
         visibility = visibility,
     )
-    _tests(name, binary, program)
 
 def _tests(name, binary, program):
     test = "//tools/bazel/image:image_test.py"
