@@ -13,6 +13,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use relay_core::{Code, Status};
 
 use crate::quic::Malformed;
+use crate::http1::Http1Incoming;
 use crate::reset::{Http2Incoming, Reset};
 use crate::spare;
 
@@ -30,7 +31,9 @@ enum Kind {
         data: Option<Bytes>,
         trailers: Option<HeaderMap>,
     },
-    /// What hyper receives over HTTP/1.1.
+    /// A request that hyper receives over HTTP/1.1.
+    Http1Request(Http1Incoming),
+    /// An answer that hyper receives over HTTP/1.1.
     Http1(hyper::body::Incoming),
     /// What hyper receives over HTTP/2.
     Http2(Http2Incoming),
@@ -43,7 +46,7 @@ impl Body {
     pub fn known_trailers(&self) -> Option<&HeaderMap> {
         match &self.0 {
             Kind::Known { trailers, .. } => trailers.as_ref(),
-            Kind::Http1(_) | Kind::Http2(_) | Kind::Streamed(_) => None,
+            Kind::Http1Request(_) | Kind::Http1(_) | Kind::Http2(_) | Kind::Streamed(_) => None,
         }
     }
 }
@@ -61,6 +64,7 @@ impl http_body::Body for Body {
                 let frame = data.take().map(Frame::data);
                 Poll::Ready(frame.or_else(|| trailers.take().map(Frame::trailers)).map(Ok))
             }
+            Kind::Http1Request(body) => Pin::new(body).poll_frame(cx),
             Kind::Http1(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
             Kind::Http2(body) => Pin::new(body).poll_frame(cx),
             Kind::Streamed(body) => Pin::new(body).poll_frame(cx),
@@ -70,6 +74,7 @@ impl http_body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Known { data, trailers } => data.is_none() && trailers.is_none(),
+            Kind::Http1Request(body) => body.is_end_stream(),
             Kind::Http1(body) => body.is_end_stream(),
             Kind::Http2(body) => body.is_end_stream(),
             Kind::Streamed(body) => body.is_end_stream(),
@@ -84,6 +89,7 @@ impl http_body::Body for Body {
             }
             // A length on the wire would tell HTTP/1.1 that nothing comes after it.
             Kind::Known { .. } => SizeHint::default(),
+            Kind::Http1Request(body) => body.size_hint(),
             Kind::Http1(body) => body.size_hint(),
             Kind::Http2(body) => body.size_hint(),
             Kind::Streamed(body) => body.size_hint(),
@@ -125,6 +131,12 @@ pub fn with_trailers(bytes: impl Into<Bytes>, trailers: HeaderMap) -> Body {
 impl From<hyper::body::Incoming> for Body {
     fn from(body: hyper::body::Incoming) -> Self {
         Self(Kind::Http1(body))
+    }
+}
+
+impl From<Http1Incoming> for Body {
+    fn from(body: Http1Incoming) -> Self {
+        Self(Kind::Http1Request(body))
     }
 }
 

@@ -50,7 +50,7 @@ where
     let mut ends = ends(Arc::clone(&conn), drain, unwelcome);
     let stalled = io.stalled();
     let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
-        let request = request.map(|body| Incoming::of_hyper(body, http2));
+        let request = request.map(|body| Incoming::of_hyper(body, http2, &shared.stats));
         let (shared, service, conn) = (shared.clone(), service.clone(), Arc::clone(&conn));
         let exchange = next.begin();
         // In a box of its own: what wraps it is moved several times before it runs.

@@ -19,6 +19,7 @@ mod endpoint;
 mod ends;
 mod exchange;
 mod http;
+mod http1;
 mod http3;
 mod http3_answer;
 mod limits;

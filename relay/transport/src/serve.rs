@@ -16,6 +16,7 @@ use crate::body::{self, Body};
 use crate::compress::{Compression, CompressionConfig, Wish};
 use crate::conn_info::ConnInfo;
 use crate::exchange::Exchange;
+use crate::http1::{self, Http1Incoming};
 use crate::limits::Limits;
 use crate::places::{Places, Taken};
 use crate::rate::SharedRate;
@@ -133,7 +134,7 @@ impl Shared {
         self.stats.request(conn.info.protocol);
         let (parts, incoming) = request.into_parts();
         let style = RpcStyle::of(&parts);
-        if let Some(refusal) = self.refuse_head(style, &parts) {
+        if let Some(refusal) = self.refuse_head(conn.info.protocol, style, &parts) {
             return refusal;
         }
         let Some(taken) = Places::take(&self.requests) else {
@@ -176,7 +177,18 @@ impl Shared {
         response.map(|body| body::boxed(ResponseBody::new(body, exchange, protocol, stats, in_flight)))
     }
 
-    fn refuse_head(&self, style: RpcStyle, parts: &http::request::Parts) -> Option<Response<Body>> {
+    fn refuse_head(
+        &self,
+        protocol: Protocol,
+        style: RpcStyle,
+        parts: &http::request::Parts,
+    ) -> Option<Response<Body>> {
+        if protocol == Protocol::Http1
+            && let Some(status) = http1::fault(parts)
+        {
+            self.stats.refused(Bound::Malformed);
+            return Some(http1::refuse(&status));
+        }
         let target = parts.uri.path_and_query().map(|target| target.as_str().len());
         let limits = self.limits();
         let above = |count: usize, max: u32| u32::try_from(count).map_or(true, |count| count > max);
@@ -239,8 +251,12 @@ impl From<Body> for Incoming {
 
 impl Incoming {
     /// A body as hyper reads it.
-    pub(crate) fn of_hyper(body: hyper::body::Incoming, http2: bool) -> Self {
-        Self(if http2 { Http2Incoming::new(body).into() } else { body.into() })
+    pub(crate) fn of_hyper(body: hyper::body::Incoming, http2: bool, stats: &ListenerStats) -> Self {
+        Self(if http2 {
+            Http2Incoming::new(body).into()
+        } else {
+            Http1Incoming::new(body, stats.clone()).into()
+        })
     }
 }
 

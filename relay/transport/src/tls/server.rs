@@ -23,6 +23,9 @@ use super::{ServerTlsConfig, alpn, broken_provider, files, provider, refusal};
 /// Sessions that can be resumed; as many as rustls keeps by default.
 const SESSIONS: usize = 256;
 
+/// What curl asks for that is told to speak HTTP/1.0 (registered with HTTP/1.1's, RFC 7301, section 6).
+const HTTP_1_0: &[u8] = b"http/1.0";
+
 /// How long calls in flight of a peer that is believed no more may go on.
 const REFUSED: Duration = Duration::from_secs(1);
 
@@ -60,6 +63,10 @@ impl ServerTls {
         let mut tls = builder.with_cert_resolver(Arc::new(follow.clone()));
         tls.session_storage = Arc::new(follow);
         tls.alpn_protocols = alpn(protocols);
+        if protocols.contains(&Protocol::Http1) {
+            // It is served as HTTP/1.1 is, so who asks for it alone is not turned away.
+            tls.alpn_protocols.push(HTTP_1_0.to_vec());
+        }
         tls.max_early_data_size = 0;
         Ok(tls)
     }
