@@ -16,7 +16,7 @@ mod scope;
 mod status;
 
 pub use code::{Code, UnknownCode};
-pub use deadline::{format_grpc_timeout, parse_grpc_timeout, parse_ttl_ms};
+pub use deadline::{RefusedDeadline, format_grpc_timeout, parse_grpc_timeout, parse_ttl_ms, timeout};
 pub use meta::{RpcMeta, RpcStyle};
 pub use protocol::{DowngradeReason, Encoding, Negotiated, Protocol, UnknownName};
 pub use scope::Scope;

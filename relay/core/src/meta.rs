@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, header::CONTENT_TYPE, request::Parts};
 
-use crate::deadline::{parse_grpc_timeout, parse_ttl_ms};
+use crate::deadline::{self, RefusedDeadline};
 use crate::headers as name;
 use crate::protocol::Encoding;
 
@@ -69,8 +69,8 @@ pub struct RpcMeta<'a> {
     pub shard_key: Option<&'a str>,
     /// How the body is encoded.
     pub encoding: Encoding,
-    /// How long the caller still waits.
-    pub timeout: Option<Duration>,
+    /// How long the caller still waits, if it says so and there is any.
+    pub timeout: Result<Option<Duration>, RefusedDeadline<'a>>,
 }
 
 impl<'a> RpcMeta<'a> {
@@ -87,7 +87,11 @@ impl<'a> RpcMeta<'a> {
             caller: text(headers, &name::RPC_CALLER),
             shard_key: text(headers, &name::RPC_SHARD_KEY),
             encoding: encoding(style, headers, content_type),
-            timeout: timeout(style, headers),
+            timeout: deadline::timeout(
+                style,
+                headers.get(name::CONTEXT_TTL_MS),
+                headers.get(name::GRPC_TIMEOUT),
+            ),
         }
     }
 
@@ -117,13 +121,6 @@ fn encoding(style: RpcStyle, headers: &HeaderMap, content_type: &str) -> Encodin
             "application/x-protobuf" | "application/protobuf" => Encoding::Protobuf,
             _ => Encoding::Raw,
         },
-    }
-}
-
-fn timeout(style: RpcStyle, headers: &HeaderMap) -> Option<Duration> {
-    match style {
-        RpcStyle::Grpc => parse_grpc_timeout(text(headers, &name::GRPC_TIMEOUT)?),
-        RpcStyle::Yarpc | RpcStyle::Http => parse_ttl_ms(text(headers, &name::CONTEXT_TTL_MS)?),
     }
 }
 
@@ -159,7 +156,7 @@ mod tests {
         assert_eq!((meta.service, meta.procedure), (Some("greeter"), Some("Greeter::Greet")));
         assert_eq!((meta.caller, meta.shard_key), (Some("cli"), Some("k1")));
         assert_eq!(meta.encoding, Encoding::Json);
-        assert_eq!(meta.timeout, Some(Duration::from_millis(1500)));
+        assert_eq!(meta.timeout, Ok(Some(Duration::from_millis(1500))));
         assert_eq!(meta.grpc_service(), None);
         alone_as_together(&parts);
     }
@@ -180,7 +177,7 @@ mod tests {
         assert_eq!(meta.style, RpcStyle::Grpc);
         assert_eq!(meta.grpc_service(), Some("samples.v1.Greeter"));
         assert_eq!(meta.encoding, Encoding::Protobuf);
-        assert_eq!(meta.timeout, Some(Duration::from_secs(2)));
+        assert_eq!(meta.timeout, Ok(Some(Duration::from_secs(2))));
         alone_as_together(&parts);
     }
 }

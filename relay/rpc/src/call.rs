@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
-use relay_core::{Encoding, RpcStyle, headers, parse_grpc_timeout, parse_ttl_ms};
+use relay_core::{Encoding, RefusedDeadline, RpcStyle, headers};
 use relay_transport::{ConnInfo, PeerIdentity, spare};
 use tokio::time::Instant;
 
@@ -43,6 +43,8 @@ pub(crate) struct Told<'a> {
     pub(crate) service: Option<&'a str>,
     /// As [`Call::procedure`].
     pub(crate) procedure: &'a str,
+    /// The caller names a deadline that no call is begun with.
+    pub(crate) refused: Option<RefusedDeadline<'a>>,
 }
 
 impl<'a> Told<'a> {
@@ -74,9 +76,9 @@ impl<'a> Told<'a> {
             Some(_) => RpcStyle::Yarpc,
             None => RpcStyle::Http,
         };
-        let timeout = match style {
-            RpcStyle::Grpc => text(grpc_timeout).and_then(parse_grpc_timeout),
-            RpcStyle::Yarpc | RpcStyle::Http => text(ttl).and_then(parse_ttl_ms),
+        let (timeout, refused) = match relay_core::timeout(style, ttl, grpc_timeout) {
+            Ok(timeout) => (timeout, None),
+            Err(refused) => (None, Some(refused)),
         };
         let facts = Facts {
             style,
@@ -90,7 +92,7 @@ impl<'a> Told<'a> {
             RpcStyle::Grpc | RpcStyle::Http => path(head),
             RpcStyle::Yarpc => text(procedure).unwrap_or_default(),
         };
-        Self { facts, service: text(service), procedure }
+        Self { facts, service: text(service), procedure, refused }
     }
 
     pub(crate) fn style(&self) -> RpcStyle {

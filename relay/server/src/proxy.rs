@@ -104,7 +104,7 @@ async fn forward(
     }
     route.admit(&head).await?;
     let place = route.enter(&meta, &head)?;
-    let (mut timeout, mut max_timeout) = (meta.timeout, route.timeout());
+    let (mut timeout, mut max_timeout) = (meta.timeout?, route.timeout());
     if let Some(injected) = route.inject(|| router.roll()) {
         if let Some(passed) = passed {
             passed.fault = injected.name();

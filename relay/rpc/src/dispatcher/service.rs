@@ -67,7 +67,11 @@ impl Dispatcher {
     fn begin(self: &Arc<Self>, request: Request<Body>) -> Kind {
         let (head, body) = request.into_parts();
         let told = Told::of(&head);
-        let index = match self.find(&told) {
+        let found = self.find(&told).and_then(|index| match told.refused {
+            None => Ok(index),
+            Some(refused) => Err(refused.into()),
+        });
+        let index = match found {
             Ok(index) => index,
             Err(status) => return Kind::Refused(Some(Box::new(respond::status(told.style(), &status)))),
         };
