@@ -25,7 +25,7 @@ use tower::{Service, ServiceExt as _};
 use tracing::warn;
 
 use crate::args::Args;
-use crate::{leftover, membership, reload, routes, store};
+use crate::{membership, reload, routes, store};
 
 /// Brings meshkitd up: everything that can be wrong is found before anything is written.
 ///
@@ -235,10 +235,7 @@ fn service(
             if is_probe(request.uri().path()) {
                 return Ok(answer(request).await);
             }
-            let (request, leftover) = leftover::keep(request);
-            let answer = guard(ways.of(&request), request, answer).await;
-            leftover.read().await;
-            Ok(answer)
+            Ok(guard(ways.of(&request), request, answer).await)
         }
     })
 }

@@ -5,7 +5,6 @@
 
 mod app;
 mod args;
-mod leftover;
 mod membership;
 mod methods;
 mod reload;

@@ -22,6 +22,7 @@ mod http;
 mod http1;
 mod http3;
 mod http3_answer;
+mod leftover;
 mod limits;
 mod listener;
 mod places;

@@ -17,6 +17,7 @@ use crate::compress::{Compression, CompressionConfig, Wish};
 use crate::conn_info::ConnInfo;
 use crate::exchange::Exchange;
 use crate::http1::{self, Http1Incoming};
+use crate::leftover;
 use crate::limits::Limits;
 use crate::places::{Places, Taken};
 use crate::rate::SharedRate;
@@ -147,12 +148,22 @@ impl Shared {
         let in_flight = InFlight { _taken: taken, _held: self.stats.hold_request() };
         let (incoming, stats) = (incoming.into().0, self.stats.clone());
         let bounded = RequestBody::new(incoming, Arc::clone(&exchange), style, &self.limits(), stats);
-        let mut request = Request::from_parts(parts, body::boxed(bounded));
+        let (body, leftover) = match conn.info.protocol {
+            Protocol::Http1 => {
+                let (body, leftover) = leftover::lend(&parts, body::boxed(bounded));
+                (body, Some(leftover))
+            }
+            Protocol::Http2 | Protocol::Http3 => (body::boxed(bounded), None),
+        };
+        let mut request = Request::from_parts(parts, body);
         request.extensions_mut().insert(conn.info.clone());
         let waiting = Waiting { conn, answered: false };
         let answer = AssertUnwindSafe(service.oneshot(request)).catch_unwind().await;
         waiting.answered();
         exchange.answer();
+        if let Some(leftover) = leftover {
+            leftover.read().await;
+        }
         let mut response = match answer {
             Ok(Ok(response)) => response,
             Ok(Err(never)) => match never {},
