@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use omnirelay_runtime::ErrorKind;
 
 use super::mesh::{Hosts, Options, components};
@@ -136,4 +138,36 @@ fn containers_are_called_by_their_names() {
     let names = options.hosts.of_certificate("meshkitd", options.listen);
     assert_eq!(names, ["localhost", "meshkitd", "127.0.0.1", "::1", "control", "mesh.example"]);
     assert!(Hosts::parse(&["nobody=control".to_owned()]).is_err());
+}
+
+/// The bytes of a PEM file's first certificate.
+fn der(path: &Path) -> Vec<u8> {
+    let text = fs::read_to_string(path).unwrap();
+    let body = text.split("-----").nth(2).unwrap().replace(['\r', '\n'], "");
+    STANDARD.decode(body).unwrap()
+}
+
+/// What stands in the extension `2.5.29.NUMBER` of a certificate, without its `prefix`.
+fn extension(der: &[u8], number: u8, prefix: &[u8]) -> Vec<u8> {
+    let start = [&[0x06, 0x03, 0x55, 0x1d, number][..], prefix].concat();
+    let at = der.windows(start.len()).position(|window| window == start).expect("the extension is there");
+    der[at + start.len()..][..20].to_vec()
+}
+
+#[test]
+fn certificates_name_the_key_of_their_authority() {
+    let temp = tempfile::tempdir().unwrap();
+    let directory = temp.path().join("mesh");
+    drop(prepare(&directory, |_| {}).unwrap());
+    let pki = directory.join("pki");
+    // An octet string of an octet string of 20 bytes (RFC 5280, section 4.2.1.2) ...
+    let own = extension(&der(&pki.join("ca.pem")), 0x0e, &[0x04, 0x16, 0x04, 0x14]);
+    let mut tried = 0;
+    for name in files(&directory).into_keys().filter(|name| name.ends_with(".pem") && !name.contains("ca.")) {
+        // ... and one of a sequence whose first field it is (section 4.2.1.1).
+        let named = extension(&der(&directory.join(&name)), 0x23, &[0x04, 0x18, 0x30, 0x16, 0x80, 0x14]);
+        assert_eq!(named, own, "{name}");
+        tried += 1;
+    }
+    assert!(tried >= 3, "{tried} certificates");
 }

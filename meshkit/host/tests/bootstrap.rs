@@ -16,6 +16,7 @@ use relay_core::{Code, Protocol};
 use serde_json::json;
 use support::joining::{bench, change, join, member, request, spec, token};
 use support::{ADMIN, Ask, Bench, OBSERVER, OPERATOR, peer};
+use x509_parser::extensions::ParsedExtension;
 
 #[tokio::test]
 async fn who_joins_is_known_by_what_the_token_says() {
@@ -25,6 +26,8 @@ async fn who_joins_is_known_by_what_the_token_says() {
     let token = token(&admin, spec("")).await;
     let (identity, issued) = join(&bench, &meshkitd, &token, "greeter-7").await.unwrap();
     assert_eq!(issued.spiffe, "spiffe://omnirelay.dev/service/eu-1/greeter-7");
+    let authority = std::fs::read_to_string(bench.ca.ca()).unwrap();
+    assert_eq!(key_ids(&issued.certificate_chain).1.unwrap(), key_ids(&authority).0.unwrap());
 
     for protocol in [Protocol::Http3, Protocol::Http2] {
         let client = member(&meshkitd, &identity, protocol);
@@ -99,6 +102,23 @@ async fn a_request_decides_about_nothing_but_its_key() {
         (Code::InvalidArgument, true),
         "{refused}"
     );
+}
+
+/// What a certificate calls its own key and its authority's (RFC 5280, sections 4.2.1.2 and 4.2.1.1), without which strict
+/// clients do not believe it.
+fn key_ids(pem: &str) -> (Option<Vec<u8>>, Option<Vec<u8>>) {
+    let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).unwrap();
+    let (mut own, mut authoritys) = (None, None);
+    for extension in pem.parse_x509().unwrap().extensions() {
+        match extension.parsed_extension() {
+            ParsedExtension::SubjectKeyIdentifier(id) => own = Some(id.0.to_vec()),
+            ParsedExtension::AuthorityKeyIdentifier(id) => {
+                authoritys = id.key_identifier.as_ref().map(|id| id.0.to_vec());
+            }
+            _ => {}
+        }
+    }
+    (own, authoritys)
 }
 
 /// The names of a certificate, and whether it is an authority's.

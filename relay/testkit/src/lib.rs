@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod,
-    KeyPair, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
+    KeyPair, KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
 use relay_transport::tls::{ClientTlsConfig, ServerTlsConfig};
 
@@ -110,6 +110,8 @@ impl TestCa {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // What strict clients ask for, Python since 3.13 among them (RFC 5280, sections 4.2.1.1 and 4.2.1.3).
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.distinguished_name.push(DnType::CommonName, "test authority");
         let certificate = params.self_signed(&key).unwrap();
         std::fs::write(dir.path().join("ca.pem"), certificate.pem()).unwrap();
@@ -200,6 +202,7 @@ impl TestCa {
         let mut params = CertificateParams::new(names).unwrap();
         params.subject_alt_names.push(SanType::URI(spiffe.try_into().unwrap()));
         params.serial_number = Some(SerialNumber::from(serial));
+        params.use_authority_key_identifier_extension = true;
         change(&mut params);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
