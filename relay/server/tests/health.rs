@@ -73,6 +73,7 @@ async fn a_peer_gets_calls_only_while_its_probes_are_answered() {
             metrics.contains("omnirelay_outbound_peers{outbound=\"up\",state=\"unhealthy\"} 1"),
             "{metrics}"
         );
+        assert!(!metrics.contains(" -0"), "{metrics}");
         healthy.store(true, Relaxed);
         until(&ca, &relay, [PeerState::Up; 2]).await;
         let mut first = 0;

@@ -128,8 +128,10 @@ impl Collector for OutboundMetrics {
         let peers = ("omnirelay_outbound_peers", "Peers by whether they get calls", "state");
         self.gauge(&mut encoder, peers, |outbound| {
             let states = outbound.fleet.states();
-            let count =
-                |state: PeerState| states.iter().filter(|(_, one, _)| *one == state).map(|_| 1.0).sum();
+            // From nought up: the sum of no numbers is -0.
+            let count = |state: PeerState| {
+                states.iter().filter(|(_, one, _)| *one == state).fold(0.0, |count, _| count + 1.0)
+            };
             PeerState::ALL.map(|state| (state.name(), count(state))).into()
         })?;
         let pending =
@@ -137,7 +139,7 @@ impl Collector for OutboundMetrics {
         self.gauge(&mut encoder, pending, |outbound| {
             let peers = outbound.fleet.peers();
             let pending = || peers.all.iter().map(|peer| f64::from(peer.load.pending()));
-            vec![("all", pending().sum()), ("busiest", pending().fold(0.0, f64::max))]
+            vec![("all", pending().fold(0.0, |all, one| all + one)), ("busiest", pending().fold(0.0, f64::max))]
         })?;
         let latency = (
             "omnirelay_outbound_latency_seconds",
