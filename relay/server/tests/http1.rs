@@ -54,7 +54,7 @@ const CALL: &str = "host: a\r\nrpc-service: up\r\nrpc-procedure: p\r\nrpc-encodi
 async fn a_bad_chunk_is_its_senders_fault_whatever_was_sent_on_by_then() {
     let ca = TestCa::new();
     let upstream = Upstream::start(&ca, echo);
-    for protocol in ["http1", "http2"] {
+    for protocol in ["http1", "http2", "http3"] {
         let relay = start(&ca, &upstream, protocol);
         for chunks in ["zz\r\n", "2\r\nab\r\nzz\r\n", "2\r\nabc\r\n0\r\n\r\n"] {
             let request =

@@ -12,8 +12,8 @@ use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use relay_core::{Code, Status};
 
-use crate::quic::Malformed;
 use crate::http1::Http1Incoming;
+use crate::quic::Malformed;
 use crate::reset::{Http2Incoming, Reset};
 use crate::spare;
 

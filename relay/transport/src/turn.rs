@@ -85,9 +85,8 @@ mod tests {
         // One thread that everything takes its turn on, and that lets whoever was woken last go first.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
         runtime.block_on(async move {
-            let connection = async move {
-                if takes_turns { in_turn(connection).await } else { connection.await }
-            };
+            let connection =
+                async move { if takes_turns { in_turn(connection).await } else { connection.await } };
             let connection = omnirelay_runtime::spawn("connection", connection);
             while queue.lock().unwrap().connection.is_none() {
                 tokio::task::yield_now().await;

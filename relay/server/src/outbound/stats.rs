@@ -139,7 +139,10 @@ impl Collector for OutboundMetrics {
         self.gauge(&mut encoder, pending, |outbound| {
             let peers = outbound.fleet.peers();
             let pending = || peers.all.iter().map(|peer| f64::from(peer.load.pending()));
-            vec![("all", pending().fold(0.0, |all, one| all + one)), ("busiest", pending().fold(0.0, f64::max))]
+            vec![
+                ("all", pending().fold(0.0, |all, one| all + one)),
+                ("busiest", pending().fold(0.0, f64::max)),
+            ]
         })?;
         let latency = (
             "omnirelay_outbound_latency_seconds",

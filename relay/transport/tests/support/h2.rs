@@ -109,6 +109,28 @@ impl Peer {
         tokio::time::timeout(LONG, self.read()).await.expect("the listener answers or closes")
     }
 
+    /// Every frame of a stream until it ends: its kind, its flags and its length.
+    pub(crate) async fn stream(&mut self, stream: u32) -> Vec<(u8, u8, usize)> {
+        let mut frames = Vec::new();
+        let reading = async {
+            loop {
+                let mut head = [0; 9];
+                self.io.read_exact(&mut head).await.unwrap();
+                let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+                self.io.read_exact(&mut vec![0; length]).await.unwrap();
+                if u32::from_be_bytes(head[5..9].try_into().unwrap()) != stream {
+                    continue;
+                }
+                frames.push((head[3], head[4], length));
+                if head[3] == RST_STREAM || (matches!(head[3], DATA | HEADERS) && head[4] & END_STREAM != 0) {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(LONG, reading).await.expect("the stream ends");
+        frames
+    }
+
     async fn read(&mut self) -> Outcome {
         loop {
             let mut head = [0; 9];

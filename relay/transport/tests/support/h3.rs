@@ -64,6 +64,26 @@ pub(crate) fn field(name: &str, value: &str) -> Vec<u8> {
     out
 }
 
+/// The frames that a stream of a request or an answer is made of, whole: their kinds and payloads.
+pub(crate) fn frames(mut bytes: &[u8]) -> Vec<(u64, Vec<u8>)> {
+    let mut frames = Vec::new();
+    while !bytes.is_empty() {
+        let (kind, length) = (varint(&mut bytes), usize::try_from(varint(&mut bytes)).unwrap());
+        let (payload, rest) = bytes.split_at(length);
+        frames.push((kind, payload.to_vec()));
+        bytes = rest;
+    }
+    frames
+}
+
+/// A variable-length integer (RFC 9000, section 16).
+fn varint(bytes: &mut &[u8]) -> u64 {
+    let length = 1 << (bytes[0] >> 6);
+    let (number, rest) = bytes.split_at(length);
+    *bytes = rest;
+    number.iter().skip(1).fold(u64::from(number[0] & 0x3f), |number, byte| number << 8 | u64::from(*byte))
+}
+
 /// A client's own endpoint with a connection that is up.
 pub(crate) struct Peer {
     pub(crate) endpoint: Endpoint,
