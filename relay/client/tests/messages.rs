@@ -34,17 +34,41 @@ fn trailers() -> HeaderMap {
 }
 
 /// `/trailers` with a body of 65 535 bytes, `/empty-trailers` with trailers that hold nothing,
-/// `/dropped` with an answer that is dropped half-way.
+/// `/panics` with an answer that is lost half-way by a fault of the server, `/pauses` with one that never goes on.
 async fn answer(request: Request<Body>) -> Result<Response<Body>, Infallible> {
     Ok(Response::new(match request.uri().path() {
         "/trailers" => frames(vec![data(65_535), Frame::trailers(trailers())]),
         "/empty-trailers" => frames(vec![data(10), Frame::trailers(HeaderMap::new())]),
-        "/dropped" => body::boxed(StreamBody::new(futures_util::stream::once(async {
-            // The task that writes is gone before the message is: what a panic or a shutdown does.
-            Err::<Frame<Bytes>, _>(std::io::Error::other("dropped"))
-        }))),
+        "/panics" => body::boxed(Half(Then::Panic, false)),
+        "/pauses" => body::boxed(Half(Then::Pause, false)),
         _ => request.into_body(),
     }))
+}
+
+/// What comes after the first piece of an answer.
+#[derive(Clone, Copy)]
+enum Then {
+    Panic,
+    Pause,
+}
+
+/// One piece, and then no end.
+struct Half(Then, bool);
+
+impl http_body::Body for Half {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match (std::mem::replace(&mut self.1, true), self.0) {
+            (false, _) => Poll::Ready(Some(Ok(data(1)))),
+            (true, Then::Pause) => Poll::Pending,
+            (true, Then::Panic) => panic!("on purpose"),
+        }
+    }
 }
 
 fn start() -> Server {
@@ -83,13 +107,35 @@ async fn trailers_that_hold_nothing_are_never_sent() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_dropped_is_reset() {
+async fn an_answer_whose_body_panics_is_reset() {
     let server = start();
-    for protocol in WITH_TRAILERS {
+    for (count, protocol) in (1..).zip(Protocol::ALL) {
         // The head may not be out yet either; whichever it is, it is an error.
-        if let Ok(answer) = server.channel(&[protocol]).send(get("/dropped")).await {
+        if let Ok(answer) = server.channel(&[protocol]).send(get("/panics")).await {
             assert!(answer.into_body().collect().await.is_err(), "{protocol}: it looked complete");
         }
+        let panics = format!("panics_total{{listener=\"test\"}} {count}\n");
+        assert!(server.metrics.render().contains(&panics), "{protocol}: nothing was dropped");
+    }
+}
+
+/// Over HTTP/3, whose workers have threads of their own, `relay_transport`'s tests drop the stream itself.
+#[tokio::test]
+async fn an_answer_that_goes_down_with_its_server_never_looks_complete() {
+    for protocol in [Protocol::Http2, Protocol::Http1] {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let server = {
+            let _entered = runtime.enter();
+            Server::start(&[protocol], Limits::default(), tower::service_fn(answer))
+        };
+        let mut answer = server.channel(&[protocol]).send(get("/pauses")).await.unwrap().into_body();
+        assert_eq!(answer.frame().await.unwrap().unwrap().into_data().unwrap().len(), 1);
+        // All its tasks are dropped where they are.
+        runtime.shutdown_background();
+        let end = tokio::time::timeout(Duration::from_secs(20), answer.frame()).await;
+        let end = end.unwrap_or_else(|_elapsed| panic!("{protocol}: it goes on"));
+        assert!(end.is_some_and(|frame| frame.is_err()), "{protocol}: it looked complete");
     }
 }
 
