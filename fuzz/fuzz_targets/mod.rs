@@ -6,6 +6,7 @@ pub(crate) mod deadlines;
 pub(crate) mod endpoint;
 pub(crate) mod grpc_frames;
 pub(crate) mod grpc_status;
+pub(crate) mod http3_fields;
 pub(crate) mod jwks;
 pub(crate) mod jwt;
 pub(crate) mod policy;

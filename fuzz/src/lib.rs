@@ -32,6 +32,7 @@ pub const TARGETS: &[Target] = &[
     fuzz_targets::policy::TARGET,
     fuzz_targets::endpoint::TARGET,
     fuzz_targets::proxy_protocol::TARGET,
+    fuzz_targets::http3_fields::TARGET,
     fuzz_targets::transcoding::TARGET,
     fuzz_targets::grpc_frames::TARGET,
     fuzz_targets::jwt::TARGET,

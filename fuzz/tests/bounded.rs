@@ -74,6 +74,7 @@ targets!(
     policy,
     endpoint,
     proxy_protocol,
+    http3_fields,
     transcoding,
     grpc_frames,
     jwt,

@@ -602,6 +602,7 @@ _NORMAL_DEPENDENCIES = {
             "http-body": Label("//:http-body-1.1.0"),
             "http-body-util": Label("//:http-body-util-0.1.5"),
             "jiff": Label("//:jiff-0.2.43"),
+            "quinn": Label("//:quinn-0.11.12"),
             "serde_json": Label("//:serde_json-1.0.154"),
             "tokio": Label("//:tokio-1.54.1"),
             "tower": Label("//:tower-0.5.3"),

@@ -64,7 +64,7 @@ ALLOWED: dict[str, set[str]] = {
     "omnirelay-bench": _CONTRACTS | _LIFE | _CLIENT | {"relay-rpc", "relay-testkit"},
     "meshkit-host": _MODULE | _MODULES | {"meshkit-membership", "relay-policy", "relay-enforcement", "relay-jwks", "relay-rpc", "meshkit-config"},
     "omnirelay-samples": _CONTRACTS | _LIFE | _CLIENT | {"relay-enforcement", "relay-rpc", "meshkit-client"},
-    "omnirelay-fuzz": _CONTRACTS | _LIFE | _CLIENT | {"relay-config", "relay-jwt", "relay-rpc"},
+    "omnirelay-fuzz": _CONTRACTS | _LIFE | _CLIENT | {"relay-config", "relay-jwt", "relay-rpc", "relay-testkit"},
     "omnirelay-smoke": _CONTRACTS | _LIFE | _CLIENT | {"meshkit-client"},
     "ca-roots": set(),
 }
