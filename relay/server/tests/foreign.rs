@@ -8,7 +8,10 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
+use http::Request;
+use relay_core::{Code, Negotiated, Protocol, Status};
 use relay_testkit::{Issued, TestCa};
+use relay_transport::{body, respond};
 use support::{Relay, server_tls};
 
 /// A program in Python beside this test.
@@ -136,7 +139,7 @@ fn resets_from_http2_to_http2() {
 fn resets_from_http2_to_http3() {
     let said = run("http3_resets.py", "http2_server.py", "http2", &HTTP2_CODES);
     // The last has no word in HTTP/3.
-    let own = relay_core::Code::PermissionDenied.h3_reset();
+    let own = Code::PermissionDenied.h3_reset();
     assert_eq!(said, format!("1 {} 8 {} 13 {} 7 {own} 8", 0x10c, 0x107, 0x102));
 }
 
@@ -153,4 +156,57 @@ fn resets_from_http3_to_http2() {
 fn resets_from_http3_to_http3() {
     let said = run("http3_resets.py", "http3_server.py", "http3", &HTTP3_CODES);
     assert_eq!(said, format!("1 {0} 8 {1} 13 {2} {0}", 0x10c, 0x107, 0x102));
+}
+
+/// A gRPC message in its frame.
+fn framed(message: &[u8]) -> Vec<u8> {
+    [&[0], &u32::try_from(message.len()).unwrap().to_be_bytes()[..], message].concat()
+}
+
+/// Our channel itself, without a relay between: what it says of a call, and the messages and trailers of the answer.
+#[tokio::test]
+async fn our_channel_to_http3() {
+    let ca = TestCa::new();
+    let server = Server::start("http3_server.py", &ca.issue("spiffe://test/service/echo"));
+    let channel = support::channel(&ca, &format!("https://localhost:{}", server.port), Protocol::Http3);
+    let call = async |method: &str, body: Vec<u8>| {
+        let request = Request::post(format!("/test.Echo/{method}"))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .header("x-mark", "here")
+            .body(body::full(body));
+        let answer = channel.send(request.unwrap()).await?;
+        let negotiated = *answer.extensions().get::<Negotiated>().unwrap();
+        assert_eq!(negotiated, Negotiated { protocol: Protocol::Http3, downgrade: None });
+        let (head, body) = answer.into_parts();
+        let (messages, trailers) = body::collect_with_trailers(body, 1 << 24).await?;
+        Ok::<_, Status>((messages, trailers.unwrap_or(head.headers)))
+    };
+    // 65 535 bytes with the frame, and one that needs many packets and windows.
+    for size in [0, 1, 65_530, 4 << 20] {
+        let message = framed(&vec![b'x'; size]);
+        let (messages, trailers) = call("Unary", message.clone()).await.unwrap();
+        assert!(messages == message, "{size}: {} bytes came back", messages.len());
+        assert_eq!(
+            (&trailers["grpc-status"], &trailers["x-mark"]),
+            (&"0".parse().unwrap(), &"here".parse().unwrap())
+        );
+    }
+    let (messages, _) = call("ServerStream", framed(b"abc")).await.unwrap();
+    assert_eq!(messages, framed(b"abc").repeat(3));
+    let (messages, _) = call("Bidi", [framed(b"a"), framed(b"b")].concat()).await.unwrap();
+    assert_eq!(messages, [framed(b"a"), framed(b"b")].concat());
+    let (messages, refusal) = call("Fail", framed(b"")).await.unwrap();
+    assert!(messages.is_empty());
+    let refusal = respond::read_grpc_status(&refusal).unwrap();
+    assert_eq!(
+        (refusal.code, refusal.message.as_str()),
+        (Code::FailedPrecondition, "not today: 100 % \u{fc}")
+    );
+    for (code, expected) in
+        [(0x10c, Code::Cancelled), (0x107, Code::ResourceExhausted), (0x102, Code::Internal)]
+    {
+        let reset = call("Reset", [framed(b"a"), framed(i32::to_string(&code).as_bytes())].concat()).await;
+        assert_eq!(reset.unwrap_err().code, expected, "{code:#x}");
+    }
 }

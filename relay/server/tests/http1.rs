@@ -65,7 +65,9 @@ async fn a_bad_chunk_is_its_senders_fault_whatever_was_sent_on_by_then() {
         }
         let good =
             format!("POST /yarpc/v1 HTTP/1.1\r\n{CALL}connection: close\r\ncontent-length: 2\r\n\r\nab");
-        assert!(raw(&relay, &good).await.ends_with("\r\n\r\nab"));
+        let answer = raw(&relay, &good).await;
+        // Over HTTP/3 the upstream does not say how long its answer is.
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\r\nab"), "{protocol}: {answer}");
     }
 }
 
