@@ -12,6 +12,7 @@ use v1::shards_service_client::ShardsServiceClient;
 
 use crate::credentials::Credentials;
 use crate::error::MeshError;
+use crate::failover::Failover;
 use crate::pages::{PeerPages, ShardPages};
 use crate::wire::{Carrier, Wire};
 
@@ -69,6 +70,15 @@ impl MeshClient {
     #[must_use]
     pub fn new(channel: Channel, credentials: Credentials) -> Self {
         Self { wire: Wire { channel, carrier: None, credentials }, timeout: TIMEOUT }
+    }
+
+    /// A client of several control planes that share a store: calls stay with the first for as long as it serves, then with the
+    /// next ([`Failover`]).
+    #[must_use]
+    pub fn with_fallbacks(channel: Channel, fallbacks: Vec<Channel>, credentials: Credentials) -> Self {
+        let carrier = |channel| Arc::new(channel) as Arc<dyn Carrier>;
+        let failover = Failover::new(carrier(channel.clone()), fallbacks.into_iter().map(carrier).collect());
+        Self::new(channel, credentials).with_carrier(Arc::new(failover))
     }
 
     /// The same client with another time that a call may take.

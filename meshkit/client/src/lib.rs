@@ -13,6 +13,7 @@ mod change;
 mod client;
 mod credentials;
 mod error;
+mod failover;
 mod govern;
 mod identity;
 mod leaders;
@@ -30,6 +31,7 @@ pub use change::{Change, Changed, Seen};
 pub use client::{Answer, MeshClient, PeerFilter, ShardFilter};
 pub use credentials::Credentials;
 pub use error::MeshError;
+pub use failover::Failover;
 pub use govern::ClusterFilter;
 pub use identity::{Identity, NewKey};
 pub use leaders::LeaderWatch;
@@ -40,7 +42,7 @@ pub use shards::{
     ShardMessages, ShardOwner, Simulation, hash, shard_of_key,
 };
 pub use watch::{ClusterChange, ClusterWatch, Followed, MemberChange, MemberWatch, PeerChange, PeerWatch};
-pub use wire::{Carrier, Sending};
+pub use wire::{Carrier, Sending, Uncarried};
 
 /// The records and requests, as the contracts define them.
 pub use omnirelay_proto::meshkit::v1;

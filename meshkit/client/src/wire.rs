@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use http::header::AUTHORIZATION;
 use http::{Request, Response};
-use relay_client::Channel;
+use relay_client::{Channel, ChannelError};
 use relay_core::Status;
 use relay_transport::{Body, body};
 use tower::Service;
@@ -15,7 +15,47 @@ use tower::Service;
 use crate::credentials::Credentials;
 
 /// An answer on its way.
-pub type Sending = Pin<Box<dyn Future<Output = Result<Response<Body>, Status>> + Send>>;
+pub type Sending = Pin<Box<dyn Future<Output = Result<Response<Body>, Uncarried>> + Send>>;
+
+/// Why a request got no answer.
+#[derive(Clone, Debug)]
+pub struct Uncarried {
+    /// What the caller is told.
+    pub status: Status,
+    /// Whether the request certainly had no effect.
+    pub is_unsent: bool,
+    /// Whether it was refused on this side, so that another control plane would help nobody.
+    pub is_refusal: bool,
+}
+
+impl Uncarried {
+    /// A request that this side does not send.
+    #[must_use]
+    pub fn refused(status: Status) -> Self {
+        Self { status, is_unsent: true, is_refusal: true }
+    }
+
+    pub(crate) fn nobody() -> Self {
+        Self::refused(Status::internal("there is no control plane to call"))
+    }
+}
+
+impl From<ChannelError> for Uncarried {
+    fn from(error: ChannelError) -> Self {
+        Self { is_unsent: error.is_unsent(), is_refusal: false, status: Status::from(error) }
+    }
+}
+
+impl Carrier for Channel {
+    fn send(&self, request: Request<Body>) -> Sending {
+        let channel = self.clone();
+        Box::pin(async move { Ok(Self::send(&channel, request).await?) })
+    }
+
+    fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(Self::close(self))
+    }
+}
 
 /// What carries the calls instead of the channel as it is: one that asks a policy before each of
 /// them, say.
@@ -54,9 +94,9 @@ impl Service<Request<tonic::body::Body>> for Wire {
             }
             let sent = match &wire.carrier {
                 Some(carrier) => carrier.send(request).await,
-                None => wire.channel.send(request).await.map_err(Status::from),
+                None => wire.channel.send(request).await.map_err(Uncarried::from),
             };
-            sent.map_err(|status| to_grpc(&status))
+            sent.map_err(|error| to_grpc(&error.status))
         })
     }
 }

@@ -31,10 +31,7 @@ pub(crate) async fn declare(view: &View, namespaces: &[Namespace]) -> Result<(),
             .hint("check the disk that holds `store.path`, or the etcd that `store.endpoints` names")
     };
     for namespace in namespaces {
-        let Some(known) = view.get::<Namespace>(&namespace.name) else {
-            write_namespace(view, namespace).await.map_err(failed)?;
-            continue;
-        };
+        let Some(known) = ensure(view, namespace).await.map_err(failed)? else { continue };
         if known.shards != namespace.shards {
             return Err(OperatorError::new(
                 ErrorKind::Config,
@@ -59,6 +56,25 @@ pub(crate) async fn declare(view: &View, namespaces: &[Namespace]) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// Writes a namespace down, or gives what is there already: also where another meshkitd on the same store was quicker.
+async fn ensure(view: &View, namespace: &Namespace) -> Result<Option<Namespace>, StoreError> {
+    let mut revisions = view.revisions();
+    loop {
+        revisions.mark_unchanged();
+        if let Some(known) = view.get::<Namespace>(&namespace.name) {
+            return Ok(Some(known));
+        }
+        match write_namespace(view, namespace).await {
+            Ok(()) => return Ok(None),
+            // The view learns of it in a moment.
+            Err(StoreError::Conflict { .. }) => {
+                let _told = tokio::time::timeout(PAUSE, revisions.changed()).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 async fn write_namespace(view: &View, namespace: &Namespace) -> Result<(), StoreError> {

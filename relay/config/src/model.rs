@@ -122,6 +122,9 @@ pub struct NodeConfig {
 pub struct MeshConfig {
     /// `https://host:port` of meshkitd.
     pub endpoint: String,
+    /// The other meshkitd on the same store: called in turn where the one that is called does not serve.
+    #[serde(default)]
+    pub fallbacks: Vec<String>,
     /// What may be used, most wanted first.
     #[serde(default = "default_protocols")]
     pub protocols: Vec<Protocol>,

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
-use meshkit_client::{Carrier, Credentials, MeshClient, Sending};
+use meshkit_client::{Carrier, Credentials, Failover, MeshClient, Sending, Uncarried};
 use omnirelay_runtime::{ErrorKind, OperatorError, Result};
 use relay_client::KeepAlive;
 use relay_config::MeshConfig;
-use relay_core::{Encoding, RpcStyle, Status};
+use relay_core::{Encoding, RpcStyle};
 use relay_enforcement::Checkpoint;
 use relay_transport::Body;
 
@@ -29,8 +29,22 @@ struct MeshCarrier {
 /// # Errors
 /// TLS files that cannot be used.
 pub(crate) fn client(mesh: &MeshConfig, checkpoint: Arc<Checkpoint>) -> Result<MeshClient> {
+    let first = carrier(mesh, &mesh.endpoint, &checkpoint)?;
+    let channel = first.channels.all().next().cloned().ok_or_else(|| {
+        OperatorError::new(ErrorKind::Config, "no protocol is allowed for calls to the control plane")
+            .hint("allow one in `mesh.protocols`")
+    })?;
+    let fallbacks = mesh.fallbacks.iter().map(|url| {
+        let carrier = carrier(mesh, url, &checkpoint)?;
+        Ok(Arc::new(carrier) as Arc<dyn Carrier>)
+    });
+    let failover = Failover::new(Arc::new(first), fallbacks.collect::<Result<_>>()?);
+    Ok(MeshClient::new(channel, Credentials::none()).with_carrier(Arc::new(failover)))
+}
+
+fn carrier(mesh: &MeshConfig, url: &str, checkpoint: &Arc<Checkpoint>) -> Result<MeshCarrier> {
     let target = Target {
-        url: &mesh.endpoint,
+        url,
         tls: &mesh.tls,
         protocols: &mesh.protocols,
         connect_timeout: CONNECT_TIMEOUT,
@@ -38,12 +52,7 @@ pub(crate) fn client(mesh: &MeshConfig, checkpoint: Arc<Checkpoint>) -> Result<M
         keep_alive: KeepAlive::default(),
     };
     let channels = Arc::new(Channels::new(&target, &checkpoint.protocol_sets())?);
-    let channel = channels.all().next().cloned().ok_or_else(|| {
-        OperatorError::new(ErrorKind::Config, "no protocol is allowed for calls to the control plane")
-            .hint("allow one in `mesh.protocols`")
-    })?;
-    let client = MeshClient::new(channel, Credentials::none());
-    Ok(client.with_carrier(Arc::new(MeshCarrier { checkpoint, channels })))
+    Ok(MeshCarrier { checkpoint: Arc::clone(checkpoint), channels })
 }
 
 impl Carrier for MeshCarrier {
@@ -52,8 +61,8 @@ impl Carrier for MeshCarrier {
         Box::pin(async move {
             let procedure = request.uri().path().trim_start_matches('/').to_owned();
             let (checkpoint, url) = (&carrier.checkpoint, carrier.channels.url());
-            let going = Going::open(checkpoint, RpcStyle::Grpc, Encoding::Protobuf, &procedure, url)?;
-            going.send(&carrier.channels, request).await.map_err(Status::from)
+            let going = Going::open(checkpoint, RpcStyle::Grpc, Encoding::Protobuf, &procedure, url);
+            Ok(going.map_err(Uncarried::refused)?.send(&carrier.channels, request).await?)
         })
     }
 

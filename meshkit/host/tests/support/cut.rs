@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::Request;
-use meshkit_client::{Carrier, MeshClient, Sending};
+use meshkit_client::{Carrier, MeshClient, Sending, Uncarried};
 use relay_client::Channel;
 use relay_core::{Protocol, Status};
 use relay_transport::Body;
@@ -22,10 +22,10 @@ pub struct Cut {
 impl Carrier for Cut {
     fn send(&self, request: Request<Body>) -> Sending {
         if self.is_cut.load(Ordering::Relaxed) {
-            return Box::pin(async { Err(Status::unavailable("cut off")) });
+            return Box::pin(async { Err(Uncarried::refused(Status::unavailable("cut off"))) });
         }
         let channel = self.channel.clone();
-        Box::pin(async move { channel.send(request).await.map_err(Status::from) })
+        Box::pin(async move { Ok(channel.send(request).await?) })
     }
 
     fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {

@@ -50,6 +50,9 @@ impl RelayConfig {
         }
         if let Some(mesh) = &config.mesh {
             check_url("mesh.endpoint", &mesh.endpoint, &mut found);
+            for (at, url) in mesh.fallbacks.iter().enumerate() {
+                check_url(&format!("mesh.fallbacks[{at}]"), url, &mut found);
+            }
             if mesh.protocols.is_empty() {
                 let remedy = "leave it out for http3 and http2";
                 found.say("mesh.protocols", "`mesh.protocols` is empty", remedy);
