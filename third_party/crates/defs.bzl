@@ -419,6 +419,15 @@ _NORMAL_DEPENDENCIES = {
             "tracing": Label("//:tracing-0.1.44"),
         },
     },
+    "meshkit/fleet": {
+        _COMMON_CONDITION: {
+            "http": Label("//:http-1.5.0"),
+            "socket2": Label("//:socket2-0.6.5"),
+            "tokio": Label("//:tokio-1.54.1"),
+            "tower": Label("//:tower-0.5.3"),
+            "tracing": Label("//:tracing-0.1.44"),
+        },
+    },
     "meshkit/host": {
         _COMMON_CONDITION: {
             "axum": Label("//:axum-0.8.9"),
@@ -896,6 +905,10 @@ _NORMAL_ALIASES = {
         _COMMON_CONDITION: {
         },
     },
+    "meshkit/fleet": {
+        _COMMON_CONDITION: {
+        },
+    },
     "meshkit/host": {
         _COMMON_CONDITION: {
         },
@@ -1061,6 +1074,8 @@ _NORMAL_DEV_DEPENDENCIES = {
             "proptest": Label("//:proptest-1.12.0"),
             "tempfile": Label("//:tempfile-3.27.0"),
         },
+    },
+    "meshkit/fleet": {
     },
     "meshkit/host": {
         _COMMON_CONDITION: {
@@ -1241,6 +1256,8 @@ _NORMAL_DEV_ALIASES = {
         _COMMON_CONDITION: {
         },
     },
+    "meshkit/fleet": {
+    },
     "meshkit/host": {
         _COMMON_CONDITION: {
         },
@@ -1375,6 +1392,8 @@ _PROC_MACRO_DEPENDENCIES = {
     },
     "meshkit/etcd": {
     },
+    "meshkit/fleet": {
+    },
     "meshkit/host": {
     },
     "meshkit/leaders": {
@@ -1465,6 +1484,8 @@ _PROC_MACRO_ALIASES = {
     },
     "meshkit/etcd": {
     },
+    "meshkit/fleet": {
+    },
     "meshkit/host": {
     },
     "meshkit/leaders": {
@@ -1554,6 +1575,8 @@ _PROC_MACRO_DEV_DEPENDENCIES = {
     "meshkit/config": {
     },
     "meshkit/etcd": {
+    },
+    "meshkit/fleet": {
     },
     "meshkit/host": {
     },
@@ -1648,6 +1671,8 @@ _PROC_MACRO_DEV_ALIASES = {
     "meshkit/etcd": {
         _COMMON_CONDITION: {
         },
+    },
+    "meshkit/fleet": {
     },
     "meshkit/host": {
         _COMMON_CONDITION: {
@@ -1783,6 +1808,8 @@ _BUILD_DEPENDENCIES = {
     },
     "meshkit/etcd": {
     },
+    "meshkit/fleet": {
+    },
     "meshkit/host": {
     },
     "meshkit/leaders": {
@@ -1872,6 +1899,8 @@ _BUILD_ALIASES = {
     "meshkit/config": {
     },
     "meshkit/etcd": {
+    },
+    "meshkit/fleet": {
     },
     "meshkit/host": {
     },
@@ -1963,6 +1992,8 @@ _BUILD_PROC_MACRO_DEPENDENCIES = {
     },
     "meshkit/etcd": {
     },
+    "meshkit/fleet": {
+    },
     "meshkit/host": {
     },
     "meshkit/leaders": {
@@ -2052,6 +2083,8 @@ _BUILD_PROC_MACRO_ALIASES = {
     "meshkit/config": {
     },
     "meshkit/etcd": {
+    },
+    "meshkit/fleet": {
     },
     "meshkit/host": {
     },

@@ -13,8 +13,6 @@
     reason = "a test says by panicking that it failed, and its nodes talk by standard output"
 )]
 
-#[path = "support/register.rs"]
-mod register;
 mod support;
 
 use std::collections::HashMap;
@@ -26,7 +24,7 @@ use std::time::{Duration, Instant};
 use meshkit_model::{Kind, Peer, Record as _};
 use meshkit_store::{EtcdOptions, EtcdStore, Expect, Mutation, Store, StoreError, Write, audit};
 use meshkit_testkit::records::{at, peer};
-use register::{Call, What, violation};
+use meshkit_testkit::register::{Call, What, violation};
 use relay_testkit::{EtcdCluster, kill};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};

@@ -11,6 +11,7 @@
 
 pub mod cases;
 pub mod records;
+pub mod register;
 pub mod validator;
 
 use std::future::Future;

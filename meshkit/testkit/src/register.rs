@@ -41,6 +41,7 @@ pub enum What {
 }
 
 /// Says what no single copy could have given; none where all could.
+#[must_use]
 pub fn violation(calls: &[Call]) -> Option<String> {
     let mut keys: BTreeMap<&str, Vec<&Call>> = BTreeMap::new();
     for call in calls {

@@ -84,7 +84,7 @@ impl EtcdCluster {
             .iter()
             .enumerate()
             .map(|(n, host)| Member {
-                arguments: arguments(&ca, &certificate, n, host, &peers.join(",")),
+                arguments: etcd_arguments(&ca, &certificate, n, host, &peers.join(",")),
                 endpoint: format!("https://{host}:2379"),
                 log: ca.dir().join(format!("m{n}.log")),
                 running: None,
@@ -290,7 +290,21 @@ fn hosts(count: usize) -> Vec<String> {
     panic!("no loopback address is free");
 }
 
-fn arguments(ca: &TestCa, certificate: &Issued, n: usize, host: &str, cluster: &str) -> Vec<String> {
+/// Where one of etcd's programs is.
+///
+/// # Panics
+/// Where it is not installed.
+#[must_use]
+pub fn etcd_program(name: &str) -> PathBuf {
+    let Some(programs) = Programs::find() else {
+        panic!("no etcd: install Debian's etcd-server and etcd-client, or name their folder by {FOLDER}");
+    };
+    programs.etcd.with_file_name(name)
+}
+
+/// What the member `n` of a cluster is called with that listens at `host`; `cluster` names all as `m0=https://HOST:2380,…`.
+#[must_use]
+pub fn etcd_arguments(ca: &TestCa, certificate: &Issued, n: usize, host: &str, cluster: &str) -> Vec<String> {
     let path = |path: &Path| path.display().to_string();
     let (client, peer) = (format!("https://{host}:2379"), format!("https://{host}:2380"));
     let (cert, key) = (path(&certificate.certificate), path(&certificate.private_key));

@@ -19,7 +19,7 @@ use rcgen::{
 use relay_transport::tls::{ClientTlsConfig, ServerTlsConfig};
 
 #[cfg(unix)]
-pub use etcd::EtcdCluster;
+pub use etcd::{EtcdCluster, etcd_arguments, etcd_program};
 pub use signer::{TokenKey, key_set};
 pub use weather::{Network, Weather};
 

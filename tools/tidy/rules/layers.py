@@ -48,6 +48,7 @@ ALLOWED: dict[str, set[str]] = {
     "meshkit-leadership": _LIFE | {"meshkit-model", "meshkit-store"},
     "meshkit-membership": _LIFE | {"meshkit-model", "relay-transport"},
     "meshkit-testkit": {"meshkit-model", "meshkit-store"},
+    "meshkit-fleet": _LIFE | _CLIENT | {"relay-testkit", "meshkit-client"},
     "meshkit-api": _API,
     "meshkit-registry": _MODULE | {"meshkit-membership"},
     "meshkit-shards": _MODULE,
