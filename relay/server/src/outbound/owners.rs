@@ -19,6 +19,8 @@ use crate::outbound::tries::{Outcome, Why};
 /// How long a call waits for news of its shard before it asks again: doubled from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LAST_PAUSE: Duration = Duration::from_millis(250);
+/// How long an answer may take before it is looked whether the shard is another's by now, and how long after that it may still come.
+const LATE: Duration = Duration::from_millis(100);
 
 /// Who owns the shards of a namespace. It follows the control plane for as long as it lives, and goes on answering
 /// while that is away.
@@ -72,6 +74,23 @@ impl Owners {
     fn wait(&self, most: u32) -> Option<Waiting<'_>> {
         let place = Waiting(&self.waiting);
         (self.waiting.fetch_add(1, Relaxed) < most).then_some(place)
+    }
+
+    /// Waits until the shard of a key is certainly another's than `from`: a hand-over ends with the last answer of the owner before, so
+    /// one that owes an answer then was given up.
+    async fn moved_on(&self, hash: u64, from: &str) {
+        tokio::time::sleep(LATE).await;
+        let mut news = self.map.versions();
+        loop {
+            news.mark_unchanged();
+            let located = self.map.lookup_hash(&self.namespace, hash);
+            if located.and_then(|located| located.owner).is_some_and(|owner| *owner != *from) {
+                return tokio::time::sleep(LATE).await;
+            }
+            if news.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
     }
 
     /// Who is to be asked about a key, or why nobody can be.
@@ -137,8 +156,14 @@ impl Outbound {
             news.mark_unchanged();
             let unmet = match self.enter_owner(owners, hash) {
                 Err(status) => Unmet::Nobody(status),
-                Ok(owner) => {
-                    let outcome = self.ask_one(owner, calling, outgoing).await?;
+                Ok((id, owner)) => {
+                    let outcome = tokio::select! {
+                        outcome = self.ask_one(owner, calling, outgoing) => outcome?,
+                        () = owners.moved_on(hash, &id), if tries.idempotent && outgoing.whole().is_some() => {
+                            self.stats.retried(Why::StaleOwner);
+                            continue;
+                        }
+                    };
                     let why = match &outcome {
                         Outcome::Answer(_) => return outcome.into_result(),
                         Outcome::StaleOwner(_) => Some(Why::StaleOwner),
@@ -176,7 +201,7 @@ impl Outbound {
     }
 
     /// A place among the calls of the key's owner.
-    fn enter_owner(&self, owners: &Owners, hash: u64) -> Result<Pending, Status> {
+    fn enter_owner(&self, owners: &Owners, hash: u64) -> Result<(Arc<str>, Pending), Status> {
         let owner = owners.owner(hash)?;
         let peers = self.fleet.peers();
         let peer = peers.all.iter().find(|peer| peer.spec.id.as_deref() == Some(&*owner));
@@ -186,16 +211,51 @@ impl Outbound {
             ))
             .with_hint("look at it with `omnirelay mesh peers get`")
         })?;
-        Pending::enter(peer, self.max_pending).ok_or_else(|| {
+        let place = Pending::enter(peer, self.max_pending).ok_or_else(|| {
             Status::unavailable(format!("the owner `{owner}` has {} calls in flight", self.max_pending))
                 .with_hint("try again later, or raise `breaker.max_pending`")
-        })
+        })?;
+        Ok((owner, place))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test says by panicking that it failed")]
+
+    use meshkit_client::v1;
+
     use super::*;
+
+    fn owned_by(owner: &str, revision: u64) -> Vec<v1::WatchShardsResponse> {
+        let shard = v1::Shard {
+            shard_namespace: "stock".to_owned(),
+            owner: owner.to_owned(),
+            record_version: revision,
+            phase: OwnershipPhase::Active.into(),
+            ..v1::Shard::default()
+        };
+        let namespaces = vec![v1::NamespaceSize { name: "stock".to_owned(), shards: 1 }];
+        let complete = v1::SnapshotComplete { revision, shards: 1, checksum: 0, namespaces };
+        let part = v1::WatchShardsResponse { snapshot: vec![shard], ..Default::default() };
+        vec![part, v1::WatchShardsResponse { complete: Some(complete), ..Default::default() }]
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_waited_for_until_the_shard_is_certainly_anothers() {
+        let (map, (alive, _)) = (ShardMap::new(), watch::channel(()));
+        let owners = Owners { namespace: "stock".to_owned(), map, waiting: AtomicU32::new(0), _alive: alive };
+        let tell = |messages: Vec<v1::WatchShardsResponse>| {
+            messages.iter().for_each(|message| owners.map.apply(message).unwrap());
+        };
+        tell(owned_by("a", 1));
+        let mut moved = std::pin::pin!(owners.moved_on(7, "a"));
+        assert!(tokio::time::timeout(LATE * 100, &mut moved).await.is_err(), "it owns the shard");
+        tell(owned_by("", 2));
+        assert!(tokio::time::timeout(LATE * 100, &mut moved).await.is_err(), "nobody else does yet");
+        tell(owned_by("b", 3));
+        assert!(tokio::time::timeout(LATE * 2, &mut moved).await.is_ok());
+    }
 
     fn located(owner: Option<&str>, successor: Option<&str>, phase: OwnershipPhase) -> Located {
         Located {
