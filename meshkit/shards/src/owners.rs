@@ -113,16 +113,23 @@ impl Owners {
         if report.leaving && !peer.leaving {
             self.leave(caller, peer).await?;
         }
+        // Neither counts for the owner before both are answered.
+        let (renewed, heard) = tokio::join!(self.renew(id), self.hear(caller, report));
+        renewed?;
+        if let Some(load) = report.load {
+            self.loads().insert(id.clone(), load);
+        }
+        heard
+    }
+
+    async fn renew(&self, id: &PeerId) -> Result<(), Status> {
         // Others have to see it before the owner counts on it.
         if self.view.is_shared() {
             let heard = vec![(id.clone(), now())];
             self.view.touch(heard).await.map_err(|error| store_status(&error))?;
         }
         self.leases().renew(id, self.now());
-        if let Some(load) = report.load {
-            self.loads().insert(id.clone(), load);
-        }
-        self.hear(caller, report).await
+        Ok(())
     }
 
     async fn leave(&self, caller: &Caller, peer: Peer) -> Result<(), Status> {

@@ -18,8 +18,8 @@ use works::Works;
 
 mod works;
 
-/// How long one report may take: much less than a lease.
-const ATTEMPT: Duration = Duration::from_millis(1_000);
+/// How long one report may take: where nobody answers it there is time, before the lease ends, for another one to another control plane.
+const ATTEMPT: Duration = Duration::from_millis(700);
 /// How long the end of the process may be held up by shards that nobody takes over.
 const LEAVE: Duration = Duration::from_secs(10);
 

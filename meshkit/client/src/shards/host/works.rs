@@ -15,6 +15,8 @@ use crate::error::MeshError;
 
 /// How long to wait before the control plane is called again after it failed.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long news is gathered before it is reported: what is quickly done is said once, in the end.
+const GATHER: Duration = Duration::from_millis(5);
 /// Words and loads of one report.
 const MAX_REPORTED: usize = 1_000;
 
@@ -186,7 +188,9 @@ impl<O: ShardOwner> Works<O> {
         loop {
             match self.report_once().await {
                 Ok(interval) => {
-                    let _due = tokio::time::timeout(interval, self.host.0.news.notified()).await;
+                    if tokio::time::timeout(interval, self.host.0.news.notified()).await.is_ok() {
+                        tokio::time::sleep(GATHER).await;
+                    }
                 }
                 Err(error) => {
                     tracing::debug!(%error, "a report of owned shards failed; trying again");
