@@ -234,11 +234,11 @@ impl Fleet {
         &self.operator
     }
 
-    /// A client of one meshkitd alone, by a name of its own.
+    /// A client of one meshkitd alone, with the rights of an administrator.
     #[must_use]
-    pub fn operator_at(&self, name: &str, caller: &str) -> MeshClient {
+    pub fn admin_at(&self, name: &str) -> MeshClient {
         let endpoint = format!("https://{}:7400", self.hosts[name].address);
-        client(&self.ca, &format!("operator/{caller}"), &[endpoint])
+        client(&self.ca, "admin/fleet", &[endpoint])
     }
 
     /// A channel to a relay.

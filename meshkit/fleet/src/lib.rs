@@ -9,6 +9,7 @@
     reason = "test support says by panicking that it failed, and on standard output how it went"
 )]
 
+mod case;
 pub mod check;
 mod etcd;
 mod fleet;
@@ -20,6 +21,7 @@ mod owner;
 mod process;
 mod text;
 
+pub use case::{Case, Cost, is_thorough, judge};
 pub use fleet::{Fleet, Programs, eventually};
 pub use inside::inside;
 pub use load::Load;

@@ -1,4 +1,5 @@
-//! Callers: one for each shard, each with one call after another through the relays, who write down what they were told.
+//! Callers: two for each shard, each with one call after another through the relays, who write down what they were told. The calls of
+//! one may be carried out twice, those of the other may not.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long it waits for a relay before it asks the other one, where the call may be carried out twice.
 const TRY: Duration = Duration::from_secs(2);
 /// Between two calls of one caller.
-const PAUSE: Duration = Duration::from_millis(60);
+const PAUSE: Duration = Duration::from_millis(120);
 
 /// Steady load.
 pub struct Load {
@@ -41,7 +42,7 @@ struct Shared {
 pub struct Gaps(pub BTreeMap<u32, Duration>);
 
 impl Load {
-    /// Begins; every call of a shard in turn may be carried out twice, the next may not.
+    /// Begins.
     #[must_use]
     pub fn start(relays: Vec<Channel>) -> Self {
         let shared = Arc::new(Shared {
@@ -50,11 +51,11 @@ impl Load {
             calls: AtomicU64::new(0),
             goes_on: AtomicBool::new(true),
         });
-        let caller = |shard| {
+        let caller = |n| {
             let shared = Arc::clone(&shared);
-            omnirelay_runtime::spawn("caller", async move { shared.call_on(shard).await })
+            omnirelay_runtime::spawn("caller", async move { shared.call_on(n / 2, n % 2 == 0).await })
         };
-        let callers = (0..SHARDS).map(caller).collect();
+        let callers = (0..2 * SHARDS).map(caller).collect();
         Self { shared, callers }
     }
 
@@ -135,7 +136,7 @@ pub fn now() -> u64 {
 }
 
 impl Shared {
-    async fn call_on(&self, shard: u32) {
+    async fn call_on(&self, shard: u32, idempotent: bool) {
         let keys: Vec<String> = (0..)
             .map(|n| format!("item-{n}"))
             .filter(|key| shard_of_key(key.as_bytes(), SHARDS) == shard)
@@ -144,9 +145,9 @@ impl Shared {
         let mut n = 0_usize;
         while self.goes_on.load(Ordering::Relaxed) {
             n += 1;
-            let (call, idempotent) = (format!("s{shard}-{n}"), n % 2 == 0);
+            let call = format!("{}{shard}-{n}", if idempotent { "put" } else { "add" });
             let began = micros();
-            let first = (n / 2 + shard as usize) % self.relays.len();
+            let first = (n + shard as usize) % self.relays.len();
             let answer = self.patiently(&call, &keys[n % keys.len()], idempotent, first).await;
             if answer.is_ok() {
                 self.calls.fetch_add(1, Ordering::Relaxed);

@@ -35,6 +35,7 @@ tls = {client}
 [auth]
 identities = [
   {{ spiffe = "spiffe://omnirelay.dev/operator/*", scope = "mesh.operate" }},
+  {{ spiffe = "spiffe://omnirelay.dev/admin/*", scope = "mesh.admin" }},
   {{ spiffe = "spiffe://omnirelay.dev/service/*", scope = "mesh.observe" }},
 ]
 [membership]

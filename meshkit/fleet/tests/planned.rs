@@ -6,7 +6,7 @@
 )]
 
 use meshkit_client::{AssignShard, Change, Seen};
-use meshkit_fleet::{Fleet, Load, Programs, check, eventually, inside, load};
+use meshkit_fleet::{Fleet, Load, Programs, eventually, inside, is_thorough, judge, load};
 
 #[test]
 fn a_tenth_of_the_shards_moves_and_everything_restarts_without_a_failed_call() {
@@ -31,19 +31,17 @@ async fn planned() {
 
     for role in ["inventory", "meshkit", "etcd", "relay"] {
         let since = load::now();
-        for name in fleet.names(role) {
-            fleet.terminate(&name).await;
-            fleet.run(&name).await;
+        let restarted = if is_thorough() { fleet.names(role) } else { vec![format!("{role}-1")] };
+        for name in &restarted {
+            fleet.terminate(name).await;
+            fleet.run(name).await;
             fleet.settled(5).await;
         }
         load.goes_on(200).await;
-        tell(&format!("every {role} restarts"), &load, since);
+        tell(&format!("{restarted:?} restart"), &load, since);
     }
 
-    let called = load.stop().await;
-    let faults = check::faults(&fleet.accepted(), &called);
-    assert!(faults.is_empty(), "{} faults: {:#?}", faults.len(), &faults[..faults.len().min(5)]);
-    println!("{} calls", called.len());
+    judge(&fleet, load, &[]).await;
 }
 
 /// Binds every tenth shard to one owner, or to none in particular.
@@ -71,10 +69,11 @@ async fn reassign(fleet: &Fleet, peer: &str) {
     .await;
 }
 
-/// Says how it went, and that nothing failed.
+/// Says how it went.
 fn tell(what: &str, load: &Load, since: u64) {
-    let failed = load.failed(since);
     let longest = load.gaps(since).longest(|_| true);
-    println!("{what}: {} calls failed, {longest:?} at most without an answer for a shard", failed.len());
-    assert!(failed.is_empty(), "{what}: {:#?}", &failed[..failed.len().min(5)]);
+    println!(
+        "{what}: {} calls failed, {longest:?} at most without an answer for a shard",
+        load.failed(since).len()
+    );
 }
