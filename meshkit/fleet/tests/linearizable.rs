@@ -50,8 +50,7 @@ async fn disturbed() {
     let mut fleet = Fleet::start_control_plane(Programs::find(env!("CARGO_BIN_EXE_fleet-host"))).await;
     let admin = fleet.admin_at("meshkit-1");
     for key in KEYS {
-        let made = admin.create_cluster(spec(key, "nobody"), &change(Seen::Any)).await;
-        made.unwrap_or_else(|error| panic!("{error}"));
+        admin.create_cluster(spec(key, "nobody"), &change(Seen::Any)).await.unwrap();
     }
     let history = Arc::new(History {
         began: Instant::now(),

@@ -28,14 +28,14 @@ struct MeshCarrier {
 ///
 /// # Errors
 /// TLS files that cannot be used.
-pub(crate) fn client(mesh: &MeshConfig, checkpoint: Arc<Checkpoint>) -> Result<MeshClient> {
-    let first = carrier(mesh, &mesh.endpoint, &checkpoint)?;
+pub(crate) fn client(mesh: &MeshConfig, checkpoint: &Arc<Checkpoint>) -> Result<MeshClient> {
+    let first = carrier(mesh, &mesh.endpoint, checkpoint)?;
     let channel = first.channels.all().next().cloned().ok_or_else(|| {
         OperatorError::new(ErrorKind::Config, "no protocol is allowed for calls to the control plane")
             .hint("allow one in `mesh.protocols`")
     })?;
     let fallbacks = mesh.fallbacks.iter().map(|url| {
-        let carrier = carrier(mesh, url, &checkpoint)?;
+        let carrier = carrier(mesh, url, checkpoint)?;
         Ok(Arc::new(carrier) as Arc<dyn Carrier>)
     });
     let failover = Failover::new(Arc::new(first), fallbacks.collect::<Result<_>>()?);

@@ -43,7 +43,7 @@ pub async fn start(startup: Startup, layers: Layers) -> Result<Running> {
         Timestamp::now(),
     ));
     let client = |mesh: &MeshConfig| {
-        mesh_carrier::client(mesh, checkpoints.get(CONTROL_PLANE)?)
+        mesh_carrier::client(mesh, &checkpoints.get(CONTROL_PLANE)?)
             .map_err(|error| loaded.place("mesh.tls", error))
     };
     let mesh = config.mesh.as_ref().map(client).transpose()?;
