@@ -88,7 +88,8 @@ pub async fn judge(fleet: &Fleet, load: Load, costs: &[Cost]) {
     let failed: Vec<&Called> = called.iter().filter(|one| one.answer.is_err()).collect();
     let may_fail =
         |one: &Called| !one.idempotent && (!is_thorough() || costs.iter().any(|cost| cost.explains(one)));
-    let wrong: Vec<_> = failed.iter().filter(|one| !may_fail(one)).collect();
+    let mut wrong: Vec<_> = failed.iter().filter(|one| !may_fail(one)).collect();
+    wrong.sort_by_key(|one| !one.idempotent);
     assert!(
         wrong.is_empty(),
         "{} calls failed without need: {:#?}",
