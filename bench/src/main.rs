@@ -8,6 +8,7 @@ mod echo;
 mod idle;
 mod inside;
 mod peers;
+mod proxies;
 mod server;
 mod table;
 
@@ -45,14 +46,27 @@ enum Command {
     Idle(idle::IdleArgs),
     /// A policy decision and a dispatch without a socket.
     Inside(inside::InsideArgs),
+    /// The relay beside nginx, HAProxy, Envoy and Caddy.
+    Proxies(proxies::ProxiesArgs),
     /// The server of `echo` and `idle`, a process of its own.
     #[command(hide = true)]
     Server(server::ServerArgs),
+    /// What the proxies of `proxies` call, a process of its own.
+    #[command(hide = true)]
+    Upstream(proxies::UpstreamArgs),
+    /// The callers of `proxies`, a process of their own.
+    #[command(hide = true)]
+    Load(proxies::LoadArgs),
 }
 
 fn main() -> std::process::ExitCode {
     let args = Args::parse();
-    let outcome = tokio::runtime::Builder::new_multi_thread()
+    let mut builder = match args.command {
+        // It has one core, and threads that wake each other on it cost what they are to measure.
+        Command::Upstream(_) | Command::Load(_) => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let outcome = builder
         .enable_all()
         .build()
         .map_err(|error| {
@@ -74,6 +88,15 @@ async fn run(args: Args) -> Result<()> {
         Command::Echo(echo) => echo::run(&echo, args.output).await,
         Command::Idle(idle) => idle::run(&idle, args.output).await,
         Command::Inside(inside) => inside::run(&inside, args.output).await,
+        Command::Proxies(proxies) => proxies::run(proxies, args.output).await,
         Command::Server(server) => server::serve(server).await,
+        Command::Upstream(upstream) => {
+            proxies::upstream(&upstream).await.map_err(|error| broken(error.as_ref()))
+        }
+        Command::Load(load) => proxies::load(&load).await.map_err(|error| broken(error.as_ref())),
     }
+}
+
+fn broken(error: &(dyn std::error::Error + 'static)) -> omnirelay_runtime::OperatorError {
+    peers::failed("a part of the measurement failed", error)
 }
