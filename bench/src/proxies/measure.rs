@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::Failure;
+use super::cross;
 use super::load::Measured;
 use super::progress::Progress;
 use super::proxy::Proxy;
@@ -20,6 +21,7 @@ pub(super) struct Plan {
     pub(super) rounds: usize,
     pub(super) rate: f64,
     pub(super) idle: usize,
+    pub(super) cross_check: bool,
 }
 
 /// All that was measured.
@@ -46,6 +48,8 @@ pub(super) struct Cell {
     pub(super) proxy: Proxy,
     /// Microseconds of the proxy's processor time for a call, at full load.
     pub(super) cpu_us: f64,
+    /// The same by h2load, where it was asked for.
+    pub(super) h2load_cpu_us: Option<f64>,
     /// Which part of its core the proxy used at full load; below 0.95 it was the callers who had no more to give.
     pub(super) busy: f64,
     pub(super) calls_per_second: f64,
@@ -54,10 +58,10 @@ pub(super) struct Cell {
     pub(super) added_p99_us: f64,
     /// Resident bytes after the last of the load.
     pub(super) resident: f64,
-    /// With all connections at rest.
-    pub(super) idle_resident: f64,
+    /// With all connections at rest; none where it did not keep them all.
+    pub(super) idle_resident: Option<f64>,
     /// Whole handshakes, each with a call, for a second of the proxy's processor time.
-    pub(super) handshakes: f64,
+    pub(super) handshakes: Option<f64>,
 }
 
 /// What one round says of a proxy in a row.
@@ -85,13 +89,15 @@ pub(super) async fn measure(plan: &Plan, scene: &Scene, versions: Vec<String>) -
             }
         }
     }
-    let idle = idle(plan, scene, &mut progress).await?;
+    let crossed = crossed(plan, scene, &mut progress).await;
+    let idle = idle(plan, scene, &mut progress).await;
     progress.end();
     let mut results = Vec::new();
     for row in &plan.rows {
         for proxy in &plan.proxies {
-            let idle = &idle[&(connections_of(*row), *proxy)];
-            results.push(cell(*row, *proxy, &samples[&(*row, *proxy)], idle));
+            let idle = idle.get(&(connections_of(*row), *proxy));
+            let h2load_cpu_us = crossed.get(&(*row, *proxy)).copied();
+            results.push(Cell { h2load_cpu_us, ..cell(*row, *proxy, &samples[&(*row, *proxy)], idle) });
         }
     }
     let proxies = plan.proxies.iter().zip(versions);
@@ -116,10 +122,27 @@ async fn sample(
     row: Row,
     direct: Measured,
 ) -> Result<Sample, Failure> {
-    let relaying = Relaying::start(scene, proxy, row).await?;
+    let relaying = Relaying::start(scene, proxy, row, 0).await?;
     let calm = relaying.load(&steady(plan)).await?;
     let saturated = relaying.load(&["saturate".to_owned(), plan.seconds.to_string()]).await?;
     Ok(Sample { saturated, steady: calm, direct })
+}
+
+/// What h2load says, once. Debian's comes to no connection over HTTP/3, with any of the proxies.
+async fn crossed(plan: &Plan, scene: &Scene, progress: &mut Progress) -> HashMap<(Row, Proxy), f64> {
+    let mut crossed = HashMap::new();
+    for row in plan.rows.iter().filter(|row| plan.cross_check && **row != Row::Http3) {
+        for proxy in &plan.proxies {
+            let what = format!("by h2load: {}, {}", row.title(), proxy.title());
+            progress.tell(&what);
+            let checked = cross::check(scene, *proxy, *row, plan.seconds).await;
+            match checked {
+                Ok(cpu_us) => drop(crossed.insert((*row, *proxy), cpu_us)),
+                Err(error) => crate::table::complain(&format!("{what}: {error}")),
+            }
+        }
+    }
+    crossed
 }
 
 /// gRPC's connections are those of HTTP/2.
@@ -131,41 +154,44 @@ fn connections_of(row: Row) -> Row {
 }
 
 /// Connections that rest, once for each proxy and kind of connection.
-async fn idle(
-    plan: &Plan,
-    scene: &Scene,
-    progress: &mut Progress,
-) -> Result<HashMap<(Row, Proxy), Measured>, Failure> {
+async fn idle(plan: &Plan, scene: &Scene, progress: &mut Progress) -> HashMap<(Row, Proxy), Measured> {
     let mut measured = HashMap::new();
-    for row in plan.rows.iter().copied().map(connections_of) {
+    let mut rows: Vec<Row> = plan.rows.iter().copied().map(connections_of).collect();
+    rows.dedup();
+    for row in rows {
         for proxy in plan.proxies.iter().copied() {
-            if measured.contains_key(&(row, proxy)) {
-                continue;
-            }
             let what = format!("{} idle connections: {}, {}", plan.idle, row.title(), proxy.title());
             progress.tell(&what);
-            let relaying = Relaying::start(scene, proxy, row).await?;
-            let held = relaying.load(&["hold".to_owned(), plan.idle.to_string()]).await;
-            measured.insert((row, proxy), held.map_err(|error| format!("{what}: {error}"))?);
+            // Whoever cannot do it misses two figures, and the others keep theirs.
+            match hold(plan, scene, proxy, row).await {
+                Ok(held) => drop(measured.insert((row, proxy), held)),
+                Err(error) => crate::table::complain(&format!("{what}: {error}")),
+            }
         }
     }
-    Ok(measured)
+    measured
+}
+
+async fn hold(plan: &Plan, scene: &Scene, proxy: Proxy, row: Row) -> Result<Measured, Failure> {
+    let relaying = Relaying::start(scene, proxy, row, plan.idle).await?;
+    relaying.load(&["hold".to_owned(), plan.idle.to_string()]).await
 }
 
 #[allow(clippy::cast_precision_loss, reason = "nobody makes 2^52 calls")]
-fn cell(row: Row, proxy: Proxy, samples: &[Sample], idle: &Measured) -> Cell {
+fn cell(row: Row, proxy: Proxy, samples: &[Sample], idle: Option<&Measured>) -> Cell {
     let all = |value: fn(&Sample) -> f64| median(samples.iter().map(value));
     Cell {
         row,
         proxy,
         cpu_us: cpu_us(samples),
+        h2load_cpu_us: None,
         busy: all(|one| one.saturated.cpu / one.saturated.seconds),
         calls_per_second: all(|one| one.saturated.count as f64 / one.saturated.seconds),
         added_p50_us: all(|one| one.steady.p50 - one.direct.p50),
         added_p99_us: all(|one| one.steady.p99 - one.direct.p99),
         resident: all(|one| one.saturated.resident as f64),
-        idle_resident: idle.resident as f64,
-        handshakes: idle.count as f64 / idle.cpu,
+        idle_resident: idle.map(|idle| idle.resident as f64),
+        handshakes: idle.map(|idle| idle.count as f64 / idle.cpu),
     }
 }
 
@@ -181,6 +207,7 @@ impl Outcome {
             "row",
             "proxy",
             "CPU us/call",
+            "by h2load",
             "of Envoy",
             "of the best of nginx, HAProxy",
             "calls/s",
@@ -195,6 +222,7 @@ impl Outcome {
     }
 
     fn words(&self, cell: &Cell) -> Vec<String> {
+        let failed = || "failed".to_owned();
         let mebibytes = |bytes: f64| format!("{:.0}", bytes / f64::from(1 << 20));
         let ratio = |other: Option<f64>| {
             other.map_or_else(|| "-".to_owned(), |one| format!("{:.2}", cell.cpu_us / one))
@@ -203,6 +231,7 @@ impl Outcome {
             cell.row.title().to_owned(),
             cell.proxy.title().to_owned(),
             format!("{:.1}", cell.cpu_us),
+            cell.h2load_cpu_us.map_or_else(|| "-".to_owned(), |us| format!("{us:.1}")),
             ratio(self.cpu_of(cell.row, Proxy::Envoy)),
             ratio(self.best_cpu(cell.row)),
             format!("{:.0}", cell.calls_per_second),
@@ -210,8 +239,8 @@ impl Outcome {
             format!("{:.0}", cell.added_p50_us),
             format!("{:.0}", cell.added_p99_us),
             mebibytes(cell.resident),
-            mebibytes(cell.idle_resident),
-            format!("{:.0}", cell.handshakes),
+            cell.idle_resident.map_or_else(failed, mebibytes),
+            cell.handshakes.map_or_else(failed, |one| format!("{one:.0}")),
         ]
     }
 

@@ -2,6 +2,7 @@
 
 mod caller;
 mod configs;
+mod cross;
 mod load;
 mod measure;
 mod page;
@@ -56,6 +57,9 @@ pub(crate) struct ProxiesArgs {
     /// Connections that rest.
     #[arg(long, default_value_t = 10_000)]
     idle: usize,
+    /// Measures what a call costs by h2load as well.
+    #[arg(long)]
+    cross_check: bool,
     /// The core that the proxy has for itself.
     #[arg(long, default_value_t = 0)]
     proxy_core: usize,
@@ -107,6 +111,7 @@ async fn compare(args: ProxiesArgs, output: Output) -> std::result::Result<(), F
         rounds: args.rounds.max(1),
         rate: args.rate,
         idle: args.idle,
+        cross_check: args.cross_check,
     };
     let versions =
         plan.proxies.iter().map(|proxy| programs.version(*proxy)).collect::<std::result::Result<_, _>>()?;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs::read_to_string;
 use std::path::Path;
 
-use super::configs::Settings;
+use super::configs::{NGINX_CONNECTIONS, Settings};
 use super::measure::{Cell, Outcome};
 use super::proxy::Proxy;
 use super::row::{BODY, Row};
@@ -46,6 +46,7 @@ all had their turn: {} s of full load and as much at {} calls a second, bodies o
             port: 8443,
             admin: 8444,
             upstream: 9443,
+            nginx_connections: NGINX_CONNECTIONS,
         });
         let arguments = one.proxy.arguments().join(" ");
         let _infallible = write!(
@@ -61,11 +62,15 @@ type Words<'a> = Box<dyn Fn(&Cell) -> String + 'a>;
 
 /// What each table is of, but the ratios.
 fn tables(outcome: &Outcome) -> Vec<(String, Words<'_>)> {
+    let failed = || "failed".to_owned();
     let mebibytes = |bytes: f64| format!("{:.0}", bytes / f64::from(1 << 20));
     vec![
         (
             "Processor time of the proxy for a call, in microseconds".to_owned(),
-            Box::new(|cell| format!("{:.1}", cell.cpu_us)),
+            Box::new(|cell| {
+                let crossed = cell.h2load_cpu_us.map(|us| format!(" ({us:.1} by h2load)"));
+                format!("{:.1}{}", cell.cpu_us, crossed.unwrap_or_default())
+            }),
         ),
         (
             "Calls a second at full load, and how much of its core the proxy used".to_owned(),
@@ -83,11 +88,13 @@ fn tables(outcome: &Outcome) -> Vec<(String, Words<'_>)> {
                 "Resident memory in MiB: after the load, and with {} connections at rest",
                 outcome.idle_connections
             ),
-            Box::new(move |cell| format!("{}, {}", mebibytes(cell.resident), mebibytes(cell.idle_resident))),
+            Box::new(move |cell| {
+                format!("{}, {}", mebibytes(cell.resident), cell.idle_resident.map_or_else(failed, mebibytes))
+            }),
         ),
         (
             "Whole handshakes, each with a call, for a second of the proxy's processor time".to_owned(),
-            Box::new(|cell| format!("{:.0}", cell.handshakes)),
+            Box::new(move |cell| cell.handshakes.map_or_else(failed, |one| format!("{one:.0}"))),
         ),
     ]
 }

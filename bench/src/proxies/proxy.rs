@@ -82,15 +82,18 @@ pub(crate) struct Programs {
 impl Programs {
     /// The program and what its arguments begin with. Packages of another Debian need their own loader and libraries.
     fn program(&self, proxy: Proxy) -> Vec<OsString> {
-        let (name, place) = match proxy {
-            Proxy::Relayd => return vec![self.relayd.clone().into()],
-            Proxy::Envoy => ("envoy", None),
-            Proxy::Nginx => ("nginx", Some("usr/sbin")),
-            Proxy::Haproxy => ("haproxy", Some("usr/sbin")),
-            Proxy::Caddy => ("caddy", Some("usr/bin")),
-        };
+        match (proxy, &self.folder) {
+            (Proxy::Relayd, _) => vec![self.relayd.clone().into()],
+            (Proxy::Envoy, Some(folder)) => vec![folder.join("envoy").into()],
+            (Proxy::Envoy, None) => vec!["envoy".into()],
+            (Proxy::Nginx, _) => self.packaged("usr/sbin", "nginx"),
+            (Proxy::Haproxy, _) => self.packaged("usr/sbin", "haproxy"),
+            (Proxy::Caddy, _) => self.packaged("usr/bin", "caddy"),
+        }
+    }
+
+    fn packaged(&self, place: &str, name: &str) -> Vec<OsString> {
         let Some(folder) = &self.folder else { return vec![name.into()] };
-        let Some(place) = place else { return vec![folder.join(name).into()] };
         let root = folder.join("root");
         let loader = root.join("usr/lib64/ld-linux-x86-64.so.2");
         vec![
@@ -99,6 +102,13 @@ impl Programs {
             root.join("usr/lib/x86_64-linux-gnu").into(),
             root.join(place).join(name).into(),
         ]
+    }
+
+    /// The command that starts h2load, kept to one core.
+    pub(super) fn h2load(&self, core: usize) -> Command {
+        let mut command = pinned(core);
+        command.args(self.packaged("usr/bin", "h2load"));
+        command
     }
 
     /// The command that starts it with these arguments in `folder`, kept to one core. It ends with whoever started it.

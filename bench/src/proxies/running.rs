@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use relay_testkit::{Issued, TestCa};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::configs::Settings;
+use super::configs::{NGINX_CONNECTIONS, Settings};
 use super::load::Measured;
 use super::proxy::{Programs, Proxy, pinned};
 use super::row::Row;
@@ -146,7 +146,13 @@ pub(super) struct Relaying<'a> {
 }
 
 impl<'a> Relaying<'a> {
-    pub(super) async fn start(scene: &'a Scene, proxy: Proxy, row: Row) -> Result<Self, Failure> {
+    /// Starts a proxy that keeps so many connections beside those of the load.
+    pub(super) async fn start(
+        scene: &'a Scene,
+        proxy: Proxy,
+        row: Row,
+        idle: usize,
+    ) -> Result<Self, Failure> {
         let folder = tempfile::tempdir()?;
         let (port, admin) = (free_port()?, free_port()?);
         let arguments = proxy.configure(&Settings {
@@ -158,6 +164,7 @@ impl<'a> Relaying<'a> {
             port,
             admin,
             upstream: scene.upstream_port,
+            nginx_connections: NGINX_CONNECTIONS + idle * if row == Row::Http3 { 8 } else { 1 },
         })?;
         let log = folder.path().join("log");
         let mut command = scene.programs.command(proxy, scene.cores.proxy, folder.path());
@@ -177,6 +184,15 @@ impl<'a> Relaying<'a> {
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             }
         }
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Seconds of processor time that it has used so far.
+    pub(super) fn cpu(&self) -> Result<f64, Failure> {
+        process::cpu(self.running.id())
     }
 
     /// Puts a load on it.

@@ -4,7 +4,7 @@ use super::Settings;
 
 const TYPED: &str = "type.googleapis.com/envoy.extensions";
 
-/// Envoy: HTTP/1.1 to the upstream, and HTTP/2 for gRPC.
+/// Envoy: HTTP/2 to the upstream.
 pub(in crate::proxies) fn envoy(settings: &Settings<'_>) -> String {
     let Settings { port, .. } = settings;
     let address = |protocol: &str| {
@@ -33,7 +33,7 @@ pub(in crate::proxies) fn envoy(settings: &Settings<'_>) -> String {
         chain(&over_tcp, "codec_type: AUTO"),
         address("UDP"),
         chain(&over_quic, "codec_type: HTTP3"),
-        cluster(settings, "echo", "http_protocol_options"),
+        cluster(settings, "echo", "http2_protocol_options"),
         cluster(settings, "grpc", "http2_protocol_options"),
     )
 }

@@ -22,7 +22,12 @@ pub(super) struct Settings<'a> {
     pub(super) admin: u16,
     /// Where the upstream listens.
     pub(super) upstream: u16,
+    /// How many connections nginx has memory for; a QUIC connection counts with each of its streams.
+    pub(super) nginx_connections: usize,
 }
+
+/// Enough for the load.
+pub(super) const NGINX_CONNECTIONS: usize = 4096;
 
 /// relayd: everything to the upstream over HTTP/2.
 pub(super) fn relayd(settings: &Settings<'_>) -> String {
@@ -60,9 +65,9 @@ outbound = "echo"
     )
 }
 
-/// nginx: HTTP/1.1 to the upstream, and HTTP/2 for gRPC.
+/// nginx: HTTP/1.1 to the upstream, and HTTP/2 for gRPC, over which it sends one call at a time.
 pub(super) fn nginx(settings: &Settings<'_>) -> String {
-    let Settings { folder, certificate, private_key, ca, port, upstream, .. } = settings;
+    let Settings { folder, certificate, private_key, ca, port, upstream, nginx_connections, .. } = settings;
     let folder = folder.display();
     let (certificate, private_key, ca) = (certificate.display(), private_key.display(), ca.display());
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -96,7 +101,7 @@ worker_processes 1;
 pid {folder}/nginx.pid;
 error_log stderr crit;
 events {{
-  worker_connections 16384;
+  worker_connections {nginx_connections};
 }}
 http {{
   access_log off;
@@ -128,7 +133,7 @@ http {{
     )
 }
 
-/// HAProxy: HTTP/1.1 to the upstream, and HTTP/2 for gRPC.
+/// HAProxy: HTTP/2 to the upstream.
 pub(super) fn haproxy(settings: &Settings<'_>) -> String {
     let Settings { pair, ca, port, upstream, .. } = settings;
     let (pair, ca) = (pair.display(), ca.display());
@@ -156,14 +161,14 @@ frontend callers
   use_backend grpc if {{ path_beg /bench.Echo/ }}
   default_backend echo
 backend echo
-  {server} alpn http/1.1
+  {server} alpn h2
 backend grpc
   {server} alpn h2
 "
     )
 }
 
-/// Caddy: HTTP/1.1 to the upstream, and HTTP/2 for gRPC.
+/// Caddy: HTTP/2 to the upstream.
 pub(super) fn caddy(settings: &Settings<'_>) -> String {
     let Settings { certificate, private_key, ca, port, upstream, .. } = settings;
     let (certificate, private_key, ca) = (certificate.display(), private_key.display(), ca.display());
@@ -209,6 +214,6 @@ https://localhost:{port} {{
 }}
 ",
         proxy("2"),
-        proxy("1.1"),
+        proxy("2"),
     )
 }
