@@ -51,6 +51,9 @@ enum End {
     Failed(OperatorError),
     /// Somebody asked for it.
     Asked(String),
+    /// This process goes on in our place.
+    #[cfg(unix)]
+    Succeeded(u32),
 }
 
 impl Failure {
@@ -58,6 +61,12 @@ impl Failure {
     pub fn report(&self, error: OperatorError) {
         // One is enough, and a daemon that ends already needs none.
         let _not_the_first = self.0.try_send(End::Failed(error));
+    }
+
+    /// Ends the daemon because another process goes on in its place.
+    #[cfg(unix)]
+    pub(crate) fn succeeded(&self, by: u32) {
+        let _not_the_first = self.0.try_send(End::Succeeded(by));
     }
 
     /// Ends the daemon as SIGTERM does, for somebody.
@@ -71,6 +80,12 @@ impl Startup {
     /// what to do about this step.
     pub fn begin(&self, step: Step) {
         self.steps.begin(step, Instant::now());
+    }
+
+    /// The daemon's name.
+    #[must_use]
+    pub fn service(&self) -> &'static str {
+        self.service
     }
 
     /// Logs that the daemon answers at `address`: the event `ready` with `startup_ms`. systemd hears of it.
@@ -142,10 +157,18 @@ where
                     error!(service, %error, "draining");
                     Some(error)
                 }
+                #[cfg(unix)]
+                End::Succeeded(by) => {
+                    info!(service, by, "draining: another process goes on");
+                    controller.hand_over();
+                    None
+                }
             },
         };
-        notify::tell("STOPPING=1");
-        controller.start();
+        if !controller.drain().is_handed_over() {
+            notify::tell("STOPPING=1");
+            controller.start();
+        }
         let left = tokio::select! {
             left = controller.finished(drain_max.get().unwrap_or(running.drain_max)) => left,
             signal = signals.next() => {

@@ -2,7 +2,7 @@
 //! who hold a guard.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -13,6 +13,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 #[derive(Debug)]
 pub struct DrainController {
     started: watch::Sender<bool>,
+    handed_over: Arc<AtomicBool>,
     tracker: TaskTracker,
 }
 
@@ -20,6 +21,7 @@ pub struct DrainController {
 #[derive(Clone, Debug)]
 pub struct Drain {
     started: watch::Receiver<bool>,
+    handed_over: Arc<AtomicBool>,
     tracker: TaskTracker,
 }
 
@@ -46,19 +48,29 @@ impl DrainController {
     /// Makes a controller that has not started to drain.
     #[must_use]
     pub fn new() -> Self {
-        Self { started: watch::Sender::new(false), tracker: TaskTracker::new() }
+        Self { started: watch::Sender::new(false), handed_over: Arc::default(), tracker: TaskTracker::new() }
     }
 
     /// A handle for a piece of the process.
     #[must_use]
     pub fn drain(&self) -> Drain {
-        Drain { started: self.started.subscribe(), tracker: self.tracker.clone() }
+        Drain {
+            started: self.started.subscribe(),
+            handed_over: Arc::clone(&self.handed_over),
+            tracker: self.tracker.clone(),
+        }
     }
 
     /// Tells everyone that the end has begun. Saying it twice is saying it once.
     pub fn start(&self) {
-        self.started.send_replace(true);
         self.tracker.close();
+        self.started.send_replace(true);
+    }
+
+    /// Tells everyone that the end has begun because another process goes on in our place.
+    pub fn hand_over(&self) {
+        self.handed_over.store(true, Relaxed);
+        self.start();
     }
 
     /// Waits until every guard is gone or `max` has passed, and returns how many are left.
@@ -78,7 +90,14 @@ impl Drain {
     /// Whether the end has begun.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        *self.started.borrow()
+        // One load: it is asked for each request.
+        self.tracker.is_closed()
+    }
+
+    /// Whether another process goes on in our place: what others know of us stays true, and is not taken back.
+    #[must_use]
+    pub fn is_handed_over(&self) -> bool {
+        self.handed_over.load(Relaxed)
     }
 
     /// Returns once the end has begun, also where its controller is gone.

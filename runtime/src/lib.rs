@@ -2,8 +2,8 @@
 //! named tasks and drain. It knows nothing of transports or of mesh state.
 //!
 //! Read first: [`bootstrap::run`] is a daemon's whole `main`, [`config::load`] reads layered
-//! configuration, [`reload`] changes it while a daemon runs, [`OperatorError`] is what a person sees when something is wrong, and [`Drain`]
-//! ends a process without losing work.
+//! configuration, [`reload`] changes it while a daemon runs, [`OperatorError`] is what a person sees when something is wrong, [`Drain`]
+//! ends a process without losing work, and [`takeover`] lets a new one go on with its sockets.
 
 pub mod bootstrap;
 pub mod config;
@@ -14,8 +14,11 @@ pub mod file;
 mod metrics;
 mod notify;
 pub mod reload;
+#[cfg(unix)]
+pub mod socket_file;
 mod spawn;
 mod startup;
+pub mod takeover;
 mod telemetry;
 pub mod usage;
 

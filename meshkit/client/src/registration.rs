@@ -86,7 +86,7 @@ impl Registration {
         self
     }
 
-    /// Registers and sends heartbeats until the drain begins, then says goodbye. While the control
+    /// Registers and sends heartbeats until the drain begins, then says goodbye, unless another process goes on in our place. While the control
     /// plane is away or refuses it tries again, from 100 ms up to every 5 s, with jitter; when the
     /// control plane has forgotten the peer it registers again.
     #[must_use]
@@ -105,7 +105,7 @@ impl Registration {
                 () = is_time => *state.borrow() != RegistrationState::Pending,
                 () = self.keep(&state) => false,
             };
-            if was_known {
+            if was_known && !drain.is_handed_over() {
                 self.say_goodbye().await;
             }
             state.send_replace(RegistrationState::Ended);
