@@ -1,7 +1,7 @@
 //! How far a request and its answer are: shared by whoever reads the one, gives the other and sends it.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// What an answer that is being sent waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,15 @@ impl Next {
         let exchange = Arc::<Exchange>::default();
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&exchange));
         exchange
+    }
+
+    /// The exchange of an HTTP/1.1 connection that has ended last, where none is under way.
+    pub(crate) fn idle(&self) -> Option<Weak<Exchange>> {
+        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            None => Some(Weak::new()),
+            // Whoever carries one out holds it as well.
+            Some(last) => (Arc::strong_count(last) == 1).then(|| Arc::downgrade(last)),
+        }
     }
 
     /// The exchange that was begun last; it can be taken once.

@@ -4,13 +4,16 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulConnection;
 use omnirelay_runtime::Drain;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower::Service;
@@ -27,6 +30,9 @@ use crate::turn::in_turn;
 /// Streams that HTTP/2 keeps for being reset, before they are seen or by our own fault
 /// (CVE-2023-44487, CVE-2025-8671).
 const RESET_STREAMS: usize = 64;
+
+/// How long an HTTP/1.1 connection stays open without a request once the drain has begun.
+const ON_ITS_WAY: Duration = Duration::from_secs(1);
 
 /// Serves one connection until it ends. From the drain on, or once `unwelcome` resolves, what is
 /// in flight finishes and nothing new is accepted; `unwelcome` gives how long that may take.
@@ -45,16 +51,24 @@ where
     S::Future: Send,
 {
     let next = Next::default();
+    let last = next.clone();
     let builder = builder(&shared, http2, next.clone());
     let stats = shared.stats.clone();
-    let mut ends = ends(Arc::clone(&conn), drain, unwelcome);
+    let mut ends = ends(Arc::clone(&conn), drain.clone(), unwelcome);
     let stalled = io.stalled();
     let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
         let request = request.map(|body| Incoming::of_hyper(body, http2, &shared.stats));
         let (shared, service, conn) = (shared.clone(), service.clone(), Arc::clone(&conn));
-        let exchange = next.begin();
+        let (exchange, drain) = (next.begin(), drain.clone());
         // In a box of its own: what wraps it is moved several times before it runs.
-        Box::pin(async move { Ok::<_, Infallible>(shared.call(service, &conn, exchange, request).await) })
+        Box::pin(async move {
+            let mut answer = shared.call(service, &conn, exchange, request).await;
+            if !http2 && drain.is_draining() {
+                // hyper closes after it.
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(answer)
+        })
     });
     let serving = builder.serve_connection(TokioIo::new(io), service);
     let mut serving = std::pin::pin!(serving);
@@ -63,8 +77,12 @@ where
         end = &mut ends => match end {
             End::Excess => return Err("too many requests were given up".into()),
             End::Drain => {
-                serving.as_mut().graceful_shutdown();
-                serving.await
+                if http2 {
+                    serving.as_mut().graceful_shutdown();
+                    serving.await
+                } else {
+                    part(serving, &last).await
+                }
             }
             End::Unwelcome(grace) => {
                 serving.as_mut().graceful_shutdown();
@@ -85,6 +103,21 @@ where
             stats.refused(bound);
         }
     })
+}
+
+/// Ends an HTTP/1.1 connection. The next answer says that it is the last; where nothing is asked, it is closed after a
+/// while and not at once, since HTTP/1.1 has no goodbye: a request could be on its way, and would be lost.
+async fn part<C: GracefulConnection>(mut serving: Pin<&mut C>, last: &Next) -> C::Output {
+    loop {
+        let before = last.idle();
+        if let Ok(ended) = tokio::time::timeout(ON_ITS_WAY, serving.as_mut()).await {
+            return ended;
+        }
+        if before.zip(last.idle()).is_some_and(|(before, now)| before.ptr_eq(&now)) {
+            serving.as_mut().graceful_shutdown();
+            return serving.await;
+        }
+    }
 }
 
 /// Which bound a connection has met, where it was one.
