@@ -2,7 +2,9 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use omnirelay_runtime::takeover::Estate;
 use omnirelay_runtime::{ErrorKind, OperatorError, Result};
 
 use crate::address::ListenAddress;
@@ -10,18 +12,36 @@ use crate::listener::ListenerConfig;
 use crate::socket::{self, Door};
 use crate::workers::Sockets;
 
+#[cfg(unix)]
+mod adopt;
+
 /// Pairs of TCP and UDP ports to try where the system chooses.
 const PORT_TRIES: usize = 16;
 
 /// What a listener has taken.
 pub(crate) struct Bound {
-    pub(crate) door: Option<Door>,
+    pub(crate) door: Option<Arc<Door>>,
     pub(crate) sockets: Option<Sockets>,
     pub(crate) address: ListenAddress,
 }
 
-/// Takes the configured address for streams, datagrams or both.
-pub(crate) fn bind(config: &ListenerConfig, streams: bool, datagrams: bool) -> Result<Bound> {
+/// Takes the configured address for streams, datagrams or both, with what of it is inherited.
+pub(crate) fn bind(
+    config: &ListenerConfig,
+    streams: bool,
+    datagrams: bool,
+    inherited: Option<Estate>,
+) -> Result<Bound> {
+    #[cfg(unix)]
+    if let Some(estate) = inherited {
+        return adopt::adopt(estate, config, streams, datagrams);
+    }
+    #[cfg(not(unix))]
+    let _never = inherited;
+    anew(config, streams, datagrams)
+}
+
+fn anew(config: &ListenerConfig, streams: bool, datagrams: bool) -> Result<Bound> {
     match &config.address {
         ListenAddress::Inet(address) => {
             let tries = if address.port() == 0 { PORT_TRIES } else { 1 };
@@ -44,7 +64,7 @@ fn inet(mut address: SocketAddr, workers: u32, streams: bool, datagrams: bool) -
         let failed = |error| inet_failed("TCP", address, &error);
         let bound = socket::listen(address).map_err(failed)?;
         address = bound.local_addr().map_err(failed)?;
-        door = Some(Door::Tcp(bound));
+        door = Some(Arc::new(Door::Tcp(bound)));
     }
     let mut sockets = None;
     if datagrams {
@@ -58,7 +78,7 @@ fn inet(mut address: SocketAddr, workers: u32, streams: bool, datagrams: bool) -
 #[cfg(unix)]
 fn unix(path: &std::path::Path, config: &ListenerConfig) -> io::Result<Bound> {
     let door = crate::unix::UnixDoor::bind(path, config.socket_mode.bits())?;
-    Ok(Bound { door: Some(Door::Unix(door)), sockets: None, address: config.address.clone() })
+    Ok(Bound { door: Some(Arc::new(Door::Unix(door))), sockets: None, address: config.address.clone() })
 }
 
 #[cfg(not(unix))]

@@ -18,6 +18,8 @@ mod date;
 mod endpoint;
 mod ends;
 mod exchange;
+#[cfg(unix)]
+mod heirloom;
 mod http;
 mod http1;
 mod http3;

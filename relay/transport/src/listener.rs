@@ -4,6 +4,9 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use http::{Request, Response};
+use omnirelay_runtime::takeover::Estate;
+#[cfg(unix)]
+use omnirelay_runtime::takeover::Heirloom;
 use omnirelay_runtime::{Drain, ErrorKind, Metrics, OperatorError, Result};
 use relay_core::Protocol;
 use schemars::JsonSchema;
@@ -16,12 +19,14 @@ use crate::address::ListenAddress;
 use crate::bind::Bound;
 use crate::body::Body;
 use crate::compress::CompressionConfig;
+#[cfg(unix)]
+use crate::heirloom::ListenerHeirloom;
 use crate::limits::Limits;
 use crate::proxy_protocol::{ProxyProtocolConfig, Trusted};
 use crate::reconfigure::ListenerControl;
 use crate::serve::Shared;
-use crate::socket::Door;
-use crate::stats::ListenerStats;
+use crate::socket::{Door, Gate};
+use crate::stats::{Forwarded, ListenerStats};
 use crate::tcp::{self, Setup};
 use crate::tls::{self, ServerTls, ServerTlsConfig};
 use crate::workers::{MAX_WORKERS, Workers};
@@ -201,7 +206,12 @@ impl From<SocketMode> for String {
 
 /// A bound listener.
 pub struct Listener {
-    door: Option<(Door, Setup)>,
+    #[cfg(unix)]
+    name: &'static str,
+    door: Option<(Arc<Door>, Setup)>,
+    gate: watch::Sender<Gate>,
+    #[cfg(unix)]
+    socket_mode: SocketMode,
     quic: Option<Workers>,
     tls: Option<ServerTls>,
     address: ListenAddress,
@@ -218,6 +228,20 @@ impl Listener {
     /// TLS files that cannot be used, bounds that make no sense, an address that is taken or not
     /// ours.
     pub fn bind(name: &'static str, config: &ListenerConfig, metrics: &Metrics) -> Result<Self> {
+        Self::inherit(name, config, metrics, None)
+    }
+
+    /// Binds as [`bind`](Self::bind) does, but goes on with the sockets of another process where it was given what their
+    /// [`heirloom`](Self::heirloom) offers. It then neither accepts nor receives before it is served.
+    ///
+    /// # Errors
+    /// Those of [`bind`](Self::bind), and sockets that are not what was said of them.
+    pub fn inherit(
+        name: &'static str,
+        config: &ListenerConfig,
+        metrics: &Metrics,
+        inherited: Option<Estate>,
+    ) -> Result<Self> {
         if let Some((_key, problem, remedy)) = config.problems(name).into_iter().next() {
             return Err(OperatorError::new(ErrorKind::Config, problem).hint(remedy));
         }
@@ -227,8 +251,9 @@ impl Listener {
             protocols.iter().copied().filter(|one| *one != Protocol::Http3).collect();
         let tls = config.tls.as_ref().map(ServerTls::load).transpose().map_err(|error| error.under("tls"))?;
         let wants_quic = protocols.contains(&Protocol::Http3);
-        let Bound { door, sockets, address } = bind::bind(config, !over_stream.is_empty(), wants_quic)
-            .map_err(|error| error.under("address"))?;
+        let Bound { door, sockets, address } =
+            bind::bind(config, !over_stream.is_empty(), wants_quic, inherited)
+                .map_err(|error| error.under("address"))?;
         let mut configs = None;
         let quic = match (sockets, &tls) {
             (Some(sockets), Some(tls)) => {
@@ -236,7 +261,7 @@ impl Listener {
                 let quic = endpoint::server_config(tls.rustls(&[Protocol::Http3])?, &config.limits)?;
                 let (sender, changes) = watch::channel(quic.clone());
                 configs = Some(sender);
-                Some(Workers::new(sockets, &quic, tls.clone(), changes)?)
+                Some(Workers::new(sockets, &quic, tls.clone(), changes, &Forwarded::new(name, metrics))?)
             }
             _ => None,
         };
@@ -257,7 +282,33 @@ impl Listener {
         let udp_port = quic.as_ref().map(|_| address.port());
         let shared = Shared::new(&config.limits, config.compression.as_ref(), stats, udp_port);
         let control = ListenerControl::new(shared.clone(), tls.clone(), configs);
-        Ok(Self { door: door.map(|door| (door, setup)), quic, tls, address, protocols, shared, control })
+        let door = door.map(|door| (door, setup));
+        #[cfg(unix)]
+        let socket_mode = config.socket_mode;
+        let gate = watch::Sender::new(Gate::Open);
+        Ok(Self {
+            #[cfg(unix)]
+            name,
+            door,
+            gate,
+            #[cfg(unix)]
+            socket_mode,
+            quic,
+            tls,
+            address,
+            protocols,
+            shared,
+            control,
+        })
+    }
+
+    /// Hands its sockets over to another process while it serves.
+    #[cfg(unix)]
+    #[must_use]
+    pub fn heirloom(&self) -> Arc<dyn Heirloom> {
+        let door = self.door.as_ref().map(|(door, _)| Arc::downgrade(door)).unwrap_or_default();
+        let place = (self.address.clone(), self.socket_mode.bits());
+        Arc::new(ListenerHeirloom::new(self.name, place, (door, self.gate.clone()), self.quic.as_ref()))
     }
 
     /// The bound address; the port is the real one.
@@ -304,6 +355,7 @@ impl Listener {
     {
         let streams = async {
             if let Some((door, setup)) = self.door {
+                let door = (door, self.gate.subscribe());
                 tcp::serve(door, setup, service.clone(), self.shared.clone(), drain.clone()).await;
             }
         };

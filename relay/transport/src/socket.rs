@@ -15,6 +15,18 @@ use crate::conn_info::RemoteAddress;
 #[cfg(unix)]
 use crate::unix::UnixDoor;
 
+/// Whether connections are accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gate {
+    Open,
+    /// Another process is about to accept them instead.
+    #[cfg(unix)]
+    Paused,
+    /// Another process does.
+    #[cfg(unix)]
+    Released,
+}
+
 /// What accepts connections.
 pub(crate) enum Door {
     Tcp(TcpListener),
@@ -23,6 +35,25 @@ pub(crate) enum Door {
 }
 
 impl Door {
+    /// Goes on with the TCP socket of another process.
+    #[cfg(unix)]
+    pub(crate) fn adopt(socket: std::os::fd::OwnedFd) -> io::Result<Self> {
+        let listener = std::net::TcpListener::from(socket);
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener).map(Self::Tcp)
+    }
+
+    /// A copy of the socket.
+    #[cfg(unix)]
+    pub(crate) fn copy(&self) -> io::Result<std::os::fd::OwnedFd> {
+        use std::os::fd::AsFd as _;
+        match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Unix(door) => door.as_fd(),
+        }
+        .try_clone_to_owned()
+    }
+
     /// The next connection and who made it.
     pub(crate) async fn accept(&self) -> io::Result<(Socket, RemoteAddress)> {
         match self {

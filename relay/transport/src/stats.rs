@@ -28,6 +28,12 @@ struct ByListener {
     listener: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByFate {
+    listener: &'static str,
+    outcome: &'static str,
+}
+
 /// What all listeners of a process count in.
 #[derive(Clone, Default)]
 struct Families {
@@ -39,6 +45,7 @@ struct Families {
     in_flight: Family<ByListener, Gauge>,
     open: Family<ByListener, Gauge>,
     udp_buffer: Family<ByListener, Gauge>,
+    forwarded: Family<ByFate, Counter>,
 }
 
 impl Families {
@@ -54,6 +61,11 @@ impl Families {
         registry.register("open_connections", "Open connections", families.open.clone());
         let granted = "Bytes of buffer that the kernel grants a QUIC socket";
         registry.register("udp_buffer_bytes", granted, families.udp_buffer.clone());
+        registry.register(
+            "forwarded_batches",
+            "Batches of QUIC packets handed on to the process before this one",
+            families.forwarded.clone(),
+        );
         families
     }
 }
@@ -201,6 +213,30 @@ impl ListenerStats {
 
     pub(crate) fn hold_connection(&self) -> Held {
         Held::new(&self.0.open)
+    }
+}
+
+/// Counts what is handed on to the process before this one.
+#[derive(Clone, Debug)]
+pub(crate) struct Forwarded {
+    sent: Counter,
+    lost: Counter,
+}
+
+impl Forwarded {
+    pub(crate) fn new(listener: &'static str, metrics: &Metrics) -> Self {
+        let families = metrics.shared(Families::register);
+        let [sent, lost] = ["sent", "lost"]
+            .map(|outcome| families.forwarded.get_or_create(&ByFate { listener, outcome }).clone());
+        Self { sent, lost }
+    }
+
+    pub(crate) fn sent(&self) {
+        self.sent.inc();
+    }
+
+    pub(crate) fn lost(&self) {
+        self.lost.inc();
     }
 }
 

@@ -11,6 +11,7 @@ use omnirelay_runtime::Drain;
 use relay_core::Protocol;
 use rustls::HandshakeKind;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::task::TaskTracker;
@@ -25,7 +26,7 @@ use crate::http;
 use crate::proxy_protocol::{self, Trusted};
 use crate::replay::Replay;
 use crate::serve::Shared;
-use crate::socket::{Door, Socket};
+use crate::socket::{Door, Gate, Socket};
 use crate::stats::Bound;
 use crate::tls::{PeerCheck, ServerTls};
 
@@ -43,8 +44,13 @@ pub(crate) struct Setup {
 }
 
 /// Accepts connections until the drain begins, then lets those open finish.
-pub(crate) async fn serve<S>(door: Door, setup: Setup, service: S, shared: Shared, drain: Drain)
-where
+pub(crate) async fn serve<S>(
+    (door, mut gate): (Arc<Door>, watch::Receiver<Gate>),
+    setup: Setup,
+    service: S,
+    shared: Shared,
+    drain: Drain,
+) where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
@@ -53,7 +59,14 @@ where
     loop {
         let accepted = tokio::select! {
             () = drain.started() => break,
-            accepted = door.accept() => accepted,
+            Ok(()) = gate.changed() => {
+                #[cfg(unix)]
+                if *gate.borrow_and_update() == Gate::Released {
+                    break;
+                }
+                continue;
+            }
+            accepted = door.accept(), if *gate.borrow() == Gate::Open => accepted,
         };
         let (socket, remote) = match accepted {
             Ok(accepted) => accepted,

@@ -4,10 +4,19 @@
 //! All sockets share one address (SO_REUSEPORT). The kernel leads a datagram by its connection id,
 //! which says the worker, so that a connection survives a change of its client's address. Where the
 //! platform cannot do that there is one worker, on the runtime that serves.
+//!
+//! A process that follows another goes on with its sockets; until the old one has ended, it hands on what is for the old
+//! one's connections.
 
 mod cid;
 #[cfg(target_os = "linux")]
 mod steer;
+mod switch;
+#[cfg(unix)]
+mod way;
+#[cfg(not(unix))]
+#[path = "way_absent.rs"]
+mod way;
 
 use std::convert::Infallible;
 use std::io;
@@ -17,6 +26,8 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use http::{Request, Response};
+#[cfg(unix)]
+use omnirelay_runtime::takeover::Descriptor;
 use omnirelay_runtime::{Drain, ErrorKind, OperatorError, Result};
 use quinn::{Endpoint, ServerConfig};
 use socket2::{Domain, Socket, Type};
@@ -30,8 +41,12 @@ use crate::body::Body;
 use crate::http3;
 use crate::quic;
 use crate::serve::Shared;
+use crate::stats::Forwarded;
 use crate::tls::ServerTls;
-use cid::{Key, WorkerIds};
+use cid::{Place, WorkerIds};
+
+pub(crate) use cid::Key;
+pub(crate) use switch::Switch;
 
 /// Most workers that an id has room for, and more than any machine needs.
 pub(crate) const MAX_WORKERS: u32 = 64;
@@ -43,7 +58,11 @@ const LINGER: Duration = Duration::from_millis(100);
 /// Sockets that share one address, in the order in which the kernel numbers them.
 pub(crate) struct Sockets {
     sockets: Vec<Socket>,
-    key: Key,
+    pub(crate) key: Key,
+    /// Which process this is of those that follow each other with the same sockets.
+    pub(crate) generation: u8,
+    /// Whether another process still receives from them.
+    inherited: bool,
     pub(crate) address: SocketAddr,
     /// Bytes of buffer each way that the kernel grants each of them.
     pub(crate) buffer: usize,
@@ -65,18 +84,38 @@ impl Sockets {
         tell_small(buffer);
         if wanted > 1 && cfg!(target_os = "linux") {
             drop(first);
-            match shared(address, wanted, key) {
-                Ok(sockets) => return Ok(Self { sockets, key, address, buffer }),
+            match shared(address, wanted, &key) {
+                Ok(sockets) => return Ok(Self::own(sockets, key, address, buffer)),
                 Err(error) => warn!(%error, "datagrams cannot be led to workers; QUIC has one"),
             }
-            return Ok(Self { sockets: vec![socket(address, false)?], key, address, buffer });
+            return Ok(Self::own(vec![socket(address, false)?], key, address, buffer));
         }
-        Ok(Self { sockets: vec![first], key, address, buffer })
+        Ok(Self::own(vec![first], key, address, buffer))
+    }
+
+    fn own(sockets: Vec<Socket>, key: Key, address: SocketAddr, buffer: usize) -> Self {
+        Self { sockets, key, generation: 0, inherited: false, address, buffer }
+    }
+
+    /// Goes on with the sockets of another process, which still receives from them.
+    #[cfg(unix)]
+    pub(crate) fn adopt(sockets: Vec<Descriptor>, key: Key, generation: u8) -> io::Result<Self> {
+        let sockets: Vec<Socket> = sockets.into_iter().map(Socket::from).collect();
+        let first = sockets.first().ok_or(io::ErrorKind::InvalidData)?;
+        let address = first.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+        let buffer = granted(first)?;
+        Ok(Self { sockets, key, generation, inherited: true, address, buffer })
+    }
+
+    /// How many there are.
+    #[cfg(unix)]
+    pub(crate) fn count(&self) -> usize {
+        self.sockets.len()
     }
 }
 
 #[cfg(target_os = "linux")]
-fn shared(address: SocketAddr, count: usize, key: Key) -> io::Result<Vec<Socket>> {
+fn shared(address: SocketAddr, count: usize, key: &Key) -> io::Result<Vec<Socket>> {
     let sockets = (0..count).map(|_| socket(address, true)).collect::<io::Result<Vec<_>>>()?;
     if let Some(first) = sockets.first() {
         steer::attach(first, key)?;
@@ -85,7 +124,7 @@ fn shared(address: SocketAddr, count: usize, key: Key) -> io::Result<Vec<Socket>
 }
 
 #[cfg(not(target_os = "linux"))]
-fn shared(_address: SocketAddr, _count: usize, _key: Key) -> io::Result<Vec<Socket>> {
+fn shared(_address: SocketAddr, _count: usize, _key: &Key) -> io::Result<Vec<Socket>> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
@@ -129,6 +168,7 @@ pub(crate) struct Workers {
     workers: Vec<Worker>,
     tls: ServerTls,
     configs: watch::Receiver<ServerConfig>,
+    switches: Vec<Arc<Switch>>,
 }
 
 /// An endpoint, and the runtime that it lives on where that is not the caller's.
@@ -138,7 +178,7 @@ struct Worker {
 }
 
 impl Workers {
-    /// Makes the endpoints; from here on datagrams are received.
+    /// Makes the endpoints; from here on datagrams are received, unless another process still does.
     ///
     /// # Errors
     /// A platform without threads or descriptors to spare.
@@ -147,6 +187,7 @@ impl Workers {
         config: &ServerConfig,
         tls: ServerTls,
         configs: watch::Receiver<ServerConfig>,
+        forwarded: &Forwarded,
     ) -> Result<Self> {
         let broken = |error: &io::Error| {
             OperatorError::new(ErrorKind::Io, "QUIC cannot start")
@@ -154,12 +195,13 @@ impl Workers {
                 .hint("check the limits on threads and file descriptors (`ulimit -a`)")
         };
         let several = sockets.sockets.len() > 1;
-        let mut workers = Vec::new();
+        let (mut workers, mut switches) = (Vec::new(), Vec::new());
         let common = quic::endpoint_config();
         for (number, socket) in (0_u8..).zip(sockets.sockets) {
             let mut own = common.clone();
-            let key = sockets.key;
-            own.cid_generator(move || Box::new(WorkerIds::new(number, key)));
+            let (place, key) =
+                (Place { worker: number, generation: sockets.generation }, sockets.key.clone());
+            own.cid_generator(move || Box::new(WorkerIds::new(place, key.clone())));
             // One thread takes its tasks as they come, so that connections need not wait for a turn.
             let (runtime, quic): (_, Arc<dyn quinn::Runtime>) = if several {
                 let made = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -169,12 +211,24 @@ impl Workers {
             };
             let entered = runtime.as_ref().map(Runtime::enter);
             let udp = UdpSocket::from(socket);
-            let endpoint = Endpoint::new(own, Some(config.clone()), udp, quic);
+            let switch =
+                Switch::new(&udp, (sockets.key.clone(), sockets.generation), sockets.inherited, forwarded);
+            let switch = switch.map_err(|error| broken(&error))?;
+            let udp = quic.wrap_udp_socket(udp).map_err(|error| broken(&error))?;
+            let udp = switch.before(udp);
+            switches.push(switch);
+            let endpoint = Endpoint::new_with_abstract_socket(own, Some(config.clone()), udp, quic);
             drop(entered);
             let endpoint = Some(endpoint.map_err(|error| broken(&error))?);
             workers.push(Worker { endpoint, runtime });
         }
-        Ok(Self { workers, tls, configs })
+        Ok(Self { workers, tls, configs, switches })
+    }
+
+    /// What leads datagrams to and from other processes, one a worker.
+    #[cfg(unix)]
+    pub(crate) fn switches(&self) -> &[Arc<Switch>] {
+        &self.switches
     }
 
     /// How many there are.
@@ -192,6 +246,7 @@ impl Workers {
         let mut ends = Vec::new();
         let dropped = CancellationToken::new();
         let _drops = dropped.clone().drop_guard();
+        self.switches.iter().for_each(|switch| switch.open());
         for mut worker in self.workers {
             let Some(endpoint) = worker.endpoint.take() else { continue };
             let (tls, configs) = (self.tls.clone(), self.configs.clone());

@@ -33,7 +33,7 @@ const SHORT_ID: u32 = 1;
 const BY_ADDRESS: u32 = u32::MAX;
 
 /// Leads the datagrams of a group of sockets that share one address.
-pub(super) fn attach(group: &Socket, key: Key) -> io::Result<()> {
+pub(super) fn attach(group: &Socket, key: &Key) -> io::Result<()> {
     let program = program(key);
     let length = libc::c_ushort::try_from(program.len()).map_err(|_long| io::ErrorKind::InvalidInput)?;
     let header = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
@@ -52,7 +52,7 @@ pub(super) fn attach(group: &Socket, key: Key) -> io::Result<()> {
     if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-fn program(key: Key) -> Vec<libc::sock_filter> {
+fn program(key: &Key) -> Vec<libc::sock_filter> {
     let plain = |code, k| libc::sock_filter { code, jt: 0, jf: 0, k };
     let jump = |code, k, jt, jf| libc::sock_filter { code, jt, jf, k };
     let decode = |id: u32| {
