@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use omnirelay_runtime::LogConfig;
+use omnirelay_runtime::takeover::TakeoverConfig;
 use relay_core::{Protocol, headers};
 use relay_policy::PolicyConfig;
 use relay_transport::ListenerConfig;
@@ -55,6 +56,9 @@ pub struct RelayConfig {
     /// Where spans of calls go; without it traces pass through untouched.
     #[serde(default)]
     pub tracing: Option<TracingConfig>,
+    /// How a new process takes over from this one without losing a call; without it, none does.
+    #[serde(default)]
+    pub takeover: Option<TakeoverConfig>,
 }
 
 /// Where spans of calls go.

@@ -72,7 +72,8 @@ impl Admin {
         }
         match path {
             "/healthz" => return Ok(text(StatusCode::OK, "ok\n")),
-            "/readyz" if self.drain.is_draining() => {
+            // Who still asks on a connection of before hears of the address, where another process answers.
+            "/readyz" if self.drain.is_draining() && !self.drain.is_handed_over() => {
                 return Ok(text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"));
             }
             "/readyz" => return Ok(text(StatusCode::OK, "ready\n")),

@@ -6,6 +6,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use omnirelay_runtime::bootstrap::{Running, Startup};
 use omnirelay_runtime::config::{self, Layers};
+use omnirelay_runtime::takeover::{Heirloom, Inheritance};
 use omnirelay_runtime::{Drain, DrainController, Result, Step};
 use relay_config::{CONTROL_PLANE, DATA, DIAGNOSTICS, MeshConfig, RelayConfig, TracingConfig};
 use relay_enforcement::Checkpoints;
@@ -70,11 +71,16 @@ pub async fn start(startup: Startup, layers: Layers) -> Result<Running> {
     });
 
     startup.begin(Step::Listeners);
-    let bind = |name, listener: &ListenerConfig| {
-        Listener::bind(name, listener, &startup.metrics).map_err(|error| loaded.place(name, error))
+    let inheritance = Inheritance::of(config.takeover.as_ref(), &startup).await;
+    let mut inheritance = inheritance.map_err(|error| loaded.place("takeover.socket", error))?;
+    let mut bind = |name, listener: &ListenerConfig| {
+        let inherited = inheritance.take(name);
+        Listener::inherit(name, listener, &startup.metrics, inherited)
+            .map_err(|error| loaded.place(name, error))
     };
     let data = bind("data", &config.data)?;
     let admin_listener = bind("admin", &config.admin)?;
+    let heirlooms = heirlooms(&[&data, &admin_listener]);
     let admin_address = admin_listener.local_addr();
     tracing::info!(data = %data.local_addr(), admin = %admin_address, "listening");
 
@@ -114,21 +120,43 @@ pub async fn start(startup: Startup, layers: Layers) -> Result<Running> {
     startup.begin(Step::Serving);
     proxy.table().outbounds.iter().for_each(|outbound| outbound.watch(&startup.drain));
     checkpoints.tell_expiries(startup.drain.clone());
+    inheritance.claim(&heirlooms).await?;
     serve((data, proxy), (admin_listener, admin), &startup.drain, calls_ended);
+    inheritance.serving(heirlooms, &startup).await?;
     startup.ready(&admin_address);
     Ok(Running { drain_max: drain_max(&config.data, &config.admin) })
 }
 
+/// What another process goes on with.
+#[cfg(unix)]
+fn heirlooms(listeners: &[&Listener]) -> Vec<Arc<dyn Heirloom>> {
+    listeners.iter().map(|listener| listener.heirloom()).collect()
+}
+
+#[cfg(not(unix))]
+fn heirlooms(_listeners: &[&Listener]) -> Vec<Arc<dyn Heirloom>> {
+    Vec::new()
+}
+
 /// Serves calls until the drain has ended them, and diagnostics until then: whoever asks for health
-/// meanwhile hears that the relay drains, and not that it is gone.
+/// meanwhile hears that the relay drains, and not that it is gone. Where another process goes on, diagnostics end with
+/// the beginning of the drain: the other one answers at their address.
 fn serve(
     (data, proxy): (Listener, Arc<Proxy>),
     (admin_listener, admin): (Listener, Arc<Admin>),
     drain: &Drain,
     calls_ended: DrainController,
 ) {
-    let guard = drain.guard();
-    let admin_drain = calls_ended.drain();
+    let (guard, ending) = (drain.guard(), drain.clone());
+    let diagnostics = DrainController::new();
+    let (admin_drain, last_call) = (diagnostics.drain(), calls_ended.drain());
+    omnirelay_runtime::spawn("admin-drain", async move {
+        ending.started().await;
+        if !ending.is_handed_over() {
+            last_call.started().await;
+        }
+        diagnostics.start();
+    });
     let admin_service = tower::service_fn(move |request| Arc::clone(&admin).handle(request));
     omnirelay_runtime::spawn("admin-listener", async move {
         admin_listener.serve(admin_service, admin_drain).await;

@@ -7,6 +7,7 @@ mod routes;
 use jiff::Timestamp;
 use omnirelay_runtime::OperatorError;
 use omnirelay_runtime::config::{Loaded, Problems};
+use omnirelay_runtime::takeover::TakeoverConfig;
 use relay_policy::{Policy, Report};
 use relay_transport::auth::Authenticator;
 
@@ -82,6 +83,9 @@ impl RelayConfig {
                     "choose 0 to 100, and leave `protocols` out for http2 and http1",
                 );
             }
+        }
+        if let Some((key, problem, remedy)) = config.takeover.as_ref().and_then(TakeoverConfig::problem) {
+            found.say(key, problem, remedy);
         }
         if let Err(error) = config.log.check() {
             found.add("log.filter", error);

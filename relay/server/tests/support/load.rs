@@ -50,7 +50,8 @@ impl Load {
     }
 }
 
-async fn one(channel: &Channel) {
+/// One call, which has to be answered well.
+pub(crate) async fn one(channel: &Channel) {
     let response = channel.send(call("s", "p", "{}")).await.unwrap();
     let status = response.status();
     let said = text(response).await;

@@ -61,7 +61,12 @@ pub(crate) fn relayd(ca: &TestCa, config: &str, sets: &[&str]) -> Command {
 impl Relay {
     /// Starts a relay and waits until it answers.
     pub(crate) fn start(ca: &TestCa, config: &str) -> Self {
-        let mut child = relayd(ca, config, &[]).spawn().unwrap();
+        Self::run(&mut relayd(ca, config, &[]))
+    }
+
+    /// Runs the command of a relay and waits until it answers.
+    pub(crate) fn run(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         let (mut data, mut admin) = (String::new(), String::new());
@@ -157,9 +162,14 @@ tls = {{ ca = {authority:?} }}
 
 /// A caller's channel over one protocol.
 pub(crate) fn channel(ca: &TestCa, url: &str, protocol: Protocol) -> Channel {
+    Channel::new(&caller(ca, url, protocol)).unwrap()
+}
+
+/// The configuration of a caller's channel over one protocol.
+pub(crate) fn caller(ca: &TestCa, url: &str, protocol: Protocol) -> ChannelConfig {
     let mut config = ChannelConfig::new(url, ca.client_tls(Some("spiffe://test/service/caller")));
     config.protocols = vec![protocol];
-    Channel::new(&config).unwrap()
+    config
 }
 
 /// A small call of YARPC over HTTP.
