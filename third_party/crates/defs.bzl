@@ -645,6 +645,9 @@ _NORMAL_DEPENDENCIES = {
             "tracing": Label("//:tracing-0.1.44"),
             "tracing-subscriber": Label("//:tracing-subscriber-0.3.23"),
         },
+        "cfg(unix)": {
+            "rustix": Label("//:rustix-1.1.6"),
+        },
     },
     "samples": {
         _COMMON_CONDITION: {
@@ -977,6 +980,8 @@ _NORMAL_ALIASES = {
     },
     "runtime": {
         _COMMON_CONDITION: {
+        },
+        "cfg(unix)": {
         },
     },
     "samples": {

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 /// How often a connection in use is looked at.
-pub(crate) const TICK: Duration = Duration::from_millis(60);
+pub(crate) const TICK: Duration = Duration::from_millis(20);
 
 /// What a connection has sent and heard so far; the numbers only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,10 +51,11 @@ impl StallDetector {
     }
 }
 
-/// How much silence a path is granted: what the channel waits for a first connection, and more
-/// where a round trip is long.
+/// How much silence a path is granted, so that a call which meets it is on another path as soon as one that waits
+/// for a first connection: silence is noticed up to two looks late, and up to one it began before. More where a
+/// round trip is long.
 pub(crate) fn patience(hedge_after: Duration, rtt: Duration) -> Duration {
-    hedge_after.max(3 * rtt)
+    hedge_after.saturating_sub(3 * TICK).max(3 * rtt)
 }
 
 #[cfg(test)]
@@ -141,7 +142,7 @@ mod tests {
                 next_call = now + 1 + path.random(40);
             }
             if now >= next_look {
-                next_look = now + 60;
+                next_look = now + 20;
                 if detector.look(at(now), path.progress) >= patience {
                     return Some(now);
                 }
@@ -158,9 +159,9 @@ mod tests {
                 assert_eq!(first_stall(&mut path, 20_000, u64::MAX), None, "seed {seed} rtt {rtt}");
                 let mut path = Simulated::new(seed, rtt, loss);
                 let found = first_stall(&mut path, 10_000, 4_000);
-                let latest = 4_000 + 300.max(3 * rtt) + 2 * 60 + rtt;
+                let latest = 4_000 + 240.max(3 * rtt) + 2 * 20 + 20.max(rtt);
                 assert!(
-                    found.is_some_and(|at| (4_300..=latest).contains(&at)),
+                    found.is_some_and(|at| (4_100..=latest).contains(&at)),
                     "seed {seed} {rtt} {found:?}"
                 );
             }
