@@ -13,6 +13,7 @@ use relay_transport::tls::{self, ClientTlsConfig};
 use relay_transport::{Body, BoxError};
 use tower::Service;
 
+use crate::connector::Place;
 use crate::endpoint::target;
 use crate::error::ChannelError;
 use crate::http3::{self, Live, Path, SendError, Sockets};
@@ -24,7 +25,8 @@ use crate::tcp::{Tcp, TcpError};
 /// Whom to call and how.
 #[derive(Clone, Debug)]
 pub struct ChannelConfig {
-    /// `https://host:port`; the port defaults to 443.
+    /// `https://host:port`, whose port defaults to 443; for what is on this machine also `http://127.0.0.1:port` and
+    /// `unix:/absolute/path`, which are called in the clear, over the most wanted of HTTP/2 and HTTP/1.1.
     pub endpoint: String,
     /// Whom to believe, and who we are.
     pub tls: ClientTlsConfig,
@@ -71,6 +73,7 @@ pub struct Channel(Arc<Inner>);
 
 struct Inner {
     endpoint: String,
+    scheme: Scheme,
     authority: Authority,
     wanted: Protocol,
     http3: Option<Arc<Path>>,
@@ -84,23 +87,36 @@ impl Channel {
     /// An endpoint that is no `https` URL, no protocol, TLS files that cannot be used.
     pub fn new(config: &ChannelConfig) -> Result<Self> {
         let (authority, target) = target(config)?;
-        let Some(wanted) = config.protocols.first().copied() else {
+        let is_local = matches!(target.place, Place::Local(_));
+        let mut protocols = config.protocols.clone();
+        if is_local {
+            // Nothing settles on a protocol in the clear, and QUIC has no such thing.
+            protocols.retain(|one| *one != Protocol::Http3);
+            protocols.truncate(1);
+        }
+        let Some(wanted) = protocols.first().copied() else {
+            let hint = if is_local {
+                "allow http2 or http1: in the clear there is no HTTP/3"
+            } else {
+                "allow at least one of http3, http2, http1"
+            };
             return Err(OperatorError::new(
                 ErrorKind::Config,
                 format!("no protocol is allowed for {}", config.endpoint),
             )
-            .hint("allow at least one of http3, http2, http1"));
+            .hint(hint));
         };
         let over_tcp: Vec<Protocol> =
-            config.protocols.iter().copied().filter(|one| *one != Protocol::Http3).collect();
+            protocols.iter().copied().filter(|one| *one != Protocol::Http3).collect();
         let tcp = Tcp::new(target.clone(), &config.tls, &over_tcp)?.map(Arc::new);
-        let http3 = if config.protocols.contains(&Protocol::Http3) {
+        let http3 = if protocols.contains(&Protocol::Http3) {
             let quic = quic_config(config)?;
             Some(Arc::new(Path::new(target, quic, config.sockets.clone(), tcp.clone(), config.hedge_after)))
         } else {
             None
         };
-        Ok(Self(Arc::new(Inner { endpoint: config.endpoint.clone(), authority, wanted, http3, tcp })))
+        let scheme = if is_local { Scheme::HTTP } else { Scheme::HTTPS };
+        Ok(Self(Arc::new(Inner { endpoint: config.endpoint.clone(), scheme, authority, wanted, http3, tcp })))
     }
 
     /// Whom the channel calls.
@@ -144,7 +160,7 @@ impl Inner {
     fn complete_uri(&self, request: &mut Request<Body>) {
         let path = request.uri().path_and_query().cloned();
         let mut parts = http::uri::Parts::default();
-        parts.scheme = Some(Scheme::HTTPS);
+        parts.scheme = Some(self.scheme.clone());
         parts.authority = Some(self.authority.clone());
         parts.path_and_query = Some(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
         if let Ok(uri) = Uri::from_parts(parts) {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// One peer: its URL alone, or a table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PeerConfig {
-    /// `https://host:port`.
+    /// `https://host:port`; on this machine also `http://127.0.0.1:port` and `unix:/absolute/path`, without TLS.
     pub url: String,
     /// Its share of the calls beside others': 1 to 100.
     pub weight: u32,
@@ -22,7 +22,7 @@ pub struct PeerConfig {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct PeerTable {
-    /// `https://host:port`.
+    /// `https://host:port`; on this machine also `http://127.0.0.1:port` and `unix:/absolute/path`, without TLS.
     url: String,
     /// Its share of the calls beside others': 1 to 100.
     #[serde(default = "one")]
@@ -41,7 +41,7 @@ impl JsonSchema for PeerConfig {
         let table = PeerTable::json_schema(generator);
         json_schema!({
             "description": "One peer: its URL alone, or a table.",
-            "anyOf": [{ "type": "string", "description": "`https://host:port`." }, table],
+            "anyOf": [{ "type": "string", "description": "`https://host:port`; on this machine also `http://127.0.0.1:port` and `unix:/absolute/path`, without TLS." }, table],
         })
     }
 }

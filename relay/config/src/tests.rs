@@ -46,7 +46,7 @@ fn every_problem_names_its_line_and_a_remedy() {
         [
             "error: `Relay 1` is not a node's name\n  where: relay.toml:3\n  hint:  use 1 to 128 of a-z, 0-9, `.` and `-`",
             "error: `data` and `admin` listen on the same address\n  where: relay.toml:8\n  hint:  choose two ports",
-            "error: `http://127.0.0.1:7420/x` is not an endpoint\n  where: relay.toml:12\n  cause: only https is spoken\n  hint:  write `https://host:port`",
+            "error: `http://127.0.0.1:7420/x` is not an endpoint\n  where: relay.toml:12\n  cause: it has a path\n  hint:  write `https://host:port`; on this machine `http://127.0.0.1:port` or `unix:/absolute/path` will do",
             "error: the route for `greeter` names no outbound: `greter`\n  where: relay.toml:15\n  hint:  known outbounds: greeter",
         ]
     );
@@ -175,7 +175,7 @@ fn endpoints_keep_their_names_and_can_be_put_into_a_stricter_category() {
 #[test]
 fn the_kind_of_a_problem_has_a_name() {
     let broken = GOOD
-        .replace("https://127.0.0.1:7420", "http://127.0.0.1:7420")
+        .replace("https://127.0.0.1:7420", "http://relay:7420")
         .replace("[admin]", "[admin]\nprotocols = [\"http1\"]");
     let loaded = load_str::<RelayConfig>("relay.toml", &broken).unwrap();
     let check = RelayConfig::check(&loaded, "2026-06-01T00:00:00Z".parse().unwrap());

@@ -15,7 +15,7 @@ use tracing::debug;
 use super::live::Live;
 use super::sockets::Sockets;
 use super::watch::watch;
-use crate::connector::Target;
+use crate::connector::{Place, Target};
 use crate::error::NoQuicAnswer;
 use crate::path_memory::PathMemory;
 use crate::pool::{Choice, choose};
@@ -176,10 +176,13 @@ impl Path {
         let unknown = |error: BoxError| PathError::new(DowngradeReason::NameNotResolved, error);
         let timeout = self.target.connect_timeout;
         let connecting = async {
-            let addresses = tokio::net::lookup_host((self.target.host.as_ref(), self.target.port));
+            let Place::Remote { host, port, .. } = &self.target.place else {
+                return Err(unknown("there is no HTTP/3 in the clear".into()));
+            };
+            let addresses = tokio::net::lookup_host((host.as_ref(), *port));
             let addresses = race::interleave(addresses.await.map_err(|error| unknown(error.into()))?);
             let won = race::first(addresses, |address| self.connect_to(address)).await;
-            won.unwrap_or_else(|| Err(unknown(format!("{} has no address", self.target.host).into())))
+            won.unwrap_or_else(|| Err(unknown(format!("{host} has no address").into())))
         };
         match tokio::time::timeout(timeout, connecting).await {
             Ok(outcome) => outcome.map(Arc::new),
@@ -189,8 +192,10 @@ impl Path {
 
     async fn connect_to(&self, address: SocketAddr) -> Result<Live, PathError> {
         let refused = |error: BoxError| PathError::new(DowngradeReason::PeerRefused, error);
-        let name = self.target.server_name.to_str();
-        let trust = self.target.trust.watch();
+        let Place::Remote { server_name, trust, .. } = &self.target.place else {
+            return Err(refused("there is no HTTP/3 in the clear".into()));
+        };
+        let (name, trust) = (server_name.to_str(), trust.watch());
         let connecting = self.sockets.connect(&self.config, address, &name);
         let (connecting, endpoint) = connecting.map_err(|error| refused(error.into()))?;
         let connection = connecting.await.map_err(handshake_error)?;

@@ -61,8 +61,10 @@ impl RelayConfig {
             if let Some(advertise) = &mesh.advertise {
                 check_url("mesh.advertise", advertise, &mut found);
                 let port = advertise.parse::<http::Uri>().map(|url| url.port_u16().is_some());
-                if matches!(port, Ok(false)) {
-                    let problem = format!("`{advertise}` has no port");
+                let is_local = !advertise.starts_with("https://");
+                if is_local || matches!(port, Ok(false)) {
+                    let lacks = if is_local { "is for this machine alone" } else { "has no port" };
+                    let problem = format!("`{advertise}` {lacks}");
                     let remedy = "write `https://host:port`, as the registry gives it to callers";
                     found.say("mesh.advertise", &problem, remedy);
                 }

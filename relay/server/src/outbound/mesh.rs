@@ -64,10 +64,11 @@ fn apply(known: &mut BTreeMap<String, PeerSpec>, change: PeerChange) {
     }
 }
 
-/// A peer that can be called; none for one that is away or says no address.
+/// A peer that can be called; none for one that is away or says no address. What a peer says of itself never leads to
+/// this machine's own socket files.
 fn spec(peer: &v1::Peer) -> Option<PeerSpec> {
     let lives = matches!(peer.status(), PeerStatus::Alive | PeerStatus::Suspect);
-    let url = &peer.endpoints.first().filter(|_| lives)?.url;
+    let url = &peer.endpoints.first().filter(|one| lives && one.url.starts_with("https://"))?.url;
     Some(PeerSpec {
         url: url.clone(),
         server_name: None,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::{BufMut as _, BytesMut};
 use http::header::{CONTENT_TYPE, TE};
+use http::uri::Scheme;
 use http::{HeaderValue, Request, Uri};
 use omnirelay_runtime::Drain;
 use relay_balance::{Health, Thresholds};
@@ -71,9 +72,15 @@ pub(super) async fn follow(outbound: Weak<Outbound>, peer: Weak<Peer>, config: H
 async fn ask(peer: &Arc<Peer>, config: &HealthConfig) -> Result<(), String> {
     match config.kind {
         ProbeKind::Tcp => {
+            #[cfg(unix)]
+            if let Some(path) = peer.url().strip_prefix("unix:") {
+                let connected = tokio::net::UnixStream::connect(path).await;
+                return connected.map(drop).map_err(|error| error.to_string());
+            }
             let uri: Uri = peer.url().parse().map_err(|_| "the URL is none".to_owned())?;
             let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-            let connected = TcpStream::connect((host, uri.port_u16().unwrap_or(443))).await;
+            let port = if uri.scheme() == Some(&Scheme::HTTP) { 80 } else { 443 };
+            let connected = TcpStream::connect((host, uri.port_u16().unwrap_or(port))).await;
             connected.map(drop).map_err(|error| error.to_string())
         }
         ProbeKind::Http => {
