@@ -32,7 +32,7 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Makes a process of this test a node: where its etcd is.
 const NODE: &str = "MESHKIT_STORE_NODE";
-const KILLS: u64 = 1_000;
+const KILLS: u64 = 500;
 const NODES: usize = 3;
 const CLIENTS: usize = 6;
 const KEYS: u64 = 4;
