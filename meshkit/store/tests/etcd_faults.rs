@@ -32,7 +32,9 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Makes a process of this test a node: where its etcd is.
 const NODE: &str = "MESHKIT_STORE_NODE";
-const KILLS: u64 = 500;
+const KILLS: u64 = 300;
+/// Every so many kills of a node a member of etcd is killed and another one paused, which takes seconds.
+const KILLS_A_MEMBER: u64 = 15;
 const NODES: usize = 3;
 const CLIENTS: usize = 6;
 const KEYS: u64 = 4;
@@ -265,13 +267,13 @@ async fn disturb(mut cluster: EtcdCluster) {
     for round in 0..kills {
         tokio::time::sleep(Duration::from_millis(random.below(100))).await;
         let member = random.index(3);
-        match round % 6 {
+        match round % KILLS_A_MEMBER {
             2 => cluster.kill(member),
             4 => cluster.pause(member),
             _ => {}
         }
         scene.kill(random.index(NODES)).await;
-        match round % 6 {
+        match round % KILLS_A_MEMBER {
             2 => cluster.restart(member),
             4 => cluster.proceed(member),
             _ => {}
