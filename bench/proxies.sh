@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Measures relayd beside nginx, HAProxy, Envoy and Caddy: fetches them into the cache folder (once), builds relayd and the
-# measurement, and runs it (some nine minutes). Arguments go to `omnirelay-bench proxies`: --write FILE, --only relayd,nginx, --rounds 1 and others.
+# Measures relayd beside nginx, HAProxy, Envoy and Caddy: fetches them into the cache folder (once), builds relayd as it
+# ships and the measurement, and runs it (some nine minutes). Arguments go to `omnirelay-bench proxies`: --write FILE, --only relayd,nginx, --rounds 1 and others.
 set -euo pipefail
 workspace=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/omnirelay
@@ -50,10 +50,10 @@ mkdir -p "$cache"
 tools=$cache/proxies-$(sha256sum "${BASH_SOURCE[0]}" | cut -c1-12)
 [[ -x $tools/envoy ]] || fetch "$tools"
 cd "$workspace"
-cargo build --release --package relay-server --bin relayd --package omnirelay-bench --bin omnirelay-bench
+./bazelw build //relay/server:relayd //bench:omnirelay-bench
 commit=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
 [[ -z $(git status --porcelain --untracked-files=no 2>/dev/null) ]] || commit+=", with changes"
 # Ten thousand connections need as many descriptors.
 ulimit -n "$(ulimit -Hn)"
-release=${CARGO_TARGET_DIR:-target}/release
-exec "$release/omnirelay-bench" proxies --relayd "$release/relayd" --tools "$tools" --cross-check --commit "$commit" "$@"
+programs=$(readlink -f bazel-bin)
+exec "$programs/bench/omnirelay-bench" proxies --relayd "$programs/relay/server/relayd" --tools "$tools" --cross-check --commit "$commit" "$@"
