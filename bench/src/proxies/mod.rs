@@ -76,10 +76,14 @@ pub(crate) struct ProxiesArgs {
 
 pub(crate) async fn run(args: ProxiesArgs, output: Output) -> Result<()> {
     tokio::select! {
+        // Asked first, so that a signal is heard before anything is started.
+        biased;
+        () = interrupted() => {
+            Err(OperatorError::new(ErrorKind::Unavailable, "interrupted; what was started is ended"))
+        }
         outcome = compare(args, output) => {
             outcome.map_err(|error| failed("the proxies cannot be compared", error.as_ref()))
         }
-        () = interrupted() => Err(OperatorError::new(ErrorKind::Unavailable, "interrupted; what was started is ended")),
     }
 }
 
